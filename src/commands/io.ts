@@ -32,10 +32,13 @@ export class CliError extends Error {
   }
 }
 
-/** Escapes control characters (C0, C1, DEL, bidi overrides) of untrusted text, so that it cannot steer a terminal. */
+/**
+ * Escapes what could steer or confuse a terminal in untrusted text: control characters, format characters (bidi overrides,
+ * zero-width), line and paragraph separators.
+ */
 export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, c => {
-    const code = c.charCodeAt(0);
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, c => {
+    const code = c.codePointAt(0)!;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
 }
