@@ -184,7 +184,6 @@ export interface ResponseHead {
   status: number;
   /** Reason phrase as received. */
   reason: string;
-  httpVersion: string;
   fields: Fields;
 }
 
