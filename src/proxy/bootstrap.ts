@@ -1,0 +1,257 @@
+import type { IncomingMessage } from 'node:http';
+import { type Failure, type Fields, type Phase, type ResponseHead, type Route, toCertname } from '../model.ts';
+import type { Enrolment } from '../pki/enrolment.ts';
+import type { Trust } from '../pki/trust.ts';
+import type { Delivery } from './delivery.ts';
+import { reasonOf } from './failure.ts';
+import { field, requestFields } from './fields.ts';
+import type { AgentConnection } from './intercept.ts';
+import { authority } from './tracking.ts';
+import type { Presented, Primary, Upstream } from './upstream.ts';
+
+/** PEM bundles, CSRs and certificates: far above any real one, far below what hurts. */
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** A primary with what is known of its CA. */
+export interface TrustedPrimary extends Primary {
+  trust: Trust;
+}
+
+export interface BootstrapRequest {
+  agent: AgentConnection;
+  request: IncomingMessage;
+  delivery: Delivery;
+  primary: Primary;
+  identity: Presented | null;
+  method: string;
+  target: string;
+  route: Route;
+}
+
+/**
+ * The exchanges in which the two legs differ: CA bundle, CRL bundle, CSR, certificate, renewal. Each asks the primary exactly what the
+ * agent asked us, so that the primary's log shows them too, and then answers with ours.
+ */
+export interface Bootstrap {
+  takes(method: string, route: Route): boolean;
+  serve(exchange: BootstrapRequest): Promise<void>;
+}
+
+export interface BootstrapOptions {
+  upstream: Upstream;
+  enrolment: Enrolment;
+  trustOf(primary: Primary): Trust;
+  /** Something about trust that the operator should read: the primary's CA changed, a CRL did not verify. */
+  onNotice(line: string): void;
+  /** The primary's CA became known or changed: new handshakes must accept its agents. */
+  onTrustChanged(): void;
+}
+
+const PHASES: ReadonlySet<Phase> = new Set<Phase>(['ca', 'crl', 'csr', 'certificate']);
+
+/** The primary's whole answer. */
+interface Answer {
+  head: ResponseHead;
+  body: Buffer;
+}
+
+export function openBootstrap(options: BootstrapOptions): Bootstrap {
+  const { upstream, enrolment, onNotice } = options;
+
+  async function serve(exchange: BootstrapRequest): Promise<void> {
+    switch (exchange.route.indirection) {
+      case 'certificate_revocation_list':
+        return serveBundle(exchange, 'crl');
+      case 'certificate_request':
+        return exchange.method === 'PUT' ? serveCsr(exchange) : passOn(exchange);
+      case 'certificate_renewal':
+        return serveRenewal(exchange);
+      default:
+        return exchange.route.key === 'ca' ? serveBundle(exchange, 'ca') : serveCertificate(exchange);
+    }
+  }
+
+  /** CA and CRL bundles are always ours; a primary that is down does not stop them once its part is known. */
+  async function serveBundle(exchange: BootstrapRequest, kind: 'ca' | 'crl'): Promise<void> {
+    const { delivery, primary } = exchange;
+    exchange.request.resume();
+    delivery.requestEnded();
+    const trust = options.trustOf(primary);
+    const answer = await ask(exchange, Buffer.alloc(0));
+    if ('reason' in answer) {
+      if (!trust.pinned) return delivery.fail(answer);
+    } else {
+      recordPrimary(delivery, answer);
+      if (answer.head.status === 200) {
+        try {
+          if (kind === 'ca') {
+            const before = trust.caPem();
+            trust.pin(answer.body.toString('latin1'));
+            if (trust.caPem() !== before) options.onTrustChanged();
+          } else trust.updateCrl(answer.body.toString('latin1'));
+        } catch (error) {
+          onNotice(
+            `${authority(primary.host, primary.port)}: ${reasonOf(error)}; the known ${kind === 'ca' ? 'CA' : 'CRL'} is kept`,
+          );
+        }
+      } else if (answer.head.status !== 304 && !trust.pinned) {
+        return relayAnswer(delivery, answer);
+      }
+    }
+    const { pem, modifiedAt } = kind === 'ca' ? trust.bundle() : trust.crlBundle();
+    const since = Date.parse(field(delivery.exchange.request.fields, 'if-modified-since') ?? '');
+    // RFC 9110 section 13.1.3: the field counts whole seconds.
+    if (since >= Math.floor(modifiedAt / 1000) * 1000) delivery.answer(304, 'Not Modified', [], Buffer.alloc(0));
+    else {
+      const fields: Fields = [
+        ['Content-Type', 'text/plain'],
+        ['Last-Modified', new Date(modifiedAt).toUTCString()],
+      ];
+      delivery.answer(200, 'OK', fields, Buffer.from(pem));
+    }
+  }
+
+  async function serveCsr(exchange: BootstrapRequest): Promise<void> {
+    const { delivery, request, route } = exchange;
+    const body = await collect(request, delivery);
+    if (body === null) return delivery.fail({ reason: 'not-forwarded', detail: 'the certificate request is larger than 1 MiB' });
+    const name = toCertname(route.key ?? '');
+    const swap = name === null ? null : await enrolment.request(name, body.toString('latin1'));
+    const sent = swap?.type === 'swap' ? Buffer.from(swap.csrPem) : body;
+    if (swap?.type === 'pass') onNotice(`the CSR for ${name} goes to the primary as it is: ${swap.why}`);
+    if (sent !== body) delivery.tap('primary-request').write(sent);
+    const answer = await ask(exchange, sent);
+    if ('reason' in answer) return delivery.fail(answer);
+    if (swap?.type === 'swap') await swap.commit(answer.head.status);
+    relayAnswer(delivery, answer);
+  }
+
+  async function serveCertificate(exchange: BootstrapRequest): Promise<void> {
+    const { delivery, route } = exchange;
+    exchange.request.resume();
+    delivery.requestEnded();
+    const answer = await ask(exchange, Buffer.alloc(0));
+    if ('reason' in answer) return delivery.fail(answer);
+    const name = toCertname(route.key ?? '');
+    if (answer.head.status !== 200 || name === null) return relayAnswer(delivery, answer);
+    const { pem, by } = await enrolment.certificate(name, answer.body.toString('latin1'));
+    replace(delivery, answer, pem, by);
+  }
+
+  /** Puppet 8 asks for a certificate of the key that it presented, shortly before the old one ends. */
+  async function serveRenewal(exchange: BootstrapRequest): Promise<void> {
+    const { delivery, agent, identity } = exchange;
+    await collect(exchange.request, delivery);
+    const answer = await ask(exchange, Buffer.alloc(0));
+    if ('reason' in answer) return delivery.fail(answer);
+    const presented = agent.certificatePem();
+    if (answer.head.status !== 200 || identity === null || presented === null) return relayAnswer(delivery, answer);
+    const { pem, by } = await enrolment.renewed(identity.certname, presented, answer.body.toString('latin1'));
+    replace(delivery, answer, pem, by);
+  }
+
+  async function passOn(exchange: BootstrapRequest): Promise<void> {
+    const body = await collect(exchange.request, exchange.delivery);
+    if (body === null) return exchange.delivery.fail({ reason: 'not-forwarded', detail: 'the request is larger than 1 MiB' });
+    const answer = await ask(exchange, body);
+    if ('reason' in answer) return exchange.delivery.fail(answer);
+    relayAnswer(exchange.delivery, answer);
+  }
+
+  /** Sends the agent's request with `body` in place of its own and gathers the answer. */
+  function ask(exchange: BootstrapRequest, body: Buffer): Promise<Answer | Failure> {
+    const { delivery, primary } = exchange;
+    const origin = authority(primary.host, primary.port);
+    // PEM is read here, so it must come as it is: no content coding.
+    const fields = requestFields(delivery.exchange.request.fields, origin).filter(
+      ([name]) => !/^(accept-encoding|content-length)$/i.test(name),
+    );
+    const sized: Fields =
+      body.length > 0 || exchange.method === 'PUT' || exchange.method === 'POST'
+        ? [...fields, ['Content-Length', String(body.length)]]
+        : fields;
+    return new Promise(resolve => {
+      let head: ResponseHead | null = null;
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const call = upstream.send(
+        {
+          primary,
+          identity: exchange.identity,
+          agentConnection: exchange.agent.record.id,
+          method: exchange.method,
+          target: exchange.target,
+          fields: sized,
+          body: body.length > 0 ? { open: () => body, resendable: () => true } : null,
+          resendable: true,
+        },
+        {
+          onReady: (use, resent) => delivery.ready(use, resent),
+          onInformation: () => undefined,
+          onHead: received => {
+            head = received;
+          },
+          onData: chunk => {
+            size += chunk.length;
+            if (size > MAX_BODY_BYTES) {
+              call.abort();
+              resolve({ reason: 'primary-protocol', origin, detail: 'the answer is larger than 1 MiB' });
+            } else chunks.push(chunk);
+            return true;
+          },
+          onEnd: () =>
+            resolve(
+              head ? { head, body: Buffer.concat(chunks) } : { reason: 'primary-protocol', origin, detail: 'no answer head' },
+            ),
+          onFailure: resolve,
+        },
+      );
+    });
+  }
+
+  return { takes: (method, route) => PHASES.has(route.phase) && method !== 'HEAD', serve };
+}
+
+/** Gathers a request body, `null` when it is too large. */
+async function collect(request: IncomingMessage, delivery: Delivery): Promise<Buffer | null> {
+  const tap = delivery.tap('request');
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) {
+      request.resume();
+      return null;
+    }
+    tap.write(chunk);
+    delivery.requestBytes(chunk.length);
+    chunks.push(chunk);
+  }
+  delivery.requestEnded();
+  return Buffer.concat(chunks);
+}
+
+function recordPrimary(delivery: Delivery, answer: Answer): void {
+  delivery.exchange.primaryStatus = answer.head.status;
+  if (answer.body.length > 0) delivery.tap('primary-response').write(answer.body);
+}
+
+/** The primary's own answer, whole. */
+function relayAnswer(delivery: Delivery, answer: Answer): void {
+  if (delivery.over) return;
+  delivery.head(answer.head);
+  if (answer.body.length > 0) delivery.data(answer.body);
+  delivery.end([]);
+}
+
+/** The primary's answer with another certificate in it. */
+function replace(delivery: Delivery, answer: Answer, pem: string, by: 'proxy' | 'primary'): void {
+  if (by === 'primary') {
+    relayAnswer(delivery, answer);
+    return;
+  }
+  if (delivery.over) return;
+  recordPrimary(delivery, answer);
+  const type = field(answer.head.fields, 'content-type') ?? 'text/plain';
+  delivery.answer(200, answer.head.reason, [['Content-Type', type]], Buffer.from(pem));
+}

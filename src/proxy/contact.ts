@@ -1,0 +1,112 @@
+import { request } from 'node:https';
+import { isIP } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { Trust } from '../pki/trust.ts';
+import { reasonOf } from './failure.ts';
+import { authority } from './tracking.ts';
+
+/** Where a primary listens. */
+export interface PrimaryAddress {
+  host: string;
+  port: number;
+}
+
+/** Why the proxy cannot start with a primary; `hint` says what to do. */
+export class ContactError extends Error {
+  readonly hint: string;
+
+  constructor(message: string, hint: string) {
+    super(message);
+    this.name = 'ContactError';
+    this.hint = hint;
+  }
+}
+
+const CONTACT_MS = 15_000;
+const MAX_BUNDLE_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Gets to know a primary before the first agent comes: its CA is pinned on first contact (as every agent does with `certificate/ca`),
+ * its certificate is checked against that CA, and its CRLs are read. A primary that is known already is only refreshed.
+ * @param fingerprint of the CA, when the operator gave one
+ * @throws {ContactError} when it is unknown so far and cannot be known, or is not the one that it was
+ */
+export async function contact(primary: PrimaryAddress, trust: Trust, fingerprint: string | null): Promise<void> {
+  const origin = authority(primary.host, primary.port);
+  if (!trust.pinned) {
+    const bundle = await get(primary, '/puppet-ca/v1/certificate/ca', null).catch((error: unknown) => {
+      throw new ContactError(
+        `cannot get the CA of the primary at ${origin}: ${reasonOf(error)}`,
+        'check --primary HOST[:PORT]; --ca-cert FILE gives the CA without asking for it',
+      );
+    });
+    try {
+      trust.pin(bundle);
+    } catch (error) {
+      throw new ContactError(`what ${origin} gave as its CA is not one: ${reasonOf(error)}`, 'is --primary a Puppet primary?');
+    }
+  }
+  if (fingerprint !== null && !trust.matchesFingerprint(fingerprint)) {
+    throw new ContactError(
+      `the CA of ${origin} does not have the fingerprint ${fingerprint}`,
+      'compare with `puppetserver ca list --all` or `openssl x509 -fingerprint -sha256 -in ca.pem` on the primary',
+    );
+  }
+  await handshake(primary, trust.caPem() ?? '').catch((error: unknown) => {
+    throw new ContactError(
+      `the primary at ${origin} cannot be used: ${reasonOf(error)}`,
+      'is it up, and does its certificate carry this name? A CA that was replaced is forgotten with: rm -r CERTS/primaries',
+    );
+  });
+  // Optional: without it revoked agents are refused by the primary only.
+  await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem()).then(
+    crl => trust.updateCrl(crl),
+    () => undefined,
+  );
+}
+
+/** One TLS handshake that must verify. Nothing is requested. */
+function handshake(primary: PrimaryAddress, ca: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const servername = isIP(primary.host) === 0 ? primary.host : '';
+    const socket = connectTls({ host: primary.host, port: primary.port, ca, servername, timeout: CONTACT_MS }, () => {
+      resolve();
+      socket.end();
+    });
+    socket.once('timeout', () => socket.destroy(new Error(`no TLS handshake in ${CONTACT_MS / 1000} s`)));
+    socket.once('error', reject);
+  });
+}
+
+/** A text body of the primary; with `ca` only over a connection that verifies. */
+function get(primary: PrimaryAddress, path: string, ca: string | null): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        host: primary.host,
+        port: primary.port,
+        path,
+        agent: false,
+        timeout: CONTACT_MS,
+        headers: { Accept: 'text/plain', 'User-Agent': 'stringtap' },
+        ...(ca === null ? { rejectUnauthorized: false } : { ca }),
+      },
+      answer => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        answer.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          if (size > MAX_BUNDLE_BYTES) outgoing.destroy(new Error('the answer is larger than 4 MiB'));
+          else chunks.push(chunk);
+        });
+        answer.once('end', () => {
+          if (answer.statusCode === 200) resolve(Buffer.concat(chunks).toString('latin1'));
+          else reject(new Error(`${path} was answered with ${answer.statusCode}`));
+        });
+      },
+    );
+    outgoing.once('timeout', () => outgoing.destroy(new Error(`no answer in ${CONTACT_MS / 1000} s`)));
+    outgoing.once('error', reject);
+    outgoing.end();
+  });
+}

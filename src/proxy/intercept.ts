@@ -1,0 +1,320 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { createServer, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type SecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
+import { Proxy as Engine } from 'http-mitm-proxy';
+import type { Connection, Tape } from '../model.ts';
+import { reasonOf } from './failure.ts';
+import { authority, type Ending, followEnd, noteError, openConnection, secured } from './tracking.ts';
+
+/**
+ * The agent leg: one listening port for both ways in. http-mitm-proxy is the engine that takes CONNECT and requests; this adapter is
+ * the only file that knows it. What of the engine is replaced, and why:
+ * - its listeners: it binds one loopback port per host and pipes every agent's socket through it. Here each socket is handed to one
+ *   TLS server in-process, so that the agent's address, certificate and timings stay visible;
+ * - its HTTPS server and certificate supply: they ask for no client certificate and make RSA keys synchronously;
+ * - `_onError`, `_onSocketError`: they print to the console and answer 504 by themselves;
+ * - its forwarding, which reads header fields from the joined object: an exchange is taken over at the request hook.
+ */
+
+/** How long an idle agent connection is kept: as Jetty keeps it (PUPPET.md 4e). A shorter time races with the agent's next request. */
+const AGENT_IDLE_MS = 30_000;
+/** From accept to the end of the TLS handshake; Node's own default. */
+const HANDSHAKE_MS = 120_000;
+/** Puppet's longest real head is a few kB; a node request with many query fields may reach 16 kB. */
+const MAX_HEAD_BYTES = 64 * 1024;
+/** First byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method starts with it. */
+const TLS_HANDSHAKE = 0x16;
+
+/** An agent's connection as the relay sees it. */
+export interface AgentConnection {
+  readonly record: Connection;
+  readonly ending: Ending;
+  /** The certificate that the agent presented, whatever the verdict on it. */
+  certificatePem(): string | null;
+  /** Ends it now, or after the answer under way. */
+  closeWhenIdle(): void;
+}
+
+/** TLS server contexts: one for connections without SNI, one a server name. */
+export interface ServerContexts {
+  base(): SecureContextOptions;
+  forName(name: string): Promise<SecureContext>;
+}
+
+/** Takes one exchange over: `target` is as received. */
+export type Take = (agent: AgentConnection, request: IncomingMessage, response: ServerResponse, target: string) => void;
+
+export interface InterceptOptions {
+  listen: { host: string; port: number };
+  tape: Tape;
+  contexts: ServerContexts;
+  /** The handshake is done: sets certname, or refusal, on the record. */
+  onSecure(connection: Connection, socket: TLSSocket): void;
+  onExchange: Take;
+  /** A request that came without TLS and is no CONNECT. */
+  onPlain: Take;
+  /** @returns `intercept` to read the tunnel; `taken` when the callback has answered and owns the socket now */
+  onConnect(agent: AgentConnection, target: string, socket: Socket, head: Buffer): 'intercept' | 'taken';
+  onOpened(agent: AgentConnection): void;
+  onClosed(agent: AgentConnection): void;
+}
+
+export interface Interception {
+  /** Where it listens, after port 0 was resolved. */
+  readonly address: { host: string; port: number };
+  /** New handshakes use the contexts as they are now: a CA became known, a leaf was renewed. */
+  refresh(): void;
+  /** Stops listening, closes idle connections, waits for the exchanges under way. */
+  close(): Promise<void>;
+}
+
+interface Held extends AgentConnection {
+  wire: Socket;
+  /** The stream that HTTP is read from: the TLS socket, or the wire itself. */
+  stream: Socket | null;
+  busy: number;
+  closing: boolean;
+}
+
+/** http-mitm-proxy, mute, with its exchanges handed out at the request hook. */
+class SilentEngine extends Engine {
+  /** The target as received: the engine strips the origin off an absolute-form one. */
+  readonly #targets = new WeakMap<IncomingMessage, string>();
+
+  constructor(take: (secure: boolean, request: IncomingMessage, response: ServerResponse, target: string) => void) {
+    super();
+    this.keepAlive = true;
+    this.onRequest(({ isSSL, clientToProxyRequest: request, proxyToClientResponse: response }) => {
+      take(isSSL, request, response, this.#targets.get(request) ?? '/');
+    });
+  }
+
+  override _onHttpServerRequest(isSSL: boolean, request: IncomingMessage, response: ServerResponse): void {
+    this.#targets.set(request, request.url ?? '/');
+    // The engine answers a request without Host by itself, and HTTP/1.0 may have none. The field lines are not touched.
+    request.headers.host ||= 'unnamed';
+    super._onHttpServerRequest(isSSL, request, response);
+  }
+
+  override _onError(): void {}
+
+  override _onSocketError(): void {}
+}
+
+/**
+ * Listens for agents.
+ * @throws the error of `listen` (EADDRINUSE, EACCES, EADDRNOTAVAIL)
+ */
+export async function intercept(options: InterceptOptions): Promise<Interception> {
+  const { tape } = options;
+  const held = new Set<Held>();
+  const bySocket = new WeakMap<object, Held>();
+  let shuttingDown = false;
+  let drained: (() => void) | null = null;
+
+  const engine = new SilentEngine((secure, request, response, target) => {
+    const agent = bySocket.get(request.socket);
+    if (!agent) {
+      request.socket.destroy();
+      return;
+    }
+    agent.busy += 1;
+    agent.record.exchanges += 1;
+    if (/\bclose\b/i.test(request.headers.connection ?? '')) agent.ending.note('agent', 'connection-close');
+    response.once('close', () => {
+      agent.busy -= 1;
+      if (agent.busy === 0 && (agent.closing || shuttingDown)) endStream(agent);
+    });
+    (secure ? options.onExchange : options.onPlain)(agent, request, response, target);
+  });
+
+  const limits = { maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: AGENT_IDLE_MS, requestTimeout: 0, headersTimeout: 60_000 };
+  const plain = createHttpServer(limits);
+  const secure = createHttpsServer({
+    ...limits,
+    ...options.contexts.base(),
+    requestCert: true,
+    rejectUnauthorized: false, // the verdict is ours (pki/verify.ts), and the bootstrap has no certificate yet
+    handshakeTimeout: HANDSHAKE_MS,
+    SNICallback: (name, done) => {
+      options.contexts.forName(name).then(
+        context => done(null, context),
+        error => done(error instanceof Error ? error : new Error(String(error))),
+      );
+    },
+  });
+
+  for (const [server, isSSL] of [
+    [plain, false],
+    [secure, true],
+  ] as const) {
+    server.on('request', (request, response) => engine._onHttpServerRequest(isSSL, request, response));
+    server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      engine._onHttpServerConnect(request, socket, head),
+    );
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+      const agent = bySocket.get(socket);
+      if (agent) {
+        agent.record.error ??= `${reasonOf(error)}${error.code ? ` (${error.code})` : ''}`;
+        noteError(agent.ending, error, 'agent');
+      }
+      if (socket.writable && error.code?.startsWith('HPE_')) {
+        const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+        socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      } else socket.destroy();
+    });
+  }
+
+  engine.onConnect((request, socket, head) => {
+    const agent = bySocket.get(socket);
+    // A CONNECT inside an intercepted tunnel has no meaning for Puppet.
+    if (agent?.record.via !== 'plain') {
+      socket.destroy();
+      return;
+    }
+    const wire = agent.wire;
+    wire.removeAllListeners('timeout');
+    wire.setTimeout(0);
+    agent.record.target = (request.url ?? '').slice(0, 300);
+    agent.record.via = 'connect';
+    if (options.onConnect(agent, agent.record.target, wire, head) === 'taken') return;
+    wire.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    if (head.length > 0) wire.unshift(head);
+    sniff(agent);
+  });
+
+  secure.prependListener('secureConnection', (socket: TLSSocket) => {
+    const agent = agentOf(socket);
+    if (!agent) {
+      socket.destroy();
+      return;
+    }
+    agent.stream = socket;
+    bySocket.set(socket, agent);
+    secured(agent.record, socket, typeof socket.servername === 'string' ? socket.servername : null);
+    options.onSecure(agent.record, socket);
+    tape.connection(agent.record);
+    followStream(agent, socket);
+  });
+  secure.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+    const agent = agentOf(socket);
+    if (!agent) return;
+    agent.record.error ??= reasonOf(error);
+    if (error.code === 'ECONNRESET' && agent.wire.readableEnded) agent.ending.note('agent', 'end');
+    noteError(agent.ending, error, 'agent');
+  });
+
+  function followStream(agent: Held, stream: Socket): void {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      agent.record.error ??= reasonOf(error);
+      noteError(agent.ending, error, 'agent');
+    });
+    stream.once('end', () => agent.ending.note('agent', 'end'));
+    stream.on('timeout', () => {
+      if (agent.busy === 0) agent.ending.note('proxy', 'idle-timeout');
+    });
+  }
+
+  /** Node keeps the wire below a TLS socket in `_parent`, and offers no other way from a failed handshake to its connection. */
+  function agentOf(socket: TLSSocket): Held | undefined {
+    const { _parent: wire } = socket as TLSSocket & { _parent?: Socket };
+    return wire && bySocket.get(wire);
+  }
+
+  /** Reads the first byte: a TLS handshake goes to the TLS server, anything else is plain HTTP. */
+  function sniff(agent: Held): void {
+    const { wire } = agent;
+    wire.setTimeout(HANDSHAKE_MS, () => {
+      agent.ending.note('proxy', 'idle-timeout');
+      wire.destroy();
+    });
+    wire.once('data', first => {
+      wire.pause();
+      wire.removeAllListeners('timeout');
+      wire.setTimeout(0);
+      wire.unshift(first);
+      if (first[0] === TLS_HANDSHAKE) secure.emit('connection', wire);
+      else {
+        if (agent.record.via === 'direct') agent.record.via = 'plain';
+        agent.stream = wire;
+        plain.emit('connection', wire);
+      }
+      wire.resume();
+    });
+  }
+
+  const front = createServer({ noDelay: true }, wire => {
+    const record = openConnection(tape, {
+      leg: 'agent',
+      via: 'direct',
+      peer: authority(wire.remoteAddress, wire.remotePort),
+      target: null,
+      certname: null,
+    });
+    record.connectedMono = record.openedMono;
+    const agent: Held = {
+      record,
+      ending: followEnd(tape, record, wire),
+      wire,
+      stream: null,
+      busy: 0,
+      closing: false,
+      certificatePem: () =>
+        agent.stream instanceof TLSSocket ? (agent.stream.getPeerX509Certificate()?.toString() ?? null) : null,
+      closeWhenIdle() {
+        agent.closing = true;
+        if (agent.busy === 0) endStream(agent);
+      },
+    };
+    held.add(agent);
+    options.onOpened(agent);
+    bySocket.set(wire, agent);
+    followStream(agent, wire);
+    wire.once('close', () => {
+      held.delete(agent);
+      options.onClosed(agent);
+      if (held.size === 0) drained?.();
+    });
+    sniff(agent);
+  });
+
+  function endStream(agent: Held): void {
+    agent.ending.note('proxy', shuttingDown ? 'shutdown' : 'policy');
+    const stream = agent.stream ?? agent.wire;
+    stream.end();
+    // A peer that never answers the FIN must not hold the shutdown.
+    setTimeout(() => agent.wire.destroy(), 500).unref();
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    front.once('error', reject);
+    front.listen(options.listen.port, options.listen.host, () => {
+      front.off('error', reject);
+      resolve();
+    });
+  });
+  const bound = front.address();
+  const address = bound !== null && typeof bound === 'object' ? { host: bound.address, port: bound.port } : { ...options.listen };
+
+  return {
+    address,
+    refresh() {
+      secure.setSecureContext(options.contexts.base());
+    },
+    async close() {
+      shuttingDown = true;
+      front.close();
+      for (const agent of held) if (agent.busy === 0) endStream(agent);
+      if (held.size > 0) {
+        await new Promise<void>(resolve => {
+          drained = resolve;
+        });
+      }
+      plain.close();
+      secure.close();
+    },
+  };
+}

@@ -1,0 +1,173 @@
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import type { Connection, PoolPolicy, Tape } from '../model.ts';
+import { type Authority, openAuthority } from '../pki/authority.ts';
+import { openEnrolment } from '../pki/enrolment.ts';
+import { openIdentities } from '../pki/identity.ts';
+import { openTrust, type Trust } from '../pki/trust.ts';
+import { judge } from '../pki/verify.ts';
+import { openBootstrap } from './bootstrap.ts';
+import { contact, type PrimaryAddress } from './contact.ts';
+import { openLeafContexts } from './contexts.ts';
+import { reasonOf } from './failure.ts';
+import { type AgentConnection, intercept } from './intercept.ts';
+import { openRelay } from './relay.ts';
+import { authority as authorityOf } from './tracking.ts';
+import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
+import { openUpstream, type Primary } from './upstream.ts';
+
+export interface ProxyOptions {
+  listen: { host: string; port: number };
+  primary: PrimaryAddress;
+  /** Folder of our CA, identities, enrolments and pinned CAs. */
+  certsDir: string;
+  /** Extra names and addresses on every leaf; CONNECT to such a name is read too. */
+  names: readonly string[];
+  pool: PoolPolicy;
+  /** Refuse CONNECT to anything but the primary instead of tunnelling it unread. */
+  connectOnlyPrimary: boolean;
+  /** The primary's CA bundle, PEM; pinned on first contact without it. */
+  caPem: string | null;
+  caFingerprint: string | null;
+  tape: Tape;
+  /** A line that the operator should read. */
+  onNotice(line: string): void;
+  /** See upstream.ts; tests shorten them. */
+  idleMs?: number;
+  answerMs?: number;
+}
+
+export interface RunningProxy {
+  readonly address: { host: string; port: number };
+  readonly authority: Authority;
+  readonly trust: Trust;
+  /** Names and addresses that every leaf carries. */
+  readonly names: readonly string[];
+  /** Finishes the exchanges under way, then closes every connection. */
+  close(): Promise<void>;
+}
+
+/** The folder of what is known of one primary, below the certs folder. */
+export function primaryFolder(certsDir: string, { host, port }: PrimaryAddress): string {
+  return join(certsDir, 'primaries', `${host.replace(/[^a-z0-9.-]/gi, '_')}_${port}`);
+}
+
+/**
+ * Starts to listen.
+ * @throws {ContactError} when the primary cannot be known; PkiError for what is wrong below certsDir; the error of `listen`
+ */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const { tape, certsDir, primary: place, onNotice } = options;
+  const authority = await openAuthority(join(certsDir, 'ca'));
+  const identities = openIdentities(join(certsDir, 'identities'));
+  const enrolment = openEnrolment(join(certsDir, 'enrolment'), authority, identities);
+  const trust = openTrust(primaryFolder(certsDir, place), authority, options.caPem === null ? {} : { caPem: options.caPem });
+  await contact(place, trust, options.caFingerprint);
+
+  const primary: Primary = { ...place, caPem: () => trust.caPem() };
+  const names = leafNames(options);
+  const contexts = await openLeafContexts({
+    authority,
+    names,
+    agentCas: () => [authority.caPem, trust.caPem() ?? ''].filter(pem => pem !== ''),
+  });
+  const agents = new Map<number, AgentConnection>();
+  const upstream = openUpstream({
+    tape,
+    pool: options.pool,
+    ...(options.idleMs !== undefined && { idleMs: options.idleMs }),
+    ...(options.answerMs !== undefined && { answerMs: options.answerMs }),
+    onMirrorClosed: id => agents.get(id)?.closeWhenIdle(),
+  });
+  const bootstrap = openBootstrap({
+    upstream,
+    enrolment,
+    trustOf: () => trust,
+    onNotice,
+    onTrustChanged: () => {
+      contexts.renew().then(
+        () => interception.refresh(),
+        error => onNotice(`the new CA of the primary cannot be used for agents: ${reasonOf(error)}`),
+      );
+    },
+  });
+  const relay = openRelay({
+    tape,
+    upstream,
+    pool: options.pool,
+    bootstrap,
+    primaryFor: () => primary,
+    identityOf: certname => identities.get(certname),
+  });
+
+  /** The verdict on an agent's certificate: OpenSSL's on the path, then ours (issuer, revocation, certname). */
+  function onSecure(record: Connection, socket: TLSSocket): void {
+    const certificate = socket.getPeerX509Certificate();
+    if (!certificate) return;
+    const verdict = judge(certificate, { authority, trusts: [trust], identities, now: Date.now() });
+    record.peerName = verdict.ok ? verdict.certname : verdict.name;
+    if (!verdict.ok) record.refusal = verdict.reason;
+    else if (!socket.authorized) record.refusal = String(socket.authorizationError ?? 'not verified');
+    else record.certname = verdict.certname;
+  }
+
+  const interception = await intercept({
+    listen: options.listen,
+    tape,
+    contexts,
+    onSecure,
+    onExchange: relay,
+    onPlain: (agent, request, response, target) => {
+      void forwardPlain(agent, request, response, target);
+    },
+    onConnect(agent, target, socket, head) {
+      const wanted = parseAuthority(target);
+      if (!wanted) {
+        refuseConnect(socket, 400, 'CONNECT needs HOST:PORT');
+        return 'taken';
+      }
+      if (wanted.port === place.port && isOurs(wanted.host)) return 'intercept';
+      if (options.connectOnlyPrimary) {
+        agent.record.error = 'not the primary';
+        agent.ending.note('proxy', 'policy');
+        refuseConnect(socket, 403, 'Only the primary may be reached');
+        return 'taken';
+      }
+      if (wanted.port === place.port) {
+        onNotice(`${authorityOf(wanted.host, wanted.port)} is tunnelled unread; to read it: --name ${wanted.host}`);
+      }
+      void tunnel(agent, wanted, socket, head);
+      return 'taken';
+    },
+    onClosed(agent) {
+      agents.delete(agent.record.id);
+      upstream.release(agent.record.id);
+    },
+    onOpened: agent => agents.set(agent.record.id, agent),
+  });
+
+  function isOurs(host: string): boolean {
+    return host === place.host.toLowerCase() || options.names.some(name => name.toLowerCase() === host);
+  }
+
+  return {
+    address: interception.address,
+    authority,
+    trust,
+    names,
+    async close() {
+      await interception.close();
+      await upstream.close();
+    },
+  };
+}
+
+/** What the leaf without SNI carries: agents reach us by the primary's name, by a name given, or by an address of ours. */
+function leafNames({ listen, primary, names }: ProxyOptions): string[] {
+  const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
+  const addresses = everywhere
+    ? Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address.split('%', 1)[0]!))
+    : [listen.host];
+  return [...new Set([primary.host, ...names, 'localhost', '127.0.0.1', '::1', ...addresses])];
+}

@@ -1,0 +1,135 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { routeOf } from '../decode/route.ts';
+import type { Certname, Connection, PoolPolicy, Tape } from '../model.ts';
+import type { Bootstrap } from './bootstrap.ts';
+import { type Delivery, deliver } from './delivery.ts';
+import { reasonOf } from './failure.ts';
+import { hasRequestBody, requestFields } from './fields.ts';
+import { admit } from './gate.ts';
+import type { AgentConnection } from './intercept.ts';
+import { type RequestBody, requestBody } from './request-body.ts';
+import { authority } from './tracking.ts';
+import type { Call, Presented, Primary, Upstream } from './upstream.ts';
+
+export interface RelayOptions {
+  tape: Tape;
+  upstream: Upstream;
+  pool: PoolPolicy;
+  bootstrap: Bootstrap;
+  /** Which primary an agent's connection is for. */
+  primaryFor(connection: Connection): Primary;
+  identityOf(certname: Certname): Presented | null;
+}
+
+/**
+ * Methods that may be sent twice when a pooled connection turned out to be closed: the idempotent ones (RFC 9110 section 9.2.2),
+ * and POST of a catalog, which is a GET with too long a query (Puppet's compiler terminus) and compiles again at worst.
+ */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+/** Carries one exchange from the agent to the primary and back. */
+export type Relay = (agent: AgentConnection, request: IncomingMessage, response: ServerResponse, target: string) => void;
+
+export function openRelay(options: RelayOptions): Relay {
+  const { tape, upstream, bootstrap } = options;
+
+  return (agent, request, response, target) => {
+    const method = request.method ?? '';
+    const { certname } = agent.record;
+    const route = routeOf(method, target);
+    let call: Call | null = null;
+    let body: RequestBody | null = null;
+    const delivery = deliver(
+      tape,
+      agent,
+      request,
+      response,
+      { route, certname, target },
+      {
+        onDrain: () => call?.resume(),
+        onAbandoned: () => {
+          call?.abort();
+          body?.release();
+        },
+      },
+    );
+
+    const admission = admit(agent.record, method, target, options.identityOf);
+    if (!admission.admitted) {
+      request.resume();
+      delivery.fail(admission.failure);
+      return;
+    }
+    if (target[0] !== '/') {
+      request.resume();
+      delivery.fail({ reason: 'not-forwarded', detail: 'a request over TLS needs a target that starts with a slash' });
+      return;
+    }
+    const primary = options.primaryFor(agent.record);
+    const { identity } = admission;
+
+    if (bootstrap.takes(method, route)) {
+      bootstrap.serve({ agent, request, delivery, primary, identity, method, target, route }).catch((error: unknown) => {
+        // A request that the agent broke off ends with its connection, as abandoned.
+        if (request.complete) delivery.fail({ reason: 'internal', detail: reasonOf(error) });
+      });
+      return;
+    }
+
+    if (hasRequestBody(delivery.exchange.request.fields)) body = tapped(request, delivery);
+    else {
+      delivery.requestEnded();
+      request.resume();
+    }
+    const again = IDEMPOTENT.has(method) || (method === 'POST' && route.phase === 'catalog');
+    const sent = body;
+    call = upstream.send(
+      {
+        primary,
+        identity,
+        agentConnection: agent.record.id,
+        method,
+        target,
+        fields: requestFields(delivery.exchange.request.fields, authority(primary.host, primary.port)),
+        body: sent,
+        resendable: again,
+      },
+      {
+        onReady: (use, resent) => delivery.ready(use, resent),
+        onInformation: (status, fields) => delivery.information(status, fields),
+        onHead: head => {
+          if (
+            options.pool === 'mirror' &&
+            head.fields.some(([name, value]) => /^connection$/i.test(name) && /close/i.test(value))
+          ) {
+            agent.closeWhenIdle();
+          }
+          delivery.head(head);
+        },
+        onData: chunk => delivery.data(chunk),
+        onEnd: trailers => {
+          sent?.release();
+          delivery.end(trailers);
+        },
+        onFailure: failure => {
+          sent?.release();
+          delivery.fail(failure);
+        },
+      },
+    );
+  };
+}
+
+/** The request's body on its way upstream, copied to the tape as it passes. */
+export function tapped(request: IncomingMessage, delivery: Delivery): RequestBody {
+  const tap = delivery.tap('request');
+  return requestBody(
+    request,
+    chunk => {
+      if (delivery.over) return;
+      tap.write(chunk);
+      delivery.requestBytes(chunk.length);
+    },
+    () => delivery.requestEnded(),
+  );
+}

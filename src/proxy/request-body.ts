@@ -1,0 +1,78 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import type { SendableBody } from './upstream.ts';
+
+/** Most that is kept of one body in case it must be sent again. Catalog requests with facts are 15 to 250 kB. */
+const RETAIN_BYTES = 1024 * 1024;
+/** Most that is kept of all bodies together; beyond it bodies are sent once only. */
+const RETAIN_TOTAL_BYTES = 32 * 1024 * 1024;
+
+let retainedTotal = 0;
+
+/** The body of an agent's request on its way to the primary. */
+export interface RequestBody extends SendableBody {
+  /** Nothing more will be sent: lets go of what is kept, and lets the rest of the request flow by unread. */
+  release(): void;
+}
+
+/**
+ * Streams a request body with back-pressure, and keeps its beginning so that it can be sent again on another connection.
+ * @param onChunk sees each chunk once, in order
+ * @param onEnd the last byte has arrived
+ */
+export function requestBody(request: IncomingMessage, onChunk: (chunk: Buffer) => void, onEnd: () => void): RequestBody {
+  let retained: Buffer[] | null = [];
+  let retainedBytes = 0;
+  let ended = false;
+  let failed: Error | null = null;
+  let target: Readable | null = null;
+
+  const forget = (): void => {
+    retainedTotal -= retainedBytes;
+    retainedBytes = 0;
+    retained = null;
+  };
+  request.on('data', (chunk: Buffer) => {
+    onChunk(chunk);
+    if (retained) {
+      if (retainedBytes + chunk.length > RETAIN_BYTES || retainedTotal + chunk.length > RETAIN_TOTAL_BYTES) forget();
+      else {
+        retained.push(chunk);
+        retainedBytes += chunk.length;
+        retainedTotal += chunk.length;
+      }
+    }
+    if (target && !target.push(chunk)) request.pause();
+  });
+  request.once('end', () => {
+    ended = true;
+    onEnd();
+    target?.push(null);
+  });
+  request.once('error', error => {
+    failed = error;
+    target?.destroy(error);
+  });
+  request.pause();
+
+  return {
+    open() {
+      const stream = new Readable({
+        read() {
+          if (!ended) request.resume();
+        },
+      });
+      target = stream;
+      for (const chunk of retained ?? []) stream.push(chunk);
+      if (ended) stream.push(null);
+      if (failed) stream.destroy(failed);
+      return stream;
+    },
+    resendable: () => retained !== null,
+    release() {
+      target = null;
+      forget();
+      request.resume();
+    },
+  };
+}

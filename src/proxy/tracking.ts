@@ -1,0 +1,80 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { CloseCause, Connection, Leg, Tape } from '../model.ts';
+
+/** Monotonic milliseconds; see model.ts on time. */
+export const mono = (): number => performance.now();
+
+/** `address:port`, IPv6 in brackets. */
+export function authority(address: string | undefined, port: number | undefined): string {
+  const host = address ?? 'unknown';
+  return `${host.includes(':') ? `[${host}]` : host}:${port ?? 0}`;
+}
+
+/** A connection just opened, on the tape from now on. */
+export function openConnection(tape: Tape, facts: Pick<Connection, 'leg' | 'via' | 'peer' | 'target' | 'certname'>): Connection {
+  const connection: Connection = {
+    id: tape.connectionId(),
+    ...facts,
+    openedAt: Date.now(),
+    openedMono: mono(),
+    connectedMono: null,
+    secureMono: null,
+    tls: null,
+    peerName: null,
+    refusal: null,
+    error: null,
+    bytesRead: 0,
+    bytesWritten: 0,
+    exchanges: 0,
+    closed: null,
+  };
+  tape.connection(connection);
+  return connection;
+}
+
+/** Notes that the TLS handshake of `socket` is done. */
+export function secured(connection: Connection, socket: TLSSocket, serverName: string | null): void {
+  connection.secureMono = mono();
+  connection.tls = {
+    protocol: socket.getProtocol() ?? 'unknown',
+    cipher: socket.getCipher()?.name ?? 'unknown',
+    resumed: socket.isSessionReused(),
+    serverName,
+  };
+}
+
+/**
+ * Who ended a connection and why. The first reason that is noted wins: what follows it (a FIN after an alert, our own `destroy`
+ * after a FIN) is its consequence.
+ */
+export interface Ending {
+  note(by: Leg | 'proxy', cause: CloseCause): void;
+}
+
+/** Follows one socket to its end and puts that on the tape. `wire` is the TCP socket whose bytes are counted. */
+export function followEnd(tape: Tape, connection: Connection, wire: Socket): Ending {
+  let ending: { by: Leg | 'proxy'; cause: CloseCause } | null = null;
+  const note: Ending['note'] = (by, cause) => {
+    ending ??= { by, cause };
+  };
+  wire.once('close', () => {
+    connection.bytesRead = wire.bytesRead;
+    connection.bytesWritten = wire.bytesWritten;
+    connection.closed = { at: Date.now(), mono: mono(), ...(ending ?? { by: 'proxy', cause: 'shutdown' }) };
+    tape.connection(connection);
+  });
+  return { note };
+}
+
+/** The cause behind a socket error, and which side it came from. */
+export function noteError(ending: Ending, error: NodeJS.ErrnoException, peer: Leg): void {
+  const code = error.code ?? '';
+  if (code === 'UND_ERR_INFO') ending.note('proxy', error.message.includes('idle') ? 'idle-timeout' : 'aborted');
+  else if (code.startsWith('UND_ERR_')) ending.note(code === 'UND_ERR_SOCKET' ? peer : 'proxy', 'aborted');
+  else if (code.startsWith('HPE_')) ending.note('proxy', 'protocol-error');
+  else if (/ALERT/.test(code)) ending.note(peer, 'tls-alert');
+  else if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) ending.note('proxy', 'tls-failed');
+  else if (code === 'ECONNRESET' || code === 'EPIPE') ending.note(peer, 'reset');
+  else ending.note('proxy', 'aborted');
+}

@@ -1,0 +1,139 @@
+import { lookup } from 'node:dns/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { request as httpRequest } from 'node:http';
+import { BlockList, connect, isIP, type Socket } from 'node:net';
+import { pipeline } from 'node:stream';
+import { reasonOf } from './failure.ts';
+import type { AgentConnection } from './intercept.ts';
+import { noteError } from './tracking.ts';
+
+/**
+ * What is not the primary's passes unread: CONNECT to other hosts, and plain HTTP in absolute form (an agent with `http_proxy_host`
+ * sends its `source => 'https://…'` and `'http://…'` this way).
+ */
+
+/** Places on this machine and its link: a proxy must not open them to whoever can reach its port. */
+const LOCAL = new BlockList();
+LOCAL.addSubnet('127.0.0.0', 8);
+LOCAL.addSubnet('0.0.0.0', 8);
+LOCAL.addSubnet('169.254.0.0', 16);
+LOCAL.addAddress('::1', 'ipv6');
+LOCAL.addAddress('::', 'ipv6');
+LOCAL.addSubnet('fe80::', 10, 'ipv6');
+
+const CONNECT_MS = 30_000;
+
+/** `host:port` of a CONNECT target; `null` when it is none (RFC 9110 section 9.3.6). */
+export function parseAuthority(target: string): { host: string; port: number } | null {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/@]+)):(\d{1,5})$/i.exec(target);
+  if (!match) return null;
+  const port = Number(match[3]);
+  return port > 0 && port < 65_536 ? { host: (match[1] ?? match[2])!.toLowerCase(), port } : null;
+}
+
+/** An address of `host` that may be reached, or the reason why none may. */
+async function reachable(host: string): Promise<{ address: string } | { refused: string }> {
+  const address = isIP(host) === 0 ? (await lookup(host)).address : host;
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+  if (LOCAL.check(address, family)) return { refused: `${host} is local to the machine that stringtap runs on` };
+  return { address };
+}
+
+/** Answers a CONNECT that is not tunnelled: the agent shows the reason phrase alone. */
+export function refuseConnect(socket: Socket, status: number, reason: string): void {
+  socket.end(`HTTP/1.1 ${status} ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+}
+
+/** Joins the agent's socket to another host's, bytes unread. */
+export async function tunnel(
+  agent: AgentConnection,
+  place: { host: string; port: number },
+  socket: Socket,
+  head: Buffer,
+): Promise<void> {
+  const { record, ending } = agent;
+  record.via = 'blind';
+  socket.pause();
+  try {
+    const found = await reachable(place.host);
+    if ('refused' in found) {
+      record.error = found.refused;
+      ending.note('proxy', 'policy');
+      refuseConnect(socket, 403, 'Not tunnelled to a local address');
+      return;
+    }
+    const far = connect({ host: found.address, port: place.port, timeout: CONNECT_MS });
+    far.once('timeout', () => far.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })));
+    let connected = false;
+    far.once('connect', () => {
+      connected = true;
+      far.setTimeout(0);
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      if (head.length > 0) far.write(head);
+      far.once('end', () => ending.note('primary', 'end'));
+      pipeline(socket, far, () => undefined);
+      pipeline(far, socket, () => undefined);
+    });
+    far.on('error', (error: NodeJS.ErrnoException) => {
+      record.error ??= reasonOf(error);
+      if (!connected) refuseConnect(socket, 502, `Cannot connect to ${place.host.slice(0, 60)}`);
+      noteError(ending, error, 'primary');
+    });
+    socket.once('close', () => far.destroy());
+  } catch (error) {
+    record.error = reasonOf(error);
+    refuseConnect(socket, 502, `Cannot resolve ${place.host.slice(0, 60)}`);
+  }
+}
+
+/** Forwards one plain absolute-form request, unread. Errors end the answer or the connection. */
+export async function forwardPlain(
+  agent: AgentConnection,
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: string,
+): Promise<void> {
+  const refuse = (status: number, message: string): void => {
+    agent.record.error ??= message;
+    request.resume();
+    if (response.headersSent) response.destroy();
+    else {
+      response.writeHead(status, { 'Content-Type': 'text/plain' });
+      response.end(`stringtap: ${message}\n`);
+    }
+  };
+  const url = URL.canParse(target) ? new URL(target) : null;
+  if (url?.protocol !== 'http:') {
+    refuse(400, 'this port speaks TLS: use https, or CONNECT');
+    return;
+  }
+  agent.record.via = 'blind';
+  agent.record.target = url.host;
+  try {
+    const found = await reachable(url.hostname.replace(/^\[|\]$/g, ''));
+    if ('refused' in found) {
+      refuse(403, found.refused);
+      return;
+    }
+    const { 'proxy-connection': _connection, 'proxy-authorization': _authorization, ...headers } = request.headers;
+    const far = httpRequest(
+      {
+        host: found.address,
+        port: url.port || 80,
+        method: request.method,
+        path: `${url.pathname}${url.search}`,
+        headers,
+        agent: false,
+      },
+      answer => {
+        response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answer.rawHeaders);
+        pipeline(answer, response, () => undefined);
+      },
+    );
+    far.once('error', error => refuse(502, `cannot reach ${url.host}: ${reasonOf(error)}`));
+    response.once('close', () => far.destroy());
+    request.pipe(far);
+  } catch (error) {
+    refuse(502, `cannot reach ${url.host}: ${reasonOf(error)}`);
+  }
+}

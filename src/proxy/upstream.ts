@@ -1,0 +1,408 @@
+import { isIP, type Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import { Client, type Dispatcher, Pool } from 'undici';
+import type { Certname, Connection, ConnectionId, Failure, Fields, PoolPolicy, ResponseHead, Tape, Use } from '../model.ts';
+import { failureOf, reasonOf } from './failure.ts';
+import { flat, latin1Pairs } from './fields.ts';
+import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
+
+/** Where requests go, and by whose CA that place is known. */
+export interface Primary {
+  host: string;
+  port: number;
+  /** PEM bundle that the primary's certificate must verify against; `null` while it is not known: nothing is sent then. */
+  caPem(): string | null;
+}
+
+/** What is presented to the primary; see pki/identity.ts. */
+export interface Presented {
+  certname: Certname;
+  keyPem: string;
+  certPem: string;
+  fingerprint: string;
+}
+
+/** A body that can be sent, and perhaps sent again. */
+export interface SendableBody {
+  /** A stream from its first byte; a second call is allowed only while {@link SendableBody.resendable}. */
+  open(): Readable | Buffer;
+  /** Whether all that was read of it so far is still at hand. */
+  resendable(): boolean;
+}
+
+export interface UpstreamRequest {
+  primary: Primary;
+  identity: Presented | null;
+  /** The agent's connection: with `mirror` its requests keep one primary connection of their own. */
+  agentConnection: ConnectionId;
+  method: string;
+  target: string;
+  /** As fields.ts made them: no hop-by-hop ones. */
+  fields: Fields;
+  body: SendableBody | null;
+  /** Whether sending it twice does no harm. */
+  resendable: boolean;
+}
+
+/** Takes one answer. The calls come in the order of the members; onFailure ends it at any point. */
+export interface Answering {
+  /** A connection took the request; again when it is resent. */
+  onReady(use: Use, resent: number): void;
+  /** A 1xx answer other than 100. */
+  onInformation(status: number, fields: Fields): void;
+  onHead(head: ResponseHead): void;
+  /** @returns false to hold the primary back until {@link Call.resume} */
+  onData(chunk: Buffer): boolean;
+  onEnd(trailers: Fields): void;
+  onFailure(failure: Failure): void;
+}
+
+/** One request under way. */
+export interface Call {
+  resume(): void;
+  /** Gives the answer up: no member of {@link Answering} is called any more, the connection is closed. */
+  abort(): void;
+}
+
+export interface UpstreamOptions {
+  tape: Tape;
+  pool: PoolPolicy;
+  /** A pooled connection that was idle so long is closed: well before Jetty does it after 30 s (PUPPET.md 4e). Default 20,000. */
+  idleMs?: number;
+  /** As long as an agent waits for an answer (`http_read_timeout`). Default 600,000. */
+  answerMs?: number;
+  /** TCP and TLS together. Default 30,000. */
+  connectMs?: number;
+  /** Pools kept before the least recently used idle ones are closed. Default 512. */
+  maxPools?: number;
+  /** `mirror`: the primary ended the connection that mirrored this one. */
+  onMirrorClosed?(agentConnection: ConnectionId): void;
+}
+
+export interface Upstream {
+  send(request: UpstreamRequest, answering: Answering): Call;
+  /** The agent's connection is gone: with `mirror`, so is the one that mirrored it. */
+  release(agentConnection: ConnectionId): void;
+  /** Waits for the requests under way, then closes every connection. */
+  close(): Promise<void>;
+}
+
+/** The connection that an undici Client is on: it has one at a time, and one request on it at a time. */
+interface Lane {
+  connection: Connection | null;
+  note: ((by: 'proxy' | 'primary', cause: 'connection-close' | 'policy') => void) | null;
+}
+
+/** A Client that tells each of our handlers which lane took its request; undici itself does not say. */
+class LaneClient extends Client {
+  readonly #lane: Lane;
+
+  constructor(origin: URL, options: Client.Options, lane: Lane) {
+    super(origin, options);
+    this.#lane = lane;
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (handler instanceof Attempt) handler.lane = this.#lane;
+    return super.dispatch(options, handler);
+  }
+}
+
+interface PoolEntry {
+  pool: Pool;
+  /** Those that are connected. */
+  lanes: Set<Lane>;
+  caPem: string;
+  active: number;
+}
+
+/** Node's errors for a connection that the peer had closed already, or closes while the request is being written. */
+const STALE = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
+/** One try at one request: undici's handler on one side, {@link Answering} on the other. */
+class Attempt implements Dispatcher.DispatchHandler {
+  lane: Lane | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #use: Use | null = null;
+  #head = false;
+  #over = false;
+  readonly #answering: Answering;
+  readonly #resent: number;
+  readonly #retry: ((error: Error, reused: boolean) => boolean) | null;
+  readonly #fail: (error: Error, partial: boolean) => Failure;
+  readonly #done: () => void;
+
+  constructor(parts: {
+    answering: Answering;
+    resent: number;
+    retry: ((error: Error, reused: boolean) => boolean) | null;
+    fail: (error: Error, partial: boolean) => Failure;
+    done: () => void;
+  }) {
+    this.#answering = parts.answering;
+    this.#resent = parts.resent;
+    this.#retry = parts.retry;
+    this.#fail = parts.fail;
+    this.#done = parts.done;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#over) {
+      controller.abort(new Error('the agent went away'));
+      return;
+    }
+    const connection = this.lane?.connection;
+    if (connection) {
+      connection.exchanges += 1;
+      this.#use = { connection: connection.id, ordinal: connection.exchanges };
+      this.#answering.onReady(this.#use, this.#resent);
+    }
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, _parsed: unknown, reason?: string): void {
+    if (this.#over) return;
+    const raw = controller.rawHeaders;
+    const fields = Array.isArray(raw) ? latin1Pairs(raw) : [];
+    if (status < 200) {
+      this.#answering.onInformation(status, fields);
+      return;
+    }
+    this.#head = true;
+    if (fields.some(([name, value]) => name.toLowerCase() === 'connection' && value.toLowerCase().includes('close'))) {
+      this.lane?.note?.('primary', 'connection-close');
+    }
+    this.#answering.onHead({ status, reason: reason ?? '', fields });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#over && !this.#answering.onData(chunk)) controller.pause();
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    if (this.#over) return;
+    this.#end();
+    const raw = controller.rawTrailers;
+    this.#answering.onEnd(Array.isArray(raw) ? latin1Pairs(raw) : []);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#over) return;
+    this.#end();
+    const reused = this.#use !== null && this.#use.ordinal > 1;
+    if (!this.#head && this.#retry?.(error, reused)) return;
+    this.#answering.onFailure(this.#fail(error, this.#head));
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  abort(): void {
+    if (this.#over) return;
+    this.#end();
+    this.#controller?.abort(new Error('the agent went away'));
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#done();
+  }
+}
+
+/** The primary leg: undici pools, one per primary and identity, so that TLS state is never shared between certnames. */
+export function openUpstream(options: UpstreamOptions): Upstream {
+  const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, maxPools = 512 } = options;
+  /** In order of use: the least recently used one comes first. */
+  const pools = new Map<string, PoolEntry>();
+  let closing = false;
+
+  function connector(request: UpstreamRequest, caPem: string, lanes: Set<Lane>) {
+    const { primary, identity, agentConnection } = request;
+    const origin = authority(primary.host, primary.port);
+    const serverName = isIP(primary.host) ? '' : primary.host;
+    let context: SecureContext | null = null;
+    // The session cache of exactly one certname: a session resumed under another certificate would act as its first owner.
+    let session: Buffer | undefined;
+    return (lane: Lane) => (_: unknown, callback: (...args: [null, Socket] | [Error, null]) => void) => {
+      const connection = openConnection(tape, {
+        leg: 'primary',
+        via: 'direct',
+        peer: origin,
+        target: origin,
+        certname: identity?.certname ?? null,
+      });
+      let socket: TLSSocket;
+      try {
+        context ??= createSecureContext({ ca: caPem, ...(identity && { key: identity.keyPem, cert: identity.certPem }) });
+        socket = connectTls({
+          host: primary.host,
+          port: primary.port,
+          servername: serverName,
+          secureContext: context,
+          ...(session && { session }),
+        });
+      } catch (error) {
+        connection.error = reasonOf(error);
+        connection.closed = { at: Date.now(), mono: mono(), by: 'proxy', cause: 'tls-failed' };
+        tape.connection(connection);
+        callback(error instanceof Error ? error : new Error(String(error)), null);
+        return;
+      }
+      socket.setNoDelay(true);
+      const ending = followEnd(tape, connection, socket);
+      const timer = setTimeout(
+        () => socket.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })),
+        connectMs,
+      );
+      const failed = (error: Error): void => {
+        clearTimeout(timer);
+        callback(error, null);
+      };
+      socket.once('connect', () => {
+        connection.connectedMono = mono();
+        connection.peer = authority(socket.remoteAddress, socket.remotePort);
+      });
+      socket.once('error', failed);
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'UND_ERR_INFO') connection.error ??= reasonOf(error);
+        noteError(ending, error, 'primary');
+      });
+      socket.on('session', ticket => {
+        session = ticket;
+      });
+      socket.once('end', () => ending.note('primary', 'end'));
+      socket.once('close', () => {
+        lanes.delete(lane);
+        if (lane.connection === connection) lane.connection = null;
+        if (closing) ending.note('proxy', 'shutdown');
+        if (options.pool === 'mirror') options.onMirrorClosed?.(agentConnection);
+      });
+      socket.once('secureConnect', () => {
+        clearTimeout(timer);
+        socket.off('error', failed);
+        secured(connection, socket, serverName === '' ? null : serverName);
+        connection.peerName = socket.getPeerX509Certificate()?.subject ?? null;
+        tape.connection(connection);
+        lanes.add(lane);
+        lane.connection = connection;
+        lane.note = ending.note;
+        callback(null, socket);
+      });
+    };
+  }
+
+  function poolFor(request: UpstreamRequest, caPem: string): { key: string; entry: PoolEntry } {
+    const { primary, identity, agentConnection } = request;
+    const whose = options.pool === 'mirror' ? `${agentConnection}` : '*';
+    const key = `${whose} ${authority(primary.host, primary.port)} ${identity?.fingerprint ?? '-'}`;
+    let entry = pools.get(key);
+    if (entry && entry.caPem !== caPem) {
+      void entry.pool.close();
+      entry = undefined;
+    }
+    if (!entry) {
+      const lanes = new Set<Lane>();
+      const connect = connector(request, caPem, lanes);
+      const settings: Client.Options = {
+        pipelining: 1,
+        allowH2: false,
+        keepAliveTimeout: idleMs,
+        keepAliveMaxTimeout: idleMs,
+        headersTimeout: answerMs,
+        bodyTimeout: answerMs,
+        maxHeaderSize: 256 * 1024,
+      };
+      const pool = new Pool(`https://${authority(primary.host, primary.port)}`, {
+        ...settings,
+        connections: options.pool === 'mirror' ? 1 : null,
+        factory: origin => {
+          const lane: Lane = { connection: null, note: null };
+          return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
+        },
+      });
+      entry = { pool, lanes, caPem, active: 0 };
+    }
+    pools.delete(key);
+    pools.set(key, entry);
+    return { key, entry };
+  }
+
+  /** Closes the least recently used pools that have nothing to do, down to the limit. */
+  function trim(): void {
+    for (const [key, entry] of pools) {
+      if (pools.size <= maxPools) return;
+      if (entry.active > 0) continue;
+      drop(key, entry);
+    }
+  }
+
+  function drop(key: string, entry: PoolEntry): void {
+    for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
+    pools.delete(key);
+    void entry.pool.close();
+  }
+
+  function send(request: UpstreamRequest, answering: Answering): Call {
+    const origin = authority(request.primary.host, request.primary.port);
+    const caPem = request.primary.caPem();
+    if (caPem === null) {
+      queueMicrotask(() =>
+        answering.onFailure({ reason: 'primary-untrusted', origin, detail: "the primary's CA is not known yet" }),
+      );
+      return { resume: () => undefined, abort: () => undefined };
+    }
+    let attempt = start(0, caPem);
+    return { resume: () => attempt.resume(), abort: () => attempt.abort() };
+
+    function start(resent: number, ca: string): Attempt {
+      const { entry } = poolFor(request, ca);
+      entry.active += 1;
+      if (pools.size > maxPools) trim();
+      const next = new Attempt({
+        answering,
+        resent,
+        fail: (error, partial) =>
+          failureOf(error, { origin, certname: request.identity?.certname ?? null, partial, timeoutMs: answerMs }),
+        done: () => {
+          entry.active -= 1;
+        },
+        // RFC 9112 section 9.3.1: only when the connection had been used before, no byte of an answer came, and sending twice does no harm.
+        retry: (error, reused) => {
+          const code = (error as NodeJS.ErrnoException).code ?? '';
+          if (resent > 0 || !reused || !STALE.has(code)) return false;
+          if (!request.resendable || request.body?.resendable() === false) return false;
+          attempt = start(resent + 1, ca);
+          return true;
+        },
+      });
+      entry.pool.dispatch(
+        {
+          method: request.method,
+          path: request.target,
+          headers: flat(request.fields),
+          body: request.body?.open() ?? null,
+          // undici closes the connection after a HEAD unless told not to; Jetty answers it properly framed.
+          reset: false,
+        },
+        next,
+      );
+      return next;
+    }
+  }
+
+  return {
+    send,
+    release(agentConnection) {
+      if (options.pool !== 'mirror') return;
+      const prefix = `${agentConnection} `;
+      for (const [key, entry] of pools) if (key.startsWith(prefix)) drop(key, entry);
+    },
+    async close() {
+      closing = true;
+      await Promise.all([...pools.values()].map(entry => entry.pool.close()));
+      pools.clear();
+    },
+  };
+}
