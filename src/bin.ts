@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+// Runs on any Node: says what is needed, or starts the program on the Node that comes with a checkout (devDependency `node`).
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+
+if (major > 22 || (major === 22 && minor >= 19)) {
+  const { main } = await import('./cli.ts');
+  await main(process.argv);
+} else {
+  const own = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
+  if (existsSync(own)) {
+    const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+    // A signal from a terminal reaches both, one from `kill` only us: the program takes two within a moment for one.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+    child.once('exit', (code, signal) => {
+      process.exitCode = code ?? (signal === 'SIGKILL' ? 137 : 1);
+    });
+  } else {
+    process.stderr.write(`stringtap: Node ${process.versions.node} is too old\nhint: Node 22.19 or newer is needed\n`);
+    process.exitCode = 1;
+  }
+}

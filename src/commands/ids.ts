@@ -1,0 +1,53 @@
+import { InvalidArgumentError } from 'commander';
+import type { ConnectionRow, ExchangeDetail, ExchangeRow, RunRow } from '../capture/store.ts';
+
+/**
+ * Numbers of a capture as people and programs meet them: `r3` a run, `e17` an exchange, `c5` a connection. The letter makes
+ * `stringtap show r3` and `show e17` unambiguous; SQL knows the bare numbers.
+ */
+type Kind = 'run' | 'exchange' | 'connection';
+const LETTER: Record<Kind, string> = { run: 'r', exchange: 'e', connection: 'c' };
+
+export function idText(kind: Kind, id: number): string;
+export function idText(kind: Kind, id: number | null): string | null;
+export function idText(kind: Kind, id: number | null): string | null {
+  return id === null ? null : `${LETTER[kind]}${id}`;
+}
+
+/** `r3` or `3`. @throws commander's InvalidArgumentError */
+export function parseId(kind: Kind): (text: string) => number {
+  return text => {
+    const match = /^([a-z]?)(\d{1,15})$/.exec(text);
+    if (!match || (match[1] !== '' && match[1] !== LETTER[kind])) {
+      throw new InvalidArgumentError(
+        `expected the number of ${kind === 'exchange' ? 'an' : 'a'} ${kind}, as in ${LETTER[kind]}3`,
+      );
+    }
+    return Number(match[2]);
+  };
+}
+
+type Named<Row, Keys extends keyof Row> = Omit<Row, Keys> & { [K in Keys]: string | null };
+
+/** A run as `--json` gives it. */
+export function runJson(row: RunRow): Named<RunRow, 'id'> {
+  return { ...row, id: idText('run', row.id) };
+}
+
+type ExchangeIds = 'id' | 'run' | 'agentConnection' | 'primaryConnection';
+
+/** An exchange as `--json` gives it, in a list or alone. */
+export function exchangeJson<Row extends ExchangeRow | ExchangeDetail>(row: Row): Named<Row, ExchangeIds> {
+  return {
+    ...row,
+    id: idText('exchange', row.id),
+    run: idText('run', row.run),
+    agentConnection: idText('connection', row.agentConnection),
+    primaryConnection: idText('connection', row.primaryConnection),
+  };
+}
+
+/** A connection as `--json` gives it. */
+export function connectionJson(row: ConnectionRow): Named<ConnectionRow, 'id'> {
+  return { ...row, id: idText('connection', row.id) };
+}

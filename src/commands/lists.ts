@@ -1,0 +1,199 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
+import { type Leg, PHASES, type Phase } from '../model.ts';
+import { connectionJson, exchangeJson, idText, parseId, runJson } from './ids.ts';
+import type { Io } from './io.ts';
+import { openCapture, wholeNumber } from './options.ts';
+import { bytes, type Column, clock, duration, table, use } from './present.ts';
+
+/** `stringtap runs | exchanges | connections`: the rows of a capture, as tables or NDJSON. */
+export function registerLists(program: Command, io: Io): void {
+  program
+    .command('runs')
+    .description('list the agent runs of a capture')
+    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .option('--certname NAME', 'only runs of this agent')
+    .option('--limit N', 'the newest N only', wholeNumber)
+    .option('--json', 'one JSON object a line')
+    .action((file: string | undefined, options: { certname?: string; limit?: number; json?: boolean }) => {
+      withStore(file, store => {
+        const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']) }));
+        print(io, options.json === true, rows, runJson, listRuns);
+      });
+    });
+
+  program
+    .command('exchanges')
+    .description('list exchanges: one request with its outcome each')
+    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .option('--run RUN', 'only of this run', parseId('run'))
+    .addOption(new Option('--phase PHASE', 'only of this phase').choices(PHASES))
+    .option('--status CODE', 'only with this status', status)
+    .addOption(new Option('--outcome OUTCOME', 'only with this outcome').choices(['answered', 'failed', 'abandoned']))
+    .option('--certname NAME', 'only of this agent')
+    .option('--connection CONNECTION', 'only on this connection, of either leg', parseId('connection'))
+    .option('--limit N', 'the newest N only', wholeNumber)
+    .option('--json', 'one JSON object a line')
+    .action((file: string | undefined, options: ExchangeOptions) => {
+      withStore(file, store => {
+        const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
+        const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted }));
+        print(io, options.json === true, rows, exchangeJson, listExchanges);
+      });
+    });
+
+  program
+    .command('connections')
+    .description('list connections of both legs')
+    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .option('--run RUN', 'only those that this run used', parseId('run'))
+    .addOption(new Option('--leg LEG', 'only this leg').choices(['agent', 'primary']))
+    .option('--certname NAME', 'only of this agent')
+    .option('--limit N', 'the newest N only', wholeNumber)
+    .option('--json', 'one JSON object a line')
+    .action(
+      (file: string | undefined, options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean }) => {
+        withStore(file, store => {
+          const wanted = pick(options, ['run', 'leg', 'certname']);
+          const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted }));
+          print(io, options.json === true, rows, connectionJson, listConnections);
+        });
+      },
+    );
+}
+
+interface ExchangeOptions {
+  run?: number;
+  phase?: Phase;
+  status?: number;
+  outcome?: OutcomeType;
+  certname?: string;
+  connection?: number;
+  limit?: number;
+  json?: boolean;
+}
+
+function status(text: string): number {
+  if (!/^[1-5]\d\d$/.test(text)) throw new InvalidArgumentError('expected a status code, as in 404');
+  return Number(text);
+}
+
+/** The given members of an object, without those that are undefined. */
+function pick<T extends object, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
+  const out: Partial<Pick<T, K>> = {};
+  for (const name of names) if (from[name] !== undefined) out[name] = from[name];
+  return out as Pick<T, K>;
+}
+
+function withStore(file: string | undefined, work: (store: Store) => void): void {
+  const store = openCapture(file);
+  try {
+    work(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** Rows oldest first; with a limit the newest ones of them. */
+function newest<Row>(
+  limit: number | undefined,
+  rows: (filter: { limit?: number; reverse?: boolean }) => Iterable<Row>,
+): Iterable<Row> {
+  return limit === undefined ? rows({}) : [...rows({ limit, reverse: true })].reverse();
+}
+
+function print<Row>(
+  io: Io,
+  json: boolean,
+  rows: Iterable<Row>,
+  toJson: (row: Row) => object,
+  list: (io: Io, rows: readonly Row[]) => void,
+): void {
+  if (json) for (const row of rows) io.out(JSON.stringify(toJson(row)));
+  else list(io, [...rows]);
+}
+
+/** Without a terminal nothing is cut: the reader is a program. */
+function width(io: Io): number {
+  return io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER;
+}
+
+const dash = (value: string | number | null): string => (value === null ? '-' : String(value));
+
+export function listRuns(io: Io, rows: readonly RunRow[]): void {
+  if (rows.length === 0) {
+    io.chatter('no runs');
+    return;
+  }
+  const columns: Column<RunRow>[] = [
+    { title: 'RUN', value: row => idText('run', row.id) },
+    { title: 'STARTED', value: row => `${row.startedAt.slice(0, 10)} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
+    { title: 'CERTNAME', value: row => row.certname },
+    { title: 'ENVIRONMENT', value: row => dash(row.environment) },
+    { title: 'PUPPET', value: row => dash(row.puppetVersion) },
+    {
+      title: 'TIME',
+      right: true,
+      value: row => (row.endedAt === null ? '-' : duration(Date.parse(row.endedAt) - Date.parse(row.startedAt))),
+    },
+    { title: 'EXCH', right: true, value: row => String(row.exchanges) },
+    { title: 'FAILED', right: true, value: row => String(row.failed) },
+    { title: 'CONN', right: true, value: row => `${row.agentConnections}/${row.primaryConnections}` },
+    { title: 'UP', right: true, value: row => bytes(row.requestBytes) },
+    { title: 'DOWN', right: true, value: row => bytes(row.responseBytes) },
+    { title: 'END', value: row => row.end ?? 'open' },
+  ];
+  for (const line of table(columns, rows, width(io))) io.out(line);
+}
+
+export function listExchanges(io: Io, rows: readonly ExchangeRow[]): void {
+  if (rows.length === 0) {
+    io.chatter('no exchanges');
+    return;
+  }
+  const columns: Column<ExchangeRow>[] = [
+    { title: 'ID', value: row => idText('exchange', row.id) },
+    { title: 'RUN', value: row => dash(idText('run', row.run)) },
+    { title: 'TIME', value: row => clock(Date.parse(row.startedAt)) },
+    { title: 'CERTNAME', value: row => dash(row.certname) },
+    { title: 'PHASE', value: row => row.phase },
+    { title: 'METHOD', value: row => row.method },
+    { title: 'STATUS', value: row => (row.outcome === 'answered' ? dash(row.status) : `${dash(row.status)} ${row.outcome}`) },
+    { title: 'TOOK', right: true, value: row => duration(row.durationMs) },
+    { title: 'UP', right: true, value: row => bytes(row.requestBytes) },
+    { title: 'DOWN', right: true, value: row => bytes(row.responseBytes) },
+    { title: 'AGENT', value: row => use(row.agentConnection, row.agentOrdinal) },
+    { title: 'PRIMARY', value: row => use(row.primaryConnection, row.primaryOrdinal) },
+    { title: 'TARGET', value: row => row.target },
+  ];
+  for (const line of table(columns, rows, width(io))) io.out(line);
+}
+
+export function listConnections(io: Io, rows: readonly ConnectionRow[]): void {
+  if (rows.length === 0) {
+    io.chatter('no connections');
+    return;
+  }
+  const columns: Column<ConnectionRow>[] = [
+    { title: 'ID', value: row => idText('connection', row.id) },
+    { title: 'LEG', value: row => row.leg },
+    { title: 'OPENED', value: row => clock(Date.parse(row.openedAt)) },
+    { title: 'PEER', value: row => row.peer },
+    { title: 'VIA', value: row => row.via },
+    { title: 'CERTNAME', value: row => dash(row.certname) },
+    {
+      title: 'TLS',
+      value: row => (row.tlsVersion === null ? '-' : `${row.tlsVersion.replace('TLSv', '')}${row.resumed ? ' resumed' : ''}`),
+    },
+    { title: 'HANDSHAKE', right: true, value: row => (row.handshakeMs === null ? '-' : duration(row.handshakeMs)) },
+    { title: 'EXCH', right: true, value: row => String(row.exchanges) },
+    {
+      title: 'OPEN FOR',
+      right: true,
+      value: row => (row.closedAt === null ? 'open' : duration(Date.parse(row.closedAt) - Date.parse(row.openedAt))),
+    },
+    { title: 'CLOSED BY', value: row => (row.closedBy === null ? '-' : `${row.closedBy}: ${row.cause}`) },
+    { title: 'NOTE', value: row => row.refusal ?? row.error ?? '' },
+  ];
+  for (const line of table(columns, rows, width(io))) io.out(line);
+}

@@ -1,0 +1,37 @@
+import { InvalidArgumentError } from 'commander';
+import { newestCapture, openStore, type Store } from '../capture/store.ts';
+import { CliError } from './io.ts';
+
+/** Values of options that more than one command takes. Each throws commander's InvalidArgumentError, which shows the value. */
+
+/** `HOST[:PORT]`, IPv6 in brackets. */
+export function hostPort(text: string, defaultPort: number | null): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:.%]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/i.exec(text);
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (!match || port === null || port > 65_535)
+    throw new InvalidArgumentError('expected HOST:PORT, as in puppet.example.com:8140');
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+/** Bytes with an optional k, M, G (powers of 1000) or Ki, Mi, Gi. */
+export function byteCount(text: string): number {
+  const match = /^(\d{1,15})\s*(k|M|G|Ki|Mi|Gi)?B?$/.exec(text);
+  if (!match) throw new InvalidArgumentError('expected bytes, as in 500000, 64k, 16Mi');
+  const factor = { k: 1e3, M: 1e6, G: 1e9, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 }[match[2] ?? ''] ?? 1;
+  return Number(match[1]) * factor;
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number');
+  return Number(text);
+}
+
+/** Where captures lie unless told otherwise. */
+export const CAPTURES = 'captures';
+
+/** The capture that was named, or the newest one of captures/. */
+export function openCapture(file: string | undefined): Store {
+  const path = file ?? newestCapture(CAPTURES);
+  if (path === null) throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
+  return openStore(path);
+}

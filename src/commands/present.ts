@@ -1,0 +1,107 @@
+import type { Connection, Exchange } from '../model.ts';
+import { printable } from './io.ts';
+
+/** Figures and rows as people read them. All text of the wire goes through `printable`. */
+
+/** `1.2 kB`, powers of 1000; whole bytes below 1000. */
+export function bytes(count: number): string {
+  if (count < 1000) return `${count} B`;
+  const units = ['kB', 'MB', 'GB', 'TB'];
+  let value = count;
+  let unit = -1;
+  do {
+    value /= 1000;
+    unit += 1;
+  } while (value >= 999.5 && unit < units.length - 1);
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
+
+/** `0.4 ms`, `12 ms`, `1.24 s`, `3 min 05 s`. */
+export function duration(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(2)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+}
+
+/** `14:03:21.123` of the local day. */
+export function clock(at: number): string {
+  const date = new Date(at);
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+}
+
+/** Cuts to `width` columns with an ellipsis. Certnames and targets are ASCII, so one character is one column. */
+export function clip(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+}
+
+export interface Column<Row> {
+  title: string;
+  /** Figures stand on the right. */
+  right?: boolean;
+  /** The last column takes what is left of the line instead of being padded. */
+  value(row: Row): string;
+}
+
+/** A table with a head; the last column is cut at `width`. */
+export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string[] {
+  const cells = rows.map(row => columns.map(column => printable(column.value(row))));
+  const widths = columns.map((column, i) => Math.max(column.title.length, ...cells.map(line => line[i]!.length)));
+  const line = (parts: readonly string[]): string => {
+    const text = parts
+      .map((part, i) => {
+        if (columns[i]!.right) return part.padStart(widths[i]!);
+        return i === columns.length - 1 ? part : part.padEnd(widths[i]!);
+      })
+      .join('  ')
+      .trimEnd();
+    return clip(text, width);
+  };
+  return [line(columns.map(column => column.title)), ...cells.map(line)];
+}
+
+/** `c3#12`: the 12th exchange on connection 3. */
+export function use(connection: number | null, ordinal: number | null): string {
+  return connection === null ? '-' : `c${connection}#${ordinal ?? '?'}`;
+}
+
+/** What became of an exchange, in a word or a status. */
+export function result(exchange: Exchange): string {
+  const { outcome, response } = exchange;
+  if (outcome.type === 'answered') return String(response?.status ?? '-');
+  if (outcome.type === 'abandoned') return 'gone';
+  return response ? `${response.status}!` : 'cut';
+}
+
+/** One line of `stringtap proxy` an exchange. */
+export function exchangeLine(exchange: Exchange): string {
+  const { timing, route, agent, primary, request, outcome } = exchange;
+  const parts = [
+    clock(exchange.startedAt),
+    (exchange.certname ?? '-').padEnd(20),
+    route.phase.padEnd(11),
+    request.method.padEnd(4),
+    result(exchange).padEnd(4),
+    duration(timing.endMono - timing.startMono).padStart(8),
+    bytes(exchange.requestBytes).padStart(7),
+    bytes(exchange.responseBytes).padStart(7),
+    use(agent.connection, agent.ordinal).padEnd(7),
+    use(primary?.connection ?? null, primary?.ordinal ?? null).padEnd(7),
+    printable(clip(request.target.split('?', 1)[0]!, 100)),
+  ];
+  const note = outcome.type === 'failed' ? `  [${outcome.failure.reason}]` : '';
+  return `${parts.join(' ')}${note}`;
+}
+
+/** One line for a connection that carried nothing because something went wrong with it; `null` for all others. */
+export function connectionLine(connection: Connection): string | null {
+  const { closed, error, refusal, peer, leg } = connection;
+  if (closed === null || (error === null && refusal === null)) return null;
+  if (leg === 'agent' && refusal !== null) {
+    return `${clock(closed.at)} agent ${printable(peer)}: certificate ${printable(connection.peerName ?? '')} refused: ${printable(refusal)}`;
+  }
+  if (error === null || connection.exchanges > 0) return null;
+  return `${clock(closed.at)} ${leg} ${printable(peer)}: ${printable(error)}`;
+}

@@ -1,0 +1,222 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
+import type { RunRow } from '../capture/store.ts';
+import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
+import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
+import { packageVersion } from '../version.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { byteCount, CAPTURES, hostPort } from './options.ts';
+import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
+
+export interface ProxyFlags {
+  primary: { host: string; port: number };
+  listen: { host: string; port: number };
+  capture?: string;
+  certs: string;
+  name: string[];
+  pool: PoolPolicy;
+  caCert?: string;
+  caFingerprint?: string;
+  connectOnlyPrimary?: boolean;
+  maxBody?: number;
+  durability: 'commit' | 'async';
+}
+
+/** Two signals within this time are one: a terminal's Ctrl-C reaches a wrapper and us, and the wrapper passes it on. */
+const SAME_SIGNAL_MS = 300;
+
+/** `stringtap proxy`: listens, captures, prints one line an exchange, until SIGINT or SIGTERM. */
+export function registerProxy(program: Command, io: Io): void {
+  program
+    .command('proxy')
+    .description('listen for agents, relay them to the primary, capture everything')
+    .requiredOption('--primary HOST[:PORT]', 'the real primary', text => hostPort(text, 8140))
+    .option('--listen HOST:PORT', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
+    .option('--capture FILE', 'capture file, made or appended to (default: captures/<UTC time>.db)')
+    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--name NAME...', 'extra names or addresses on our certificate', (name: string, all: string[]) => [...all, name], [])
+    .addOption(new Option('--pool POLICY', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
+    .option('--ca-cert FILE', "the primary's CA (default: pinned on first contact)")
+    .option('--ca-fingerprint SHA256', "the primary's CA must have this fingerprint")
+    .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
+    .option('--max-body BYTES', 'store at most so much of each body; all of it is forwarded', byteCount)
+    .addOption(
+      new Option('--durability WHEN', 'commit: an answer leaves when it is on disk')
+        .choices(['commit', 'async'])
+        .default('commit'),
+    )
+    .action(async (flags: ProxyFlags) => {
+      await runProxy(io, flags);
+    });
+}
+
+async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
+  const caPem = flags.caCert === undefined ? null : readPem(flags.caCert);
+  const file = flags.capture ?? defaultCapture();
+  const existed = existsSync(file);
+  const recorder = await openRecorder({
+    file,
+    recording: {
+      startedAt: Date.now(),
+      startedMono: performance.now(),
+      version: packageVersion(),
+      pool: flags.pool,
+      primaries: [address(flags.primary)],
+      listen: address(flags.listen),
+    },
+    durability: flags.durability,
+    maxBodyBytes: flags.maxBody ?? null,
+    onLoss: loss => io.err(lossLine(loss)),
+    onRun: run => io.out(runLine(run)),
+  });
+  let proxy: RunningProxy;
+  try {
+    proxy = await startProxy({
+      listen: flags.listen,
+      primary: flags.primary,
+      certsDir: flags.certs,
+      names: flags.name,
+      pool: flags.pool,
+      connectOnlyPrimary: flags.connectOnlyPrimary === true,
+      caPem,
+      caFingerprint: flags.caFingerprint ?? null,
+      tape: watched(recorder, {
+        exchange: exchange => io.out(exchangeLine(exchange)),
+        connection: connection => {
+          const line = connectionLine(connection);
+          if (line !== null) io.out(line);
+        },
+      }),
+      onNotice: line => io.err(`stringtap: ${printable(line)}`),
+    });
+  } catch (error) {
+    await recorder.close();
+    // An empty capture would be the newest one, which the reading commands take.
+    if (!existed) for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${file}${end}`, { force: true });
+    throw listenError(error, flags.listen);
+  }
+  for (const line of greeting(proxy, flags, recorder)) io.out(line);
+  const clean = await untilSignal();
+  if (clean) io.chatter('finishing the exchanges under way; again to leave at once');
+  await proxy.close();
+  await recorder.close();
+  for (const loss of recorder.losses) io.err(lossLine(loss));
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function untilSignal(): Promise<boolean> {
+  return new Promise(done => {
+    let first: number | null = null;
+    const handle = (signal: NodeJS.Signals): void => {
+      const now = performance.now();
+      if (first !== null && now - first > SAME_SIGNAL_MS) process.exit(signal === 'SIGINT' ? 130 : 143);
+      first ??= now;
+      done(true);
+    };
+    process.on('SIGINT', handle);
+    process.on('SIGTERM', handle);
+    process.on('SIGHUP', handle);
+  });
+}
+
+/** The tape, with a look at what passes for the lines that are printed. */
+export function watched(tape: Tape, on: { exchange(exchange: Exchange): void; connection(connection: Connection): void }): Tape {
+  return {
+    connectionId: () => tape.connectionId(),
+    exchangeId: () => tape.exchangeId(),
+    connection(connection) {
+      tape.connection(connection);
+      if (connection.closed) on.connection(connection);
+    },
+    tap: (exchange, side) => tape.tap(exchange, side),
+    exchange(exchange, committed) {
+      tape.exchange(exchange, committed);
+      on.exchange(exchange);
+    },
+    drop: exchange => tape.drop(exchange),
+  };
+}
+
+function address({ host, port }: { host: string; port: number }): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function defaultCapture(): string {
+  mkdirSync(CAPTURES, { recursive: true });
+  return join(CAPTURES, `${new Date().toISOString().replace(/[:.]/g, '-').slice(0, 19)}Z.db`);
+}
+
+function readPem(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CliError(
+      `cannot read --ca-cert ${file}: ${(error as NodeJS.ErrnoException).code}`,
+      'it is the CA bundle of the primary, PEM',
+    );
+  }
+}
+
+/** Errors of `listen` in words; others as they are. */
+function listenError(error: unknown, listen: { host: string; port: number }): unknown {
+  const code =
+    error instanceof Error && 'syscall' in error && error.syscall === 'listen' ? (error as NodeJS.ErrnoException).code : null;
+  const where = address(listen);
+  switch (code) {
+    case null:
+      return error;
+    case 'EADDRINUSE':
+      return new CliError(`${where} is in use`, `--listen ${listen.host}:0 takes a free port; \`ss -ltnp\` shows who has it`);
+    case 'EACCES':
+      return new CliError(
+        `not allowed to listen on ${where}`,
+        'ports below 1024 need privileges; --listen HOST:PORT takes another',
+      );
+    default:
+      return new CliError(`cannot listen on ${where}: ${code}`, '--listen HOST:PORT must name an address of this machine');
+  }
+}
+
+/** What is printed at the start: where, what, and the exact command lines that use it. */
+function greeting(proxy: RunningProxy, flags: ProxyFlags, recorder: Recorder): string[] {
+  const { host, port } = proxy.address;
+  const reach = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  const loopback = reach === '127.0.0.1' || reach === '::1' || reach === 'localhost';
+  const bundles = join(flags.certs, 'bundle');
+  mkdirSync(bundles, { recursive: true, mode: 0o755 });
+  const caFile = resolve(bundles, 'ca.pem');
+  const crlFile = resolve(bundles, 'crl.pem');
+  writeFileSync(caFile, proxy.trust.bundle().pem, { mode: 0o644 });
+  writeFileSync(crlFile, proxy.trust.crlBundle().pem, { mode: 0o644 });
+  const direct = `--server ${loopback ? 'localhost' : reach} --serverport ${port}`;
+  const bypass = /^(localhost|127\.0\.0\.1)$/.test(flags.primary.host) ? ' --no_proxy none' : '';
+  const connect = `--server ${flags.primary.host} --serverport ${flags.primary.port} --http_proxy_host ${reach} --http_proxy_port ${port}${bypass}`;
+  return [
+    `listening on ${address(proxy.address)}`,
+    `primary      ${address(flags.primary)}, connections ${flags.pool}`,
+    `our CA       SHA-256 ${proxy.authority.fingerprint}`,
+    `capture      ${recorder.file}`,
+    '',
+    'a new agent (empty ssldir), straight or by CONNECT:',
+    `  puppet agent --test ${direct}`,
+    `  puppet agent --test ${connect}`,
+    'an agent that the primary has signed already: once `stringtap identity import --ssldir DIR`, then for each run',
+    `  puppet agent --test ${direct} --localcacert ${caFile} --hostcrl ${crlFile}`,
+    `  puppet agent --test ${connect} --localcacert ${caFile} --hostcrl ${crlFile}`,
+    '',
+  ];
+}
+
+/** The summary of a run that ended. */
+export function runLine(run: RunRow): string {
+  const took = run.endedAt === null ? 0 : Date.parse(run.endedAt) - Date.parse(run.startedAt);
+  const connections = `${run.agentConnections} agent and ${run.primaryConnections} primary connections`;
+  const failed = run.failed === 0 ? '' : `, ${run.failed} failed`;
+  return `run r${run.id} ${run.certname}: ${run.exchanges} exchanges${failed}, ${connections}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
+}
+
+function lossLine(loss: Loss): string {
+  return `stringtap: capture: ${loss.reason} (${loss.count}): ${printable(loss.detail)}\nhint: ${loss.hint}`;
+}

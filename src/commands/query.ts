@@ -1,0 +1,40 @@
+import type { Command } from 'commander';
+import { type Io, printable } from './io.ts';
+import { openCapture, wholeNumber } from './options.ts';
+import { table } from './present.ts';
+
+/** `stringtap query SQL`: read-only SQL on a capture. */
+export function registerQuery(program: Command, io: Io): void {
+  program
+    .command('query')
+    .description('ask a capture in SQL (read only; v_run, v_exchange and v_connection are the documented views)')
+    .argument('<sql>', 'one statement, as in: SELECT phase, count(*) FROM v_exchange GROUP BY phase')
+    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .option('--limit N', 'at most N rows', wholeNumber)
+    .option('--json', 'one JSON object a line')
+    .action((sql: string, file: string | undefined, options: { limit?: number; json?: boolean }) => {
+      const store = openCapture(file);
+      try {
+        const { columns, rows } = store.query(sql, options.limit);
+        if (options.json) {
+          for (const row of rows) io.out(JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, jsonValue(row[i])]))));
+          return;
+        }
+        const shown = [...rows];
+        const cells = columns.map((title, i) => ({ title, value: (row: readonly unknown[]) => textValue(row[i]) }));
+        for (const line of table(cells, shown, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER)) io.out(line);
+      } finally {
+        store.close();
+      }
+    });
+}
+
+function jsonValue(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value;
+}
+
+function textValue(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  return value instanceof Uint8Array ? `(${value.length} bytes)` : printable(String(value));
+}
