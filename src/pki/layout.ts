@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+
+/** What lies where below the folder that `--certs` names. */
+export interface CertsLayout {
+  /** Our CA, its key, its revocation list. */
+  ca: string;
+  /** What we present to primaries, one file a certname. */
+  identities: string;
+  /** CSRs that wait for a primary's signature, one file a certname. */
+  enrolment: string;
+  /** A primary's CA and revocation lists. */
+  primary(host: string, port: number): string;
+}
+
+export function certsLayout(certs: string): CertsLayout {
+  return {
+    ca: join(certs, 'ca'),
+    identities: join(certs, 'identities'),
+    enrolment: join(certs, 'enrolment'),
+    primary: (host, port) => join(certs, 'primaries', `${folderName(host)}_${port}`),
+  };
+}
+
+/** A host name or an address as a folder name: `[::1]` becomes `--1`, and nothing becomes `..`. */
+function folderName(host: string): string {
+  return host
+    .toLowerCase()
+    .replace(/[[\]]/g, '')
+    .replace(/[^a-z0-9.-]/g, '-')
+    .replace(/^\.+/, '-');
+}

@@ -1,0 +1,196 @@
+import type { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import type { Authority } from './authority.ts';
+import { type Bundle, haveSameRoots, isVouchedFor, readBundle } from './bundle.ts';
+import { type Crl, isListOf, readCrl } from './crl.ts';
+import { plainSerial } from './der.ts';
+import { PkiError } from './error.ts';
+import { privateFolder, readOwn, removeOwn, writeOwn, writtenAt } from './files.ts';
+import { pemOf, toPem } from './pem.ts';
+import { type Certificate, isIssuedBy } from './x509.ts';
+
+/** What we know of one primary's CA: pinned on first contact, or given by the user. */
+export interface Trust {
+  readonly pinned: boolean;
+  /** The primary's bundle as it sent it. */
+  caPem(): string | null;
+  /**
+   * Trusts the bundle from now on. Later ones must have the same root keys; a chain that was renewed below them takes its place.
+   * @throws PkiError for other roots, and for what is no CA bundle
+   */
+  pin(bundlePem: string): void;
+  /**
+   * Takes over the CRLs that a CA of the bundle signed and that are newer than those at hand; drops all others.
+   * @throws PkiError only when they cannot be written
+   */
+  updateCrl(pem: string): void;
+  /** For agents: our CA first, then the primary's certificates in its order. `modifiedAt` is a whole second, rounded up. */
+  bundle(): { pem: string; modifiedAt: number };
+  /** For agents: our CRL first, then one of each of the primary's CAs that we have one of. */
+  crlBundle(): { pem: string; modifiedAt: number };
+  /** SHA-256 of a CA certificate's DER or of the bundle's text; colons and case are ignored. See `isVouchedFor`. */
+  matchesFingerprint(fp: string): boolean;
+  /** Whether the primary's CA vouches for the certificate of an agent, by its chain, dates and the newest CRLs. */
+  check(certificate: X509Certificate, now: number): TrustVerdict;
+}
+
+export type TrustVerdict =
+  | { type: 'good' }
+  /** None of this primary's CAs issued it. */
+  | { type: 'stranger' }
+  | { type: 'refused'; reason: string };
+
+export interface TrustOptions {
+  /** A bundle that the user gave: trusted instead of what was pinned before. */
+  caPem?: string;
+  now?: () => number;
+}
+
+/** `If-Modified-Since` counts in seconds: rounded up, a change is never older than a copy that was fetched before it. */
+function wholeSecond(at: number): number {
+  return Math.ceil(at / 1000) * 1000;
+}
+
+/**
+ * @param dir where `ca.pem` and `crl.pem` of this primary are kept
+ * @throws PkiError for damaged files, and for a `caPem` that is no CA bundle
+ */
+export function openTrust(dir: string, authority: Authority, options: TrustOptions = {}): Trust {
+  const now = options.now ?? Date.now;
+  const caFile = join(dir, 'ca.pem');
+  const crlFile = join(dir, 'crl.pem');
+  privateFolder(dir);
+  let bundle = stored();
+  let bundleAt = writtenAt(caFile) ?? 0;
+  /** By fingerprint of the CA certificate. */
+  let lists = new Map<string, Crl>();
+  let listsAt = writtenAt(crlFile) ?? 0;
+  if (options.caPem !== undefined) pinGiven(options.caPem);
+  if (bundle !== null) lists = newest(bundle, crlsOf(readOwn(crlFile, { secret: false }) ?? ''));
+
+  function stored(): Bundle | null {
+    const pem = readOwn(caFile, { secret: false });
+    if (pem === null) return null;
+    try {
+      return readBundle(pem);
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+      throw new PkiError(`${caFile} is damaged: ${error.message}`, `remove ${dir}: the primary's CA is pinned anew`);
+    }
+  }
+
+  function replace(found: Bundle): void {
+    if (bundle?.pem === found.pem) return;
+    writeOwn(caFile, found.pem);
+    bundle = found;
+    bundleAt = now();
+    lists = newest(found, [...lists.values()]); // a CA that was renewed with its key goes on with its list
+  }
+
+  function pinGiven(pem: string): void {
+    const found = readBundle(pem);
+    if (bundle !== null && !haveSameRoots(bundle, found)) removeOwn(crlFile); // of a CA that is not trusted any more
+    // A bundle that was fetched since then may know more than the file that the user gave at first.
+    if (bundle === null || !haveSameRoots(bundle, found)) replace(found);
+  }
+
+  /** The newest list of each CA of the bundle. */
+  function newest(trusted: Bundle, crls: readonly Crl[]): Map<string, Crl> {
+    const found = new Map<string, Crl>();
+    for (const crl of crls) {
+      for (const ca of trusted.certificates) {
+        const at = found.get(ca.fingerprint);
+        const isNews = at === undefined || crl.number > at.number || (crl.number === at.number && crl.thisUpdate > at.thisUpdate);
+        if (!crl.partial && isNews && isListOf(crl, ca)) found.set(ca.fingerprint, crl);
+      }
+    }
+    return found;
+  }
+
+  /** In the order of the CAs; CAs that were renewed with their key share a list. */
+  function listsPem(): string {
+    const inOrder = (bundle?.certificates ?? []).flatMap(({ fingerprint }) => lists.get(fingerprint) ?? []);
+    return [...new Set(inOrder)].map(({ der }) => toPem('X509 CRL', der)).join('');
+  }
+
+  /** The CA of the bundle that issued it, with a valid one before one that has ended. */
+  function issuerOf(certificate: X509Certificate, at: number): Certificate | null {
+    const issuers = (bundle?.certificates ?? []).filter(({ x509 }) => isIssuedBy(certificate, x509));
+    return issuers.find(issuer => isCurrent(issuer, at)) ?? issuers[0] ?? null;
+  }
+
+  return {
+    get pinned() {
+      return bundle !== null;
+    },
+    caPem: () => bundle?.pem ?? null,
+    pin(bundlePem) {
+      const found = readBundle(bundlePem);
+      if (bundle !== null && !haveSameRoots(bundle, found)) {
+        const [was] = bundle.roots;
+        const [is] = found.roots;
+        throw new PkiError(
+          `the primary has another CA than the one that is pinned: ${is!.fingerprint} instead of ${was!.fingerprint}`,
+          `when its CA was replaced on purpose, remove ${dir}`,
+        );
+      }
+      replace(found);
+    },
+    updateCrl(pem) {
+      if (bundle === null) return;
+      const before = listsPem();
+      lists = newest(bundle, [...lists.values(), ...crlsOf(pem)]);
+      if (listsPem() === before) return;
+      listsAt = now();
+      writeOwn(crlFile, listsPem());
+    },
+    bundle: () => ({ pem: authority.caPem + (bundle?.pem ?? ''), modifiedAt: wholeSecond(Math.max(authority.madeAt, bundleAt)) }),
+    crlBundle() {
+      const own = authority.crl();
+      return { pem: own.pem + listsPem(), modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
+    },
+    matchesFingerprint: fp => bundle !== null && isVouchedFor(bundle, fp),
+    check(certificate, at) {
+      let child = certificate;
+      for (let depth = 0; depth < MAX_DEPTH; depth++) {
+        const issuer = issuerOf(child, at);
+        if (issuer === null) return { type: 'stranger' };
+        if (!isCurrent(issuer, at)) return { type: 'refused', reason: 'its CA has ended' };
+        const list = lists.get(issuer.fingerprint);
+        if (list?.revoked.has(plainSerial(child.serialNumber))) {
+          return { type: 'refused', reason: depth === 0 ? 'revoked by the primary' : 'its CA is revoked' };
+        }
+        // Without a list nobody can say that the agent is not revoked. The root's list is missed less: it speaks of CAs only.
+        if (list === undefined && depth === 0) return { type: 'refused', reason: "its CA's revocation list is not known yet" };
+        if (isIssuedBy(issuer.x509, issuer.x509)) return { type: 'good' };
+        child = issuer.x509;
+      }
+      return { type: 'stranger' };
+    },
+  };
+}
+
+/** Longer chains are not built; OpenSSL's own limit is 100. */
+const MAX_DEPTH = 10;
+
+function isCurrent(certificate: Certificate, at: number): boolean {
+  return certificate.notBefore <= at && at < certificate.notAfter;
+}
+
+/** The CRLs of a text, without those that cannot be read. */
+function crlsOf(pem: string): Crl[] {
+  const readable = (der: Buffer): Crl[] => {
+    try {
+      return [readCrl(der)];
+    } catch (error) {
+      if (error instanceof PkiError) return [];
+      throw error;
+    }
+  };
+  try {
+    return pemOf(pem, 'X509 CRL').flatMap(readable);
+  } catch (error) {
+    if (error instanceof PkiError) return [];
+    throw error;
+  }
+}
