@@ -1,0 +1,112 @@
+/**
+ * A parsed body, whatever its format: JSON and PSON give objects, MessagePack and YAML give Maps (their keys need not be
+ * strings). Decoders read it through {@link field} and the readers below, which only ever see own data: a key named
+ * `__proto__` or `constructor` is a key like any other, and an absent one is never found on a prototype.
+ */
+export type Data = null | boolean | number | bigint | string | Uint8Array | Data[] | DataMap | DataObject | Tagged;
+export type DataMap = Map<Data, Data>;
+export interface DataObject {
+  [key: string]: Data;
+}
+
+/** A YAML node with a tag, or a MessagePack extension: `value` stays plain data, no object of any class is ever made. */
+export class Tagged {
+  readonly tag: string;
+  value: Data;
+
+  constructor(tag: string, value: Data) {
+    this.tag = tag;
+    this.value = value;
+  }
+}
+
+/** Tag of Ruby symbols: `:absent`, `!ruby/sym absent`. */
+export const SYMBOL = '!ruby/sym';
+
+/** Object or map below any tags (`!ruby/object:Puppet::…` says nothing that its fields do not). */
+function container(data: Data): DataMap | DataObject | null {
+  let inner = data;
+  while (inner instanceof Tagged) inner = inner.value;
+  if (inner === null || typeof inner !== 'object' || Array.isArray(inner) || inner instanceof Uint8Array) return null;
+  return inner;
+}
+
+export function isMapping(data: Data): boolean {
+  return container(data) !== null;
+}
+
+/** The value of a key, `null` when there is none. */
+export function field(data: Data, key: string): Data {
+  const from = container(data);
+  if (from === null) return null;
+  if (from instanceof Map) return from.get(key) ?? null;
+  return Object.hasOwn(from, key) ? (from[key] ?? null) : null;
+}
+
+export function has(data: Data, key: string): boolean {
+  const from = container(data);
+  return from !== null && (from instanceof Map ? from.has(key) : Object.hasOwn(from, key));
+}
+
+/** Key and value of every entry; of anything but a mapping, none. */
+export function entriesOf(data: Data): Iterable<readonly [Data, Data]> {
+  const from = container(data);
+  if (from === null) return [];
+  return from instanceof Map ? from : Object.entries(from);
+}
+
+/** Items of an array below any tags; of anything else, none. */
+export function itemsOf(data: Data): readonly Data[] {
+  let inner = data;
+  while (inner instanceof Tagged) inner = inner.value;
+  return Array.isArray(inner) ? inner : [];
+}
+
+/** Scalars as text (a symbol by its name, bytes as UTF-8 where they are); `null` for nothing and for containers. */
+export function textOf(data: Data): string | null {
+  if (typeof data === 'string') return data;
+  if (typeof data === 'number' || typeof data === 'boolean' || typeof data === 'bigint') return String(data);
+  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8');
+  if (data instanceof Tagged) return textOf(data.value);
+  return null;
+}
+
+export function numberOf(data: Data): number | null {
+  if (typeof data === 'number') return data;
+  if (typeof data === 'bigint') return Number(data);
+  if (typeof data !== 'string' || data.trim() === '') return null;
+  const number = Number(data);
+  return Number.isFinite(number) ? number : null;
+}
+
+export function booleanOf(data: Data): boolean | null {
+  if (typeof data === 'boolean') return data;
+  const text = textOf(data);
+  return text === 'true' ? true : text === 'false' ? false : null;
+}
+
+/** Texts of an array; of a single text, that one. */
+export function textsOf(data: Data): string[] {
+  if (typeof data === 'string') return [data];
+  return itemsOf(data)
+    .map(textOf)
+    .filter(text => text !== null);
+}
+
+/**
+ * Tags of a resource, event or log line. An array in JSON; in YAML of Puppet 3 a `Puppet::Util::TagSet`, a Ruby set that is printed
+ * as `hash: {tag: true}`.
+ */
+export function tagsOf(data: Data): string[] {
+  if (!isMapping(data)) return textsOf(data);
+  const set = isMapping(field(data, 'hash')) ? field(data, 'hash') : data;
+  return [...entriesOf(set)].map(([key]) => textOf(key)).filter(text => text !== null);
+}
+
+/**
+ * What is inside the envelope that Puppet 2 and 3 put around PSON: `{"document_type": …, "data": …, "metadata": …}`
+ * (`network/formats.rb`, data_to_instance).
+ */
+export function unwrap(data: Data): Data {
+  return has(data, 'document_type') && has(data, 'data') ? field(data, 'data') : data;
+}
