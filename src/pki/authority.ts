@@ -77,6 +77,7 @@ export interface Authority {
   /** @throws PkiError when the certificate is not one of ours */
   revoke(certPem: string): Promise<void>;
   isRevoked(serialHex: string): boolean;
+  revokedCount(): number;
   /** Signed by this CA, whatever its dates and whether it is revoked or not. */
   issued(certificate: Certificate): boolean;
 }
@@ -230,6 +231,7 @@ function authorityOf(dir: string, certificate: Certificate, key: KeyObject, now:
       revocations.add(revoked.serial);
     },
     isRevoked: serial => revocations.has(serial),
+    revokedCount: () => revocations.count(),
     issued: other => isIssuedBy(other.x509, certificate.x509),
   };
 }

@@ -10,6 +10,7 @@ import type { Certificate } from './x509.ts';
 export interface Revocations {
   add(serial: string): void;
   has(serial: string): boolean;
+  count(): number;
   crl(): { pem: string; modifiedAt: number };
 }
 
@@ -104,6 +105,10 @@ export function openRevocations(
     has(serial) {
       look();
       return serials.has(plainSerial(serial));
+    },
+    count() {
+      look();
+      return serials.size;
     },
     crl() {
       look();

@@ -16,9 +16,10 @@ export interface Trust {
   caPem(): string | null;
   /**
    * Trusts the bundle from now on. Later ones must have the same root keys; a chain that was renewed below them takes its place.
-   * @throws PkiError for other roots, and for what is no CA bundle
+   * @param fingerprint what the user gave (`matchesFingerprint`): a bundle without it is not even kept
+   * @throws PkiError for other roots, for another fingerprint, and for what is no CA bundle
    */
-  pin(bundlePem: string): void;
+  pin(bundlePem: string, fingerprint?: string | null): void;
   /**
    * Takes over the CRLs that a CA of the bundle signed and that are newer than those at hand; drops all others.
    * @throws PkiError only when they cannot be written
@@ -35,7 +36,8 @@ export interface Trust {
 }
 
 export type TrustVerdict =
-  | { type: 'good' }
+  /** `unlisted`: its CA's revocation list is not known, so nobody here can say whether it is revoked. */
+  | { type: 'good'; unlisted: boolean }
   /** None of this primary's CAs issued it. */
   | { type: 'stranger' }
   | { type: 'refused'; reason: string };
@@ -124,8 +126,14 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
       return bundle !== null;
     },
     caPem: () => bundle?.pem ?? null,
-    pin(bundlePem) {
+    pin(bundlePem, fingerprint = null) {
       const found = readBundle(bundlePem);
+      if (fingerprint !== null && !isVouchedFor(found, fingerprint)) {
+        throw new PkiError(
+          `the primary's CA has not the fingerprint ${fingerprint}`,
+          'openssl x509 -fingerprint -sha256 -in ca.pem, on the primary, prints it',
+        );
+      }
       if (bundle !== null && !haveSameRoots(bundle, found)) {
         const [was] = bundle.roots;
         const [is] = found.roots;
@@ -152,6 +160,7 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     matchesFingerprint: fp => bundle !== null && isVouchedFor(bundle, fp),
     check(certificate, at) {
       let child = certificate;
+      let unlisted = false;
       for (let depth = 0; depth < MAX_DEPTH; depth++) {
         const issuer = issuerOf(child, at);
         if (issuer === null) return { type: 'stranger' };
@@ -160,9 +169,8 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
         if (list?.revoked.has(plainSerial(child.serialNumber))) {
           return { type: 'refused', reason: depth === 0 ? 'revoked by the primary' : 'its CA is revoked' };
         }
-        // Without a list nobody can say that the agent is not revoked. The root's list is missed less: it speaks of CAs only.
-        if (list === undefined && depth === 0) return { type: 'refused', reason: "its CA's revocation list is not known yet" };
-        if (isIssuedBy(issuer.x509, issuer.x509)) return { type: 'good' };
+        if (depth === 0) unlisted = list === undefined; // the root's list speaks of CAs only, and is missed less
+        if (isIssuedBy(issuer.x509, issuer.x509)) return { type: 'good', unlisted };
         child = issuer.x509;
       }
       return { type: 'stranger' };

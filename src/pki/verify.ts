@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { createPublicKey, type X509Certificate } from 'node:crypto';
 import { type Certname, toCertname } from '../model.ts';
 import type { Authority } from './authority.ts';
 import { PkiError } from './error.ts';
@@ -67,7 +67,14 @@ export function judge(cert: X509Certificate, { authority, trusts, identities, no
     }
     for (const trust of trusts) {
       const verdict = trust.check(cert, now);
-      if (verdict.type === 'good') return { ...good, issuer: 'primary' };
+      if (verdict.type === 'good') {
+        // The primary sees our key and not the agent's, unless the identity is the agent's own: then it can judge by itself.
+        const identity = verdict.unlisted ? identities.get(certname) : null;
+        if (identity !== null && publicKeyOf(cert)?.equals(createPublicKey(identity.certPem)) !== true) {
+          return refused("its CA's revocation list is not known yet");
+        }
+        return { ...good, issuer: 'primary' };
+      }
       if (verdict.type === 'refused') return refused(verdict.reason);
     }
     return refused('issued by an unknown CA');

@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { toCertname } from '../model.ts';
+import { type Authority, openAuthority } from '../pki/authority.ts';
+import { readForeign } from '../pki/files.ts';
+import { type Identity, openIdentities, removeIdentity } from '../pki/identity.ts';
+import { certsLayout } from '../pki/layout.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { table } from './present.ts';
+
+interface ImportOptions {
+  certs: string;
+  ssldir?: string;
+  certname?: string;
+  cert?: string;
+  key?: string;
+}
+
+/** `stringtap identity import | list | remove`: what the proxy presents to the primary for each certname. */
+export function registerIdentity(program: Command, io: Io): void {
+  const identity = program.command('identity').description('what the proxy presents to the primary for each certname');
+
+  identity
+    .command('import')
+    .description("copy an agent's own key and certificate, so that the proxy can speak as that agent")
+    .option('--ssldir DIR', "the agent's ssldir (puppet config print ssldir --section agent)")
+    .option('--certname NAME', 'which one, when the ssldir has several')
+    .option('--cert FILE', 'the certificate, PEM; intermediate ones may follow it')
+    .option('--key FILE', 'its private key, PEM')
+    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .action(async (options: ImportOptions) => {
+      const imported = await importIdentity(options);
+      io.out(`imported ${imported.certname}, valid until ${day(imported.notAfter)}`);
+      io.out(`SHA-256 ${imported.fingerprint}`);
+    });
+
+  identity
+    .command('list')
+    .description('the identities at hand')
+    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--json', 'one JSON object a line')
+    .action((options: { certs: string; json?: boolean }) => {
+      const identities = openIdentities(certsLayout(options.certs).identities);
+      const found = identities.list();
+      if (options.json) for (const one of found) io.out(JSON.stringify(identityJson(one)));
+      else if (found.length === 0) io.err('stringtap: there are no identities yet');
+      else for (const line of list(found, io)) io.out(line);
+      for (const { message, hint } of identities.damaged()) {
+        io.err(`stringtap: ${printable(message)}`);
+        if (hint !== null) io.err(`hint: ${printable(hint)}`);
+        io.exitCode = 1;
+      }
+    });
+
+  identity
+    .command('remove')
+    .description('forget an identity; the certificate that its agent got from the proxy is revoked')
+    .argument('<certname>')
+    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .action(async (name: string, options: { certs: string }) => {
+      const certname = toCertname(name);
+      if (certname === null) throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, null, 2);
+      const { identities: folder, ca } = certsLayout(options.certs);
+      const identities = openIdentities(folder);
+      const removed = await removeIdentity(identities, await openAuthority(ca), certname);
+      if (removed === null) throw new CliError(`there is no identity of ${certname}`, 'stringtap identity list: shows them');
+      io.out(`removed ${certname} (${removed.kind})`);
+      if (removed.kind === 'enrolled') {
+        io.err(
+          'hint: the primary still has a signed certificate for it: puppetserver ca clean, before the agent can enrol again',
+        );
+      }
+    });
+}
+
+async function importIdentity({ certs, ssldir, certname, cert, key }: ImportOptions): Promise<Identity> {
+  const layout = certsLayout(certs);
+  const authority: Authority | null = existsSync(join(layout.ca, 'certs', 'ca.pem')) ? await openAuthority(layout.ca) : null;
+  const identities = openIdentities(layout.identities, authority === null ? {} : { authority });
+  if (ssldir !== undefined && cert === undefined && key === undefined) return identities.importSsldir(ssldir, certname);
+  if (ssldir === undefined && certname === undefined && cert !== undefined && key !== undefined) {
+    return identities.importPair(textOf(key), textOf(cert));
+  }
+  throw new CliError('an identity comes from an ssldir, or from a certificate and its key', USAGE, 2);
+}
+
+const USAGE = 'stringtap identity import --ssldir DIR [--certname NAME] | --cert FILE --key FILE';
+
+function textOf(file: string): string {
+  const text = readForeign(file);
+  if (text === null) throw new CliError(`there is no ${file}`);
+  return text;
+}
+
+function day(at: number): string {
+  return new Date(at).toISOString().slice(0, 10);
+}
+
+function list(found: readonly Identity[], io: Io): string[] {
+  const columns = [
+    { title: 'CERTNAME', value: (one: Identity) => one.certname },
+    { title: 'KIND', value: (one: Identity) => one.kind },
+    { title: 'UNTIL', value: (one: Identity) => day(one.notAfter) + (one.notAfter <= Date.now() ? ' (over)' : '') },
+    { title: 'SHA-256', value: (one: Identity) => one.fingerprint },
+  ];
+  return table(columns, found, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER);
+}
+
+/** The documented shape of `identity list --json`. */
+function identityJson({ certname, kind, fingerprint, notAfter }: Identity): object {
+  return { certname, kind, fingerprint, notAfter: new Date(notAfter).toISOString() };
+}
