@@ -86,6 +86,7 @@ class SilentEngine extends Engine {
 
   constructor(take: (secure: boolean, request: IncomingMessage, response: ServerResponse, target: string) => void) {
     super();
+    this.options = {}; // what its own listen() sets
     this.keepAlive = true;
     this.onRequest(({ isSSL, clientToProxyRequest: request, proxyToClientResponse: response }) => {
       take(isSSL, request, response, this.#targets.get(request) ?? '/');
@@ -242,7 +243,8 @@ export async function intercept(options: InterceptOptions): Promise<Interception
         agent.stream = wire;
         plain.emit('connection', wire);
       }
-      wire.resume();
+      // Not before the server has read what was put back: flowing at once would lose it.
+      process.nextTick(() => wire.resume());
     });
   }
 
