@@ -121,9 +121,14 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     if (swap?.type === 'pass') onNotice(`the CSR for ${name} goes to the primary as it is: ${swap.why}`);
     if (sent !== body) delivery.tap('primary-request').write(sent);
     const answer = await ask(exchange, sent);
-    if ('reason' in answer) return delivery.fail(answer);
-    if (swap?.type === 'swap') await swap.commit(answer.head.status);
-    relayAnswer(delivery, answer);
+    if (swap?.type === 'swap') {
+      await swap.commit('reason' in answer ? 0 : answer.head.status);
+      if (!('reason' in answer) && answer.head.status < 300) {
+        onNotice(`CSR of ${name}: the agent shows ${swap.agentFingerprint}, the primary lists ours, ${swap.fingerprint}`);
+      }
+    }
+    if ('reason' in answer) delivery.fail(answer);
+    else relayAnswer(delivery, answer);
   }
 
   async function serveCertificate(exchange: BootstrapRequest): Promise<void> {
