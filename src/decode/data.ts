@@ -23,10 +23,15 @@ export class Tagged {
 /** Tag of Ruby symbols: `:absent`, `!ruby/sym absent`. */
 export const SYMBOL = '!ruby/sym';
 
-/** Object or map below any tags (`!ruby/object:Puppet::…` says nothing that its fields do not). */
-function container(data: Data): DataMap | DataObject | null {
+function untagged(data: Data): Exclude<Data, Tagged> {
   let inner = data;
   while (inner instanceof Tagged) inner = inner.value;
+  return inner;
+}
+
+/** Object or map below any tags (`!ruby/object:Puppet::…` says nothing that its fields do not). */
+function container(data: Data): DataMap | DataObject | null {
+  const inner = untagged(data);
   if (inner === null || typeof inner !== 'object' || Array.isArray(inner) || inner instanceof Uint8Array) return null;
   return inner;
 }
@@ -57,9 +62,12 @@ export function entriesOf(data: Data): Iterable<readonly [Data, Data]> {
 
 /** Items of an array below any tags; of anything else, none. */
 export function itemsOf(data: Data): readonly Data[] {
-  let inner = data;
-  while (inner instanceof Tagged) inner = inner.value;
+  const inner = untagged(data);
   return Array.isArray(inner) ? inner : [];
+}
+
+export function isList(data: Data): boolean {
+  return Array.isArray(untagged(data));
 }
 
 /** Scalars as text (a symbol by its name, bytes as UTF-8 where they are); `null` for nothing and for containers. */

@@ -37,7 +37,7 @@ export function extensionsOf(der: Der | undefined): Extension[] {
     const oid = oidOf(id, 'an extension');
     const critical = second?.tag === TAG.boolean && second.content[0] !== 0;
     const wrapped = expectTag(second?.tag === TAG.boolean ? third : second, TAG.octetString, 'the value of an extension');
-    return { oid, name: oidName(oid), critical, value: valueOf(oid, wrapped.content) };
+    return { oid, name: oidName(oid), critical, value: describe(oid, wrapped.content) };
   });
 }
 
@@ -52,7 +52,7 @@ export function alternativeNames(der: Der | undefined): string[] {
 }
 
 /** A value that is not what its OID promises is shown as text or hex: what the peer sent matters, not what it should have. */
-function valueOf(oid: string, bytes: Uint8Array): string {
+function describe(oid: string, bytes: Uint8Array): string {
   try {
     const known = isPuppetOid(oid) ? null : wellKnown(oid, bytes);
     return known ?? plainValue(bytes);
@@ -63,8 +63,8 @@ function valueOf(oid: string, bytes: Uint8Array): string {
 }
 
 /**
- * Puppet writes extension values as UTF8String; agents before 3.? and other tools put the bare text into the octet string
- * (`lib/puppet/ssl/certificate.rb`, custom_extensions, reads both).
+ * Puppet writes extension values as UTF8String; other tools put the bare text into the octet string, which Puppet's own reader
+ * also takes as it is (`lib/puppet/ssl/certificate.rb`, get_ext_val).
  */
 export function plainValue(bytes: Uint8Array): string {
   try {

@@ -67,14 +67,16 @@ export function keyObjectOf(spki: Der): KeyObject | null {
   }
 }
 
-/** Bits of the curves that OpenSSL and agents' `named_curve` setting have in common. */
-const CURVE_BITS: ReadonlyMap<string, number> = new Map([
+/** Bits of keys that only come in one size: OpenSSL's names of curves, and our names of key types. */
+const KEY_BITS: ReadonlyMap<string, number> = new Map([
   ['prime256v1', 256],
   ['secp256k1', 256],
   ['secp384r1', 384],
   ['secp521r1', 521],
   ['secp224r1', 224],
   ['prime192v1', 192],
+  ['Ed25519', 256],
+  ['Ed448', 456],
 ]);
 
 const KEY_TYPES: ReadonlyMap<string, string> = new Map([
@@ -96,12 +98,8 @@ export function publicKeyOf(spki: Der | undefined, what: string): PublicKey {
   const details = key.asymmetricKeyDetails;
   const curve = details?.namedCurve ?? null;
   const type = KEY_TYPES.get(key.asymmetricKeyType ?? '') ?? key.asymmetricKeyType ?? oid;
-  const bits = details?.modulusLength ?? (curve === null ? null : (CURVE_BITS.get(curve) ?? null)) ?? edwardsBits(type);
+  const bits = details?.modulusLength ?? KEY_BITS.get(curve ?? type) ?? null;
   return { type, bits, curve, sha256 };
-}
-
-function edwardsBits(type: string): number | null {
-  return type === 'Ed25519' ? 256 : type === 'Ed448' ? 456 : null;
 }
 
 /** The bits of a signature or key, whole bytes. @throws Malformed */

@@ -16,8 +16,8 @@ import { type Limits, Malformed } from './limits.ts';
 
 /**
  * Parses YAML as Ruby's Psych writes it, for every Puppet since 2.6. Tags never make objects of classes: `!ruby/object:Puppet::…` and any
- * other tag is kept as a {@link Tagged} mapping, sequence or text. Aliases share their target; who walks the result counts what
- * they multiply to.
+ * other tag is kept as a {@link Tagged} mapping, sequence or text. Aliases share their target, and what they multiply to counts as
+ * if it were written out.
  *
  * @throws Malformed
  */
@@ -25,6 +25,12 @@ export function parseYaml(bytes: Uint8Array, limits: Limits): Data {
   // Ruby 1.8 wrote text in whatever encoding it had; latin1 keeps every byte.
   const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(isUtf8(bytes) ? 'utf8' : 'latin1');
   checkSize(source, limits);
+  const data = loadYaml(source, limits);
+  if (source.includes('*')) measure(data, { limits, known: new Map() }, 0);
+  return data;
+}
+
+function loadYaml(source: string, limits: Limits): Data {
   try {
     return load(source, { schema: RUBY_SCHEMA, json: true, maxDepth: limits.depth, maxAliases: limits.aliases }) as Data;
   } catch (error) {
@@ -32,6 +38,38 @@ export function parseYaml(bytes: Uint8Array, limits: Limits): Data {
     const line = error.mark === undefined ? '' : ` at line ${error.mark.line + 1}`;
     throw new Malformed(`not YAML${line}: ${reasonOf(error)}`);
   }
+}
+
+/** What a node is with its aliases written out. */
+interface Extent {
+  values: number;
+  depth: number;
+}
+
+/** Sizes up a tree that shares nodes, each node once: a bomb is found at the cost of what it is, not of what it expands to. */
+function measure(data: Data, walk: { limits: Limits; known: Map<object, Extent> }, level: number): Extent {
+  if (data === null || typeof data !== 'object' || data instanceof Uint8Array) return { values: 1, depth: 0 };
+  const { limits, known } = walk;
+  // A node that contains itself has no end; it is met here by its depth.
+  if (level > limits.depth) throw new Malformed(`YAML nested deeper than ${limits.depth}`);
+  const before = known.get(data);
+  if (before !== undefined) return before;
+  const extent: Extent = { values: 1, depth: 0 };
+  for (const child of childrenOf(data)) {
+    const inner = measure(child, walk, level + 1);
+    extent.values += inner.values;
+    extent.depth = Math.max(extent.depth, inner.depth + 1);
+  }
+  if (extent.depth > limits.depth) throw new Malformed(`YAML nested deeper than ${limits.depth}`);
+  if (extent.values > limits.items) throw new Malformed(`YAML whose aliases make more than ${limits.items} values`);
+  known.set(data, extent);
+  return extent;
+}
+
+function childrenOf(data: Exclude<Data, null | boolean | number | bigint | string | Uint8Array>): Iterable<Data> {
+  if (data instanceof Tagged) return [data.value];
+  if (Array.isArray(data)) return data;
+  return data instanceof Map ? [...data.keys(), ...data.values()] : Object.values(data);
 }
 
 /** The parser's reasons are fixed words, some with a name from the document; that name may be long. */
