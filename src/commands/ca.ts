@@ -10,7 +10,7 @@ export function registerCa(program: Command, io: Io): void {
 
   ca.command('show')
     .description('name, fingerprint and lifetime of our CA')
-    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--json', 'one JSON object')
     .action(async (options: { certs: string; json?: boolean }) => {
       const folder = resolve(certsLayout(options.certs).ca);
@@ -39,7 +39,7 @@ export function registerCa(program: Command, io: Io): void {
 
   ca.command('export')
     .description("our CA certificate as PEM, for the end of an agent's localcacert; with --crl what belongs into its hostcrl")
-    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--crl', 'the revocation list instead of the certificate')
     .action(async (options: { certs: string; crl?: boolean }) => {
       const authority = await openAuthority(certsLayout(options.certs).ca);

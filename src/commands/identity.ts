@@ -24,11 +24,11 @@ export function registerIdentity(program: Command, io: Io): void {
   identity
     .command('import')
     .description("copy an agent's own key and certificate, so that the proxy can speak as that agent")
-    .option('--ssldir DIR', "the agent's ssldir (puppet config print ssldir --section agent)")
-    .option('--certname NAME', 'which one, when the ssldir has several')
-    .option('--cert FILE', 'the certificate, PEM; intermediate ones may follow it')
-    .option('--key FILE', 'its private key, PEM')
-    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--ssldir <DIR>', "the agent's ssldir (puppet config print ssldir --section agent)")
+    .option('--certname <NAME>', 'which one, when the ssldir has several')
+    .option('--cert <FILE>', 'the certificate, PEM; intermediate ones may follow it')
+    .option('--key <FILE>', 'its private key, PEM')
+    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .action(async (options: ImportOptions) => {
       const imported = await importIdentity(options);
       io.out(`imported ${imported.certname}, valid until ${day(imported.notAfter)}`);
@@ -38,7 +38,7 @@ export function registerIdentity(program: Command, io: Io): void {
   identity
     .command('list')
     .description('the identities at hand')
-    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--json', 'one JSON object a line')
     .action((options: { certs: string; json?: boolean }) => {
       const identities = openIdentities(certsLayout(options.certs).identities);
@@ -57,13 +57,18 @@ export function registerIdentity(program: Command, io: Io): void {
     .command('remove')
     .description('forget an identity; the certificate that its agent got from the proxy is revoked')
     .argument('<certname>')
-    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
+    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .action(async (name: string, options: { certs: string }) => {
       const certname = toCertname(name);
       if (certname === null) throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, null, 2);
       const { identities: folder, ca } = certsLayout(options.certs);
       const identities = openIdentities(folder);
+      const before = identities.damaged().length;
       const removed = await removeIdentity(identities, await openAuthority(ca), certname);
+      if (removed === null && identities.damaged().length < before) {
+        io.out(`removed ${certname}, whose file was damaged`);
+        return;
+      }
       if (removed === null) throw new CliError(`there is no identity of ${certname}`, 'stringtap identity list: shows them');
       io.out(`removed ${certname} (${removed.kind})`);
       if (removed.kind === 'enrolled') {

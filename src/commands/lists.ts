@@ -12,8 +12,8 @@ export function registerLists(program: Command, io: Io): void {
     .command('runs')
     .description('list the agent runs of a capture')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
-    .option('--certname NAME', 'only runs of this agent')
-    .option('--limit N', 'the newest N only', wholeNumber)
+    .option('--certname <NAME>', 'only runs of this agent')
+    .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action((file: string | undefined, options: { certname?: string; limit?: number; json?: boolean }) => {
       withStore(file, store => {
@@ -26,13 +26,13 @@ export function registerLists(program: Command, io: Io): void {
     .command('exchanges')
     .description('list exchanges: one request with its outcome each')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
-    .option('--run RUN', 'only of this run', parseId('run'))
-    .addOption(new Option('--phase PHASE', 'only of this phase').choices(PHASES))
-    .option('--status CODE', 'only with this status', status)
-    .addOption(new Option('--outcome OUTCOME', 'only with this outcome').choices(['answered', 'failed', 'abandoned']))
-    .option('--certname NAME', 'only of this agent')
-    .option('--connection CONNECTION', 'only on this connection, of either leg', parseId('connection'))
-    .option('--limit N', 'the newest N only', wholeNumber)
+    .option('--run <RUN>', 'only of this run', parseId('run'))
+    .addOption(new Option('--phase <PHASE>', 'only of this phase').choices(PHASES))
+    .option('--status <CODE>', 'only with this status', status)
+    .addOption(new Option('--outcome <OUTCOME>', 'only with this outcome').choices(['answered', 'failed', 'abandoned']))
+    .option('--certname <NAME>', 'only of this agent')
+    .option('--connection <CONNECTION>', 'only on this connection, of either leg', parseId('connection'))
+    .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action((file: string | undefined, options: ExchangeOptions) => {
       withStore(file, store => {
@@ -46,10 +46,10 @@ export function registerLists(program: Command, io: Io): void {
     .command('connections')
     .description('list connections of both legs')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
-    .option('--run RUN', 'only those that this run used', parseId('run'))
-    .addOption(new Option('--leg LEG', 'only this leg').choices(['agent', 'primary']))
-    .option('--certname NAME', 'only of this agent')
-    .option('--limit N', 'the newest N only', wholeNumber)
+    .option('--run <RUN>', 'only those that this run used', parseId('run'))
+    .addOption(new Option('--leg <LEG>', 'only this leg').choices(['agent', 'primary']))
+    .option('--certname <NAME>', 'only of this agent')
+    .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action(
       (file: string | undefined, options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean }) => {

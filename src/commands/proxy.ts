@@ -32,18 +32,23 @@ export function registerProxy(program: Command, io: Io): void {
   program
     .command('proxy')
     .description('listen for agents, relay them to the primary, capture everything')
-    .requiredOption('--primary HOST[:PORT]', 'the real primary', text => hostPort(text, 8140))
-    .option('--listen HOST:PORT', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
-    .option('--capture FILE', 'capture file, made or appended to (default: captures/<UTC time>.db)')
-    .option('--certs DIR', 'our CA, identities and pinned CAs', 'certs')
-    .option('--name NAME...', 'extra names or addresses on our certificate', (name: string, all: string[]) => [...all, name], [])
-    .addOption(new Option('--pool POLICY', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
-    .option('--ca-cert FILE', "the primary's CA (default: pinned on first contact)")
-    .option('--ca-fingerprint SHA256', "the primary's CA must have this fingerprint")
+    .requiredOption('--primary <HOST[:PORT]>', 'the real primary', text => hostPort(text, 8140))
+    .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
+    .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
+    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
+    .option(
+      '--name <NAME...>',
+      'extra names or addresses on our certificate',
+      (name: string, all: string[]) => [...all, name],
+      [],
+    )
+    .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
+    .option('--ca-cert <FILE>', "the primary's CA (default: pinned on first contact)")
+    .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
-    .option('--max-body BYTES', 'store at most so much of each body; all of it is forwarded', byteCount)
+    .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
-      new Option('--durability WHEN', 'commit: an answer leaves when it is on disk')
+      new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
         .choices(['commit', 'async'])
         .default('commit'),
     )

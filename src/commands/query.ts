@@ -10,7 +10,7 @@ export function registerQuery(program: Command, io: Io): void {
     .description('ask a capture in SQL (read only; v_run, v_exchange and v_connection are the documented views)')
     .argument('<sql>', 'one statement, as in: SELECT phase, count(*) FROM v_exchange GROUP BY phase')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
-    .option('--limit N', 'at most N rows', wholeNumber)
+    .option('--limit <N>', 'at most N rows', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action((sql: string, file: string | undefined, options: { limit?: number; json?: boolean }) => {
       const store = openCapture(file);

@@ -23,7 +23,7 @@ export function registerShow(program: Command, io: Io): void {
     .argument('<id>', 'r3: run 3, e17: exchange 17; a bare number is a run, with --headers or --body an exchange')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
     .option('--headers', 'field lines as received')
-    .option('--body SIDE', `one body: ${SIDES.join(', ')}`)
+    .option('--body <SIDE>', `one body: ${SIDES.join(', ')}`)
     .option('--raw', 'with --body: the bytes as they were on the wire')
     .option('--json', 'as JSON')
     .action((text: string, file: string | undefined, options: ShowOptions) => {

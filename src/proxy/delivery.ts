@@ -21,7 +21,7 @@ export interface Delivery {
   ready(use: Use, resent: number): void;
   information(status: number, fields: Fields): void;
   head(head: ResponseHead): void;
-  /** @returns false when the agent cannot take more for now; `onDrain` runs when it can */
+  /** @returns false when the agent or the tape cannot take more for now; `onDrain` runs when it can */
   data(chunk: Buffer): boolean;
   end(trailers: Fields): void;
   fail(failure: Failure): void;
@@ -174,7 +174,8 @@ export function deliver(
       responseTap ??= tape.tap(exchange.id, 'response');
       responseTap.write(chunk);
       exchange.responseBytes += chunk.length;
-      const flows = writeWaiting();
+      const recorded = tape.ready?.(hooks.onDrain) ?? true;
+      const flows = writeWaiting() && recorded;
       waiting = chunk;
       const last = expected !== null && exchange.responseBytes >= expected;
       if (flush !== null || last) return flows;
