@@ -266,7 +266,9 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       });
       socket.once('error', failed);
       socket.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'UND_ERR_INFO') connection.error ??= reasonOf(error);
+        // undici ends a socket of ours with an error of its own: idle, closed pool. That is no fault of the connection.
+        if (!error.code?.startsWith('UND_ERR_') || error.code === 'UND_ERR_SOCKET') connection.error ??= reasonOf(error);
+        if (closing) ending.note('proxy', 'shutdown');
         noteError(ending, error, 'primary');
       });
       socket.on('session', ticket => {
