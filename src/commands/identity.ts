@@ -72,9 +72,7 @@ export function registerIdentity(program: Command, io: Io): void {
       if (removed === null) throw new CliError(`there is no identity of ${certname}`, 'stringtap identity list: shows them');
       io.out(`removed ${certname} (${removed.kind})`);
       if (removed.kind === 'enrolled') {
-        io.err(
-          'hint: the primary still has a signed certificate for it: puppetserver ca clean, before the agent can enrol again',
-        );
+        io.err(`hint: before its agent can enrol again, on the primary: puppetserver ca clean --certname ${certname}`);
       }
     });
 }

@@ -115,17 +115,20 @@ export function timeOf(time: Element | undefined): number {
   return at;
 }
 
-/** Hex of an INTEGER as OpenSSL and Node print a serial: upper case, no leading zeros. */
+/** Hex of an INTEGER as OpenSSL and Node print a serial: upper case, whole bytes, no leading zero byte. */
 export function serialText(integer: Element): string {
-  return plainSerial(expect(integer, TAG.integer).body.toString('hex'));
+  const { body } = expect(integer, TAG.integer);
+  if (body.length === 0) throw malformed('an INTEGER of no bytes');
+  return plainSerial(body.toString('hex'));
 }
 
-/** Serials come with and without a leading zero byte, in both cases. */
+/** A serial as {@link serialText} gives it, from one that came in another case or with other zeros in front. */
 export function plainSerial(hex: string): string {
-  return hex
+  const digits = hex
     .replace(/[^0-9A-Fa-f]/g, '')
     .replace(/^0+(?=.)/, '')
     .toUpperCase();
+  return digits.length % 2 === 0 ? digits : `0${digits}`;
 }
 
 /** The bytes of a BIT STRING that holds whole bytes, as all signatures and keys do. */

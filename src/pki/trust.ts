@@ -6,7 +6,7 @@ import { type Crl, isListOf, readCrl } from './crl.ts';
 import { plainSerial } from './der.ts';
 import { PkiError } from './error.ts';
 import { privateFolder, readOwn, removeOwn, writeOwn, writtenAt } from './files.ts';
-import { pemOf, toPem } from './pem.ts';
+import { fingerprintOf, pemOf, toPem } from './pem.ts';
 import { type Certificate, isIssuedBy } from './x509.ts';
 
 /** What we know of one primary's CA: pinned on first contact, or given by the user. */
@@ -65,10 +65,14 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   let bundle = stored();
   let bundleAt = writtenAt(caFile) ?? 0;
   /** By fingerprint of the CA certificate. */
-  let lists = new Map<string, Crl>();
+  let lists: ReadonlyMap<string, Crl> = new Map();
+  /** The lists as PEM: megabytes at a large site, so printed once. */
+  let listsPem = '';
+  /** Of the last text with lists. Each new agent makes the primary send it again; reading 100,000 entries takes 200 ms. */
+  let seen: string | null = null;
   let listsAt = writtenAt(crlFile) ?? 0;
   if (options.caPem !== undefined) pinGiven(options.caPem);
-  if (bundle !== null) lists = newest(bundle, crlsOf(readOwn(crlFile, { secret: false }) ?? ''));
+  if (bundle !== null) setLists(newest(bundle, crlsOf(readOwn(crlFile, { secret: false }) ?? '')));
 
   function stored(): Bundle | null {
     const pem = readOwn(caFile, { secret: false });
@@ -86,7 +90,8 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     writeOwn(caFile, found.pem);
     bundle = found;
     bundleAt = now();
-    lists = newest(found, [...lists.values()]); // a CA that was renewed with its key goes on with its list
+    seen = null;
+    setLists(newest(found, [...lists.values()])); // a CA that was renewed with its key goes on with its list
   }
 
   function pinGiven(pem: string): void {
@@ -110,9 +115,10 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   }
 
   /** In the order of the CAs; CAs that were renewed with their key share a list. */
-  function listsPem(): string {
-    const inOrder = (bundle?.certificates ?? []).flatMap(({ fingerprint }) => lists.get(fingerprint) ?? []);
-    return [...new Set(inOrder)].map(({ der }) => toPem('X509 CRL', der)).join('');
+  function setLists(found: ReadonlyMap<string, Crl>): void {
+    const inOrder = (bundle?.certificates ?? []).flatMap(({ fingerprint }) => found.get(fingerprint) ?? []);
+    lists = found;
+    listsPem = [...new Set(inOrder)].map(({ der }) => toPem('X509 CRL', der)).join('');
   }
 
   /** The CA of the bundle that issued it, with a valid one before one that has ended. */
@@ -145,17 +151,19 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
       replace(found);
     },
     updateCrl(pem) {
-      if (bundle === null) return;
-      const before = listsPem();
-      lists = newest(bundle, [...lists.values(), ...crlsOf(pem)]);
-      if (listsPem() === before) return;
+      const text = fingerprintOf(pem);
+      if (bundle === null || text === seen) return;
+      seen = text;
+      const before = listsPem;
+      setLists(newest(bundle, [...lists.values(), ...crlsOf(pem)]));
+      if (listsPem === before) return;
       listsAt = now();
-      writeOwn(crlFile, listsPem());
+      writeOwn(crlFile, listsPem);
     },
     bundle: () => ({ pem: authority.caPem + (bundle?.pem ?? ''), modifiedAt: wholeSecond(Math.max(authority.madeAt, bundleAt)) }),
     crlBundle() {
       const own = authority.crl();
-      return { pem: own.pem + listsPem(), modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
+      return { pem: own.pem + listsPem, modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
     },
     matchesFingerprint: fp => bundle !== null && isVouchedFor(bundle, fp),
     check(certificate, at) {

@@ -68,7 +68,7 @@ export interface Certificate {
   subject: Buffer;
   /** Name, DER. */
   issuer: Buffer;
-  /** Upper-case hex without leading zeros, as OpenSSL prints it. */
+  /** Upper-case hex, as OpenSSL and Node print it. */
   serial: string;
   /** ms since the epoch. */
   notBefore: number;

@@ -39,7 +39,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const text = (pem: string): string => openssl('req', '-noout', '-text', '-verify', '-in', write(dir, 'x.csr', pem));
 /** Attributes and extensions as openssl prints them: all between the key and the signature. */
-const attributes = (pem: string): string => /Attributes:[^]*?Signature Algorithm/.exec(text(pem))![0];
+const attributes = (pem: string): string => /Attributes:.*?Signature Algorithm/s.exec(text(pem))![0];
 
 describe('reading', () => {
   test('a CSR that Puppet made: name, fingerprint, attributes, extension requests', () => {

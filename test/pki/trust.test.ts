@@ -282,7 +282,7 @@ test('the certificates in the bundle are read as openssl reads them', () => {
   for (const certificate of readCertificates(primary.caPem + agentCert())) {
     const file = write(shared, 'c.pem', certificate.x509.toString());
     const text = openssl('x509', '-in', file, '-noout', '-serial', '-fingerprint', '-sha256', '-dates');
-    expect(text).toContain(`serial=${certificate.serial.padStart(2, '0')}`.slice(0, 10));
+    expect(text).toContain(`serial=${certificate.serial}\n`);
     expect(text).toContain(certificate.fingerprint);
     expect(Date.parse(/notBefore=(.*)/.exec(text)![1]!)).toBe(certificate.notBefore);
     expect(Date.parse(/notAfter=(.*)/.exec(text)![1]!)).toBe(certificate.notAfter);
