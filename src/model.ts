@@ -250,8 +250,8 @@ export interface Tape {
   exchange(exchange: Exchange, committed: () => void): void;
   drop(exchange: ExchangeId): void;
   /**
-   * Whether bodies may go on: `false` asks the sender of a large body to pause until `go` is called, once, within the time that an answer waits for
-   * the disk at most. A sender that never asks risks that its bodies are cut in the capture, nothing else.
+   * Whether bodies may go on: `false` asks the sender of a large body to pause until `go` is called, once, within the time that
+   * an answer waits for the disk at most. A sender that never asks risks that its bodies are cut in the capture, nothing else.
    */
   ready?(go: () => void): boolean;
 }

@@ -1,0 +1,140 @@
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import Database from 'better-sqlite3';
+import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
+import { type Lock, lockCapture } from './lock.ts';
+import { APPLICATION_ID, migrate, notACapture, SCHEMA_VERSION, schemaVersion } from './migrations.ts';
+
+/** How long a reader waits for a file that is being recovered or checkpointed. */
+const READ_BUSY_MS = 2_000;
+
+/** How long the writer waits for a program that took a write lock on the capture; answers wait for it much shorter. */
+const WRITE_BUSY_MS = 10_000;
+
+/** A write connection with the lock that makes it the only one. */
+export interface OwnedDatabase {
+  db: Database.Database;
+  close(): void;
+}
+
+/**
+ * Opens a capture for writing and makes it when there is none: the file 0600, folders that have to be made 0700, for captures hold
+ * facts, catalogs and file contents. WAL, so that readers never wait for the writer, nor it for them; synchronous=NORMAL: a commit
+ * is in the operating system's hands, and so survives the death of this process, but not a power cut.
+ *
+ * @param waitMs how long to wait for another owner that is about to finish
+ * @throws CaptureError
+ */
+export function openForWriting(file: string, waitMs: number): OwnedDatabase {
+  const path = resolve(file);
+  const lock = prepared(path, waitMs);
+  let db: Database.Database | null = null;
+  try {
+    db = new Database(path, { fileMustExist: true, timeout: WRITE_BUSY_MS });
+    if (schemaVersion(db, file) === 0) db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = NORMAL');
+    db.pragma('foreign_keys = OFF'); // none are declared; the check would still cost
+    db.pragma('wal_autocheckpoint = 0'); // the writer does it after it has answered
+    db.pragma(`journal_size_limit = ${64 << 20}`);
+    migrate(db, file);
+    const opened = db;
+    return {
+      db: opened,
+      close() {
+        opened.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    db?.close();
+    lock.release();
+    throw openingError(error, file);
+  }
+}
+
+/** Makes folder and file, and takes the lock. */
+function prepared(path: string, waitMs: number): Lock {
+  let lock: Lock | null;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    lock = lockCapture(path, waitMs);
+    if (lock !== null && !existsSync(path)) closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    throw new CaptureError(`cannot write ${path} (${code})`, 'choose a capture file in a folder that you may write');
+  }
+  if (lock === null) {
+    throw new CaptureError(
+      `${path} is being written by another stringtap`,
+      'stop that one, or give this one another --capture FILE; reading commands may be used meanwhile',
+    );
+  }
+  return lock;
+}
+
+/**
+ * Opens a capture for reading. A file in a folder that cannot be written has no room for WAL's shared memory: if nothing is left
+ * in a WAL, it is opened as immutable.
+ *
+ * @throws CaptureError
+ */
+export function openForReading(file: string): Database.Database {
+  const path = resolve(file);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    throw new CaptureError(`there is no capture ${file}`, '`stringtap proxy` writes one; `--capture FILE` chooses its place');
+  }
+  try {
+    return checked(new Database(path, { readonly: true, fileMustExist: true, timeout: READ_BUSY_MS }), file);
+  } catch (error) {
+    if (sqliteCode(error)?.startsWith('SQLITE_CANTOPEN') !== true || walBytes(path) > 0) throw openingError(error, file);
+  }
+  try {
+    return checked(new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true }), file);
+  } catch (error) {
+    throw openingError(error, file);
+  }
+}
+
+function checked(db: Database.Database, file: string): Database.Database {
+  try {
+    const version = schemaVersion(db, file);
+    if (version === 0) throw notACapture(file);
+    if (version < SCHEMA_VERSION) {
+      throw new OutdatedError(`${file} was written by an older stringtap`, 'copy it to a folder that you may write');
+    }
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function walBytes(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Anything that opening, or the first read, can throw, as a person should read it. */
+function openingError(error: unknown, file: string): unknown {
+  const code = sqliteCode(error);
+  if (code === null) return error;
+  if (code === 'SQLITE_NOTADB') return notACapture(file);
+  return readingError(error, file);
+}
+
+/** An error of SQLite as a {@link CaptureError}; others are returned as they are. */
+export function readingError(error: unknown, file: string): unknown {
+  const code = sqliteCode(error);
+  if (code === null) return error;
+  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
+    return new CaptureError(`${file} is damaged (${code})`, `\`sqlite3 ${file} .recover\` saves what can be read`);
+  }
+  if (code.startsWith('SQLITE_BUSY')) {
+    return new CaptureError(`${file} is locked by another program (${code})`, 'close the program that has it open for writing');
+  }
+  if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY') || code === 'SQLITE_PERM') {
+    return new CaptureError(`cannot open ${file} (${code})`, 'check the permissions of the file and of its folder');
+  }
+  return new CaptureError(`cannot read ${file} (${code})`, 'check the disk, and the permissions of the file');
+}

@@ -1,0 +1,100 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { createAnnouncer } from './announce.ts';
+import { openForReading } from './database.ts';
+import { createDerivation, type Step } from './derive.ts';
+import type { DeriverData, DeriverToWriter, EndedRuns, ToDeriver } from './messages.ts';
+import { runRow } from './run-row.ts';
+
+/*
+ * The decoder thread: reads what is committed, derives rows, and sends them to the writer, one step at a time.
+ *
+ *   idle ──committed──▶ step ──rows──▶ waiting ──applied──▶ step … ──nothing left──▶ idle
+ *                                         └──refused──▶ waits a second, sends the same rows again
+ *
+ * Nothing waits for it. It may fall behind without loss, for what it reads stays in the file.
+ */
+
+/** How often time passes for runs that nothing comes to any more. */
+const TICK_MS = 1_000;
+
+/** How long rows that could not be written wait. */
+const RETRY_MS = 1_000;
+
+const port = parentPort;
+if (port === null) throw new Error('deriver.ts runs as a worker thread only');
+const { file, writer } = workerData as DeriverData;
+
+const db = openForReading(file);
+const derivation = createDerivation(db);
+const announcer = createAnnouncer();
+let waiting: Step | null = null;
+let finishing = false;
+
+function send(message: DeriverToWriter): void {
+  writer.postMessage(message);
+}
+
+function announce(): void {
+  const runs = announcer.due(Date.now(), finishing && derivation.settled);
+  if (runs.length === 0) return;
+  const message: EndedRuns = { runs: runs.map(runRow) };
+  port!.postMessage(message);
+}
+
+function write(step: Step): void {
+  waiting = step;
+  send({ type: 'rows', derived: step.derived });
+}
+
+function work(): void {
+  if (waiting !== null) return;
+  const step = derivation.step() ?? (finishing && !derivation.settled ? derivation.settle() : null);
+  if (step !== null) write(step);
+  else if (finishing) finish();
+  else send({ type: 'idle' });
+}
+
+function finish(): void {
+  announce();
+  clearInterval(ticks);
+  db.close();
+  send({ type: 'finished' });
+  writer.close();
+}
+
+function applied(ok: boolean): void {
+  if (waiting === null) return;
+  if (!ok) {
+    const { derived } = waiting;
+    setTimeout(() => send({ type: 'rows', derived }), RETRY_MS);
+    return;
+  }
+  announcer.changed(waiting.touched, Date.now());
+  waiting = null;
+  announce();
+  work();
+}
+
+const ticks = setInterval(() => {
+  announce();
+  if (waiting !== null) return;
+  const step = derivation.time(Date.now());
+  if (step !== null) write(step);
+}, TICK_MS);
+
+writer.on('message', (message: ToDeriver) => {
+  switch (message.type) {
+    case 'committed':
+      work();
+      break;
+    case 'applied':
+      applied(message.ok);
+      break;
+    case 'finish':
+      finishing = true;
+      work();
+      break;
+    default:
+      message satisfies never;
+  }
+});

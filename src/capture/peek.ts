@@ -1,0 +1,44 @@
+/*
+ * The few values that join a run, read out of a body without decoding it: formats differ (a form, JSON, PSON, YAML, MessagePack), but each
+ * writes the name, a separator of a few bytes that are no letters or digits, and the value.
+ */
+
+/** What of a body is looked at. A catalog form is facts first; a report has these values before its long lists. */
+const PEEK_BYTES = { catalog: 16 << 20, report: 64 << 10 } as const;
+
+/** Enough of the end of one piece to find a value that is cut by it. */
+const OVERLAP = 512;
+
+export interface Peeked {
+  transactionUuid: string | null;
+  environment: string | null;
+}
+
+const UUID = /transaction_uuid[^0-9a-zA-Z]{1,8}([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])/i;
+
+/** Puppet's environment names are words (`lib/puppet/node/environment.rb`, valid_name?). */
+const ENVIRONMENT = {
+  catalog: /(?:^|&)environment=([a-z0-9_]{1,255})(?:&|$)/i,
+  report: /(?:"environment" ?: ?"|^environment: ['"]?)([a-z0-9_]{1,255})['"]?/im,
+} as const;
+
+/** Looks into the request body of a catalog or a report request; `body` is read only as far as needed. */
+export function peek(phase: 'catalog' | 'report', body: Iterable<Uint8Array>): Peeked {
+  const found: Peeked = { transactionUuid: null, environment: null };
+  let read = 0;
+  let rest = '';
+  for (const piece of body) {
+    const text = rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
+    found.transactionUuid ??= UUID.exec(text)?.[1] ?? null;
+    found.environment ??= ENVIRONMENT[phase].exec(text)?.[1] ?? null;
+    read += piece.length;
+    if ((found.transactionUuid !== null && found.environment !== null) || read >= PEEK_BYTES[phase]) break;
+    rest = text.slice(-OVERLAP);
+  }
+  return found;
+}
+
+/** X-Puppet-Version in field lines that are stored as JSON. */
+export function puppetVersion(lines: string): string | null {
+  return /\["x-puppet-version","([^"\\]{1,64})"\]/i.exec(lines)?.[1] ?? null;
+}

@@ -1,0 +1,100 @@
+import type { ConnectionFilter, ExchangeFilter, RunFilter } from './shapes.ts';
+
+/** Rows that are read at once: long lists are walked through in pages, so that no reader holds a snapshot for long. */
+export const PAGE = 500;
+
+const RUN = `SELECT id, certname, transaction_uuid AS transactionUuid, environment, puppet_version AS puppetVersion, started_at AS startedAt,
+  ended_at AS endedAt, "end", exchanges, failed, agent_connections AS agentConnections, primary_connections AS primaryConnections,
+  request_bytes AS requestBytes, response_bytes AS responseBytes FROM v_run`;
+
+const EXCHANGE = `SELECT id, run, n, phase, method, target, status, outcome, certname, agent_connection AS agentConnection,
+  agent_ordinal AS agentOrdinal, primary_connection AS primaryConnection, primary_ordinal AS primaryOrdinal,
+  request_bytes AS requestBytes, response_bytes AS responseBytes, started_at AS startedAt, duration_ms AS durationMs,
+  answered_by AS answeredBy, failure FROM v_exchange`;
+
+const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, cipher, resumed, opened_at AS openedAt, handshake_ms AS handshakeMs,
+  closed_at AS closedAt, closed_by AS closedBy, cause, exchanges, via, target, server_name AS serverName, peer_name AS peerName,
+  refusal, error, bytes_read AS bytesRead, bytes_written AS bytesWritten FROM v_connection`;
+
+export const READ_SQL = {
+  run: `${RUN} WHERE id = ?`,
+  exchange: `${EXCHANGE} WHERE id = ?`,
+  connection: `${CONNECTION} WHERE id = ?`,
+  exchangeMore: `SELECT e.indirection, e.key, e.environment, e.request_http_version AS httpVersion, e.reason, e.primary_status AS primaryStatus,
+      e.resent, e.early, e.start_mono AS startMono, e.request_end_mono AS requestEndMono, e.primary_ready_mono AS primaryReadyMono,
+      e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono, e.end_mono AS endMono,
+      q.lines AS requestFields, s.lines AS responseFields, t.lines AS trailers
+    FROM exchange e LEFT JOIN fields q ON q.id = e.request_fields LEFT JOIN fields s ON s.id = e.response_fields
+    LEFT JOIN fields t ON t.id = e.trailers WHERE e.id = ?`,
+  bodyIds: `SELECT request_body, response_body, primary_request_body, primary_response_body FROM exchange WHERE id = ?`,
+  body: 'SELECT lower(hex(sha256)) AS sha256, size, kept, stored, cut FROM body WHERE id = ? AND sha256 IS NOT NULL',
+  recordings: `SELECT id, strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS startedAt,
+    strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1000.0, 'unixepoch') AS endedAt, version, pool, primaries, listen FROM recording ORDER BY id`,
+  losses: `SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, recording, reason, count, detail FROM loss ORDER BY id`,
+} as const;
+
+/** A list: its statement but for the place of the page, the column that orders it, and what the filter binds. */
+export interface Listing {
+  sql: string;
+  cursor: string;
+  values: ReadonlyArray<string | number>;
+  reverse: boolean;
+  limit: number;
+}
+
+interface Order {
+  reverse?: boolean;
+  limit?: number;
+}
+
+function listing(
+  select: string,
+  cursor: string,
+  order: Order,
+  conditions: ReadonlyArray<[string, Array<string | number>] | null>,
+): Listing {
+  const used = conditions.filter(condition => condition !== null);
+  return {
+    sql: `${select} WHERE ${['1', ...used.map(([sql]) => sql)].join(' AND ')}`,
+    cursor,
+    values: used.flatMap(([, values]) => values),
+    reverse: order.reverse ?? false,
+    limit: order.limit ?? Number.POSITIVE_INFINITY,
+  };
+}
+
+/** A condition on one value, none when the filter has not got it. */
+function where(sql: string, value: string | number | undefined): [string, Array<string | number>] | null {
+  return value === undefined ? null : [sql, [value]];
+}
+
+export function runListing(filter: RunFilter): Listing {
+  const ended = filter.ended === undefined ? null : filter.ended ? '"end" IS NOT NULL' : '"end" IS NULL';
+  return listing(RUN, 'id', filter, [
+    where('certname = ?', filter.certname),
+    ended === null ? null : [ended, []],
+    where('id > ?', filter.after),
+  ]);
+}
+
+export function exchangeListing(filter: ExchangeFilter): Listing {
+  const connection = filter.connection;
+  return listing(EXCHANGE, filter.run === undefined ? 'id' : 'n', filter, [
+    where('run = ?', filter.run),
+    where('phase = ?', filter.phase),
+    where('status = ?', filter.status),
+    where('outcome = ?', filter.outcome),
+    where('certname = ?', filter.certname),
+    connection === undefined ? null : ['(agent_connection = ? OR primary_connection = ?)', [connection, connection]],
+    where('id > ?', filter.after),
+  ]);
+}
+
+export function connectionListing(filter: ConnectionFilter): Listing {
+  return listing(CONNECTION, 'id', filter, [
+    where('id IN (SELECT connection FROM run_connection WHERE run = ?)', filter.run),
+    where('leg = ?', filter.leg),
+    where('certname = ?', filter.certname),
+    where('id > ?', filter.after),
+  ]);
+}

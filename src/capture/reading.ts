@@ -1,0 +1,206 @@
+import type { Database, Statement } from 'better-sqlite3';
+import type { Fields, Sha256, Side } from '../model.ts';
+import { SIDES } from '../model.ts';
+import { createBodyReader } from './body-reader.ts';
+import { readingError } from './database.ts';
+import { CaptureError, sqliteCode } from './errors.ts';
+import { connectionListing, exchangeListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
+import type {
+  BodyInfo,
+  ConnectionRow,
+  ExchangeDetail,
+  ExchangeRow,
+  LossRow,
+  QueryResult,
+  RecordingRow,
+  RunRow,
+  Store,
+} from './shapes.ts';
+
+type StoredExchange = Omit<ExchangeRow, 'failure'> & { failure: string | null };
+type StoredConnection = Omit<ConnectionRow, 'resumed'> & { resumed: number | null };
+
+interface StoredMore {
+  indirection: string | null;
+  key: string | null;
+  environment: string | null;
+  httpVersion: string;
+  reason: string | null;
+  primaryStatus: number | null;
+  resent: number;
+  early: number;
+  startMono: number;
+  requestEndMono: number | null;
+  primaryReadyMono: number | null;
+  responseHeadMono: number | null;
+  firstByteMono: number | null;
+  endMono: number;
+  requestFields: string | null;
+  responseFields: string | null;
+  trailers: string | null;
+}
+
+type BodyIds = readonly [
+  request: number | null,
+  response: number | null,
+  primaryRequest: number | null,
+  primaryResponse: number | null,
+];
+
+/** The store over an open read-only connection, which it closes in the end. */
+export function createStore(db: Database, file: string): Store {
+  const run = db.prepare<[number], RunRow>(READ_SQL.run);
+  const exchange = db.prepare<[number], StoredExchange>(READ_SQL.exchange);
+  const exchangeMore = db.prepare<[number], StoredMore>(READ_SQL.exchangeMore);
+  const connection = db.prepare<[number], StoredConnection>(READ_SQL.connection);
+  const bodyIds = db.prepare<[number], BodyIds>(READ_SQL.bodyIds).raw();
+  const body = db.prepare<[number], Omit<BodyInfo, 'side'>>(READ_SQL.body);
+  const readBody = createBodyReader(db);
+
+  function reading<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw readingError(error, file);
+    }
+  }
+
+  /** Walks through a list page by page. */
+  function* pages<Stored extends object, Row>(listing: Listing, toRow: (stored: Stored) => Row): Generator<Row> {
+    const { sql, cursor, values, reverse } = listing;
+    let left = listing.limit;
+    if (left <= 0) return;
+    const statement = reading(() =>
+      db.prepare<unknown[], Stored & Record<string, unknown>>(
+        `${sql} AND ${cursor} ${reverse ? '<' : '>'} ? ORDER BY ${cursor} ${reverse ? 'DESC' : 'ASC'} LIMIT ?`,
+      ),
+    );
+    let place: unknown = reverse ? Number.MAX_SAFE_INTEGER : 0;
+    while (left > 0) {
+      const page = reading(() => statement.all(...values, place, Math.min(PAGE, left)));
+      for (const row of page) yield toRow(row);
+      if (page.length < PAGE) return;
+      left -= page.length;
+      place = page.at(-1)![cursor];
+    }
+  }
+
+  function bodiesOf(id: number): BodyInfo[] {
+    const ids = bodyIds.get(id);
+    return SIDES.flatMap((side, i) => {
+      const bodyId = ids?.[i] ?? null;
+      const info = bodyId === null ? undefined : body.get(bodyId);
+      return info === undefined ? [] : [{ side, ...info, sha256: info.sha256 as Sha256 }];
+    });
+  }
+
+  function detail(id: number): ExchangeDetail | null {
+    const stored = exchange.get(id);
+    const more = exchangeMore.get(id);
+    if (stored === undefined || more === undefined) return null;
+    const row = exchangeRow(stored);
+    return {
+      ...row,
+      indirection: more.indirection,
+      key: more.key,
+      environment: more.environment,
+      request: { method: row.method, target: row.target, httpVersion: more.httpVersion, fields: fields(more.requestFields) },
+      response:
+        row.status === null ? null : { status: row.status, reason: more.reason ?? '', fields: fields(more.responseFields) },
+      trailers: fields(more.trailers),
+      primaryStatus: more.primaryStatus,
+      resent: more.resent,
+      timing: {
+        startMono: more.startMono,
+        requestEndMono: more.requestEndMono,
+        primaryReadyMono: more.primaryReadyMono,
+        responseHeadMono: more.responseHeadMono,
+        firstByteMono: more.firstByteMono,
+        endMono: more.endMono,
+      },
+      early: more.early === 1,
+      bodies: bodiesOf(id),
+    };
+  }
+
+  function* bytes(id: number, side: Side): Generator<Uint8Array> {
+    const bodyId = reading(() => bodyIds.get(id))?.[SIDES.indexOf(side)] ?? null;
+    if (bodyId === null) return;
+    try {
+      yield* readBody(bodyId);
+    } catch (error) {
+      throw readingError(error, file);
+    }
+  }
+
+  return {
+    file,
+    runs: (filter = {}) => pages<RunRow, RunRow>(runListing(filter), row => row),
+    run: id => reading(() => run.get(id)) ?? null,
+    exchanges: (filter = {}) => pages(exchangeListing(filter), exchangeRow),
+    exchange: id => reading(() => detail(id)),
+    body: bytes,
+    connections: (filter = {}) => pages(connectionListing(filter), connectionRow),
+    connection(id) {
+      const stored = reading(() => connection.get(id));
+      return stored === undefined ? null : connectionRow(stored);
+    },
+    recordings: () =>
+      reading(() =>
+        db
+          .prepare<[], Omit<RecordingRow, 'primaries'> & { primaries: string }>(READ_SQL.recordings)
+          .all()
+          .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[] })),
+      ),
+    losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
+    query: (sql, limit) => query(db, file, sql, limit),
+    version: () => reading(() => Number(db.pragma('data_version', { simple: true }))),
+    close() {
+      db.close();
+    },
+  };
+}
+
+/** One statement that reads. The connection is read-only anyway; ATTACH and PRAGMA could still reach beyond the capture. */
+function query(db: Database, file: string, sql: string, limit = Number.POSITIVE_INFINITY): QueryResult {
+  const refuse = (message: string): CaptureError =>
+    new CaptureError(message, 'one SELECT (or WITH … SELECT) reads; the views are v_run, v_exchange and v_connection');
+  let statement: Statement<unknown[], unknown[]>;
+  try {
+    statement = db.prepare<unknown[], unknown[]>(sql);
+  } catch (error) {
+    throw refuse(error instanceof Error ? error.message : 'not a statement');
+  }
+  if (!statement.reader || !statement.readonly || /^\s*(pragma|attach|detach)\b/i.test(sql)) {
+    throw refuse('this statement does not only read');
+  }
+  statement.raw();
+  return { columns: statement.columns().map(column => column.name), rows: rows(statement, file, limit) };
+}
+
+function* rows(statement: Statement<unknown[], unknown[]>, file: string, limit: number): Generator<unknown[]> {
+  let left = limit;
+  if (left <= 0) return;
+  try {
+    for (const row of statement.iterate()) {
+      yield row;
+      if (--left <= 0) return;
+    }
+  } catch (error) {
+    const code = sqliteCode(error);
+    if (code === 'SQLITE_ERROR' && error instanceof Error) throw new CaptureError(error.message);
+    throw readingError(error, file);
+  }
+}
+
+function exchangeRow(stored: StoredExchange): ExchangeRow {
+  return { ...stored, failure: stored.failure === null ? null : (JSON.parse(stored.failure) as ExchangeRow['failure']) };
+}
+
+function connectionRow(stored: StoredConnection): ConnectionRow {
+  return { ...stored, resumed: stored.resumed === null ? null : stored.resumed === 1 };
+}
+
+function fields(lines: string | null): Fields {
+  return lines === null ? [] : (JSON.parse(lines) as Fields);
+}

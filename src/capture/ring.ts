@@ -1,0 +1,48 @@
+/**
+ * The bytes of bodies on their way to the writer thread: one shared buffer, written here, read there, freed in order as batches are
+ * acknowledged. Body bytes are copied exactly once, nothing is allocated or transferred, and memory is bounded by construction.
+ */
+export interface Ring {
+  /** Copies up to `length` bytes as far as there is room, and notes where, as triples of key, place and length. @returns how many */
+  write(key: number, chunk: Uint8Array, length: number, parts: number[]): number;
+  /** Where the next byte goes: hand it to {@link release} when everything before was read. */
+  end(): number;
+  release(end: number): void;
+  /** Bytes that are not released. */
+  used(): number;
+}
+
+export function createRing(shared: SharedArrayBuffer): Ring {
+  const bytes = new Uint8Array(shared);
+  const size = bytes.length;
+  // Counted on and on; the place is the remainder.
+  let head = 0;
+  let tail = 0;
+
+  function note(key: number, place: number, length: number, parts: number[]): void {
+    const last = parts.length - 3;
+    if (last >= 0 && parts[last] === key && parts[last + 1]! + parts[last + 2]! === place) parts[last + 2]! += length;
+    else parts.push(key, place, length);
+  }
+
+  return {
+    write(key, chunk, length, parts) {
+      const taken = Math.min(length, size - (head - tail));
+      for (let from = 0; from < taken; ) {
+        const place = head % size;
+        const piece = Math.min(taken - from, size - place);
+        bytes.set(piece === chunk.length ? chunk : chunk.subarray(from, from + piece), place);
+        note(key, place, piece, parts);
+        head += piece;
+        from += piece;
+      }
+      return taken;
+    },
+    end: () => head,
+    release(end) {
+      tail = Math.max(tail, end);
+      if (tail === head) head = tail = Math.ceil(head / size) * size; // empty: begin at the front, which the caches know
+    },
+    used: () => head - tail,
+  };
+}
