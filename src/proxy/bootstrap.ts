@@ -9,8 +9,10 @@ import type { AgentConnection } from './intercept.ts';
 import { authority } from './tracking.ts';
 import type { Presented, Primary, Upstream } from './upstream.ts';
 
-/** PEM bundles, CSRs and certificates: far above any real one, far below what hurts. */
+/** CSRs: far above any real one, far below what hurts. */
 const MAX_BODY_BYTES = 1024 * 1024;
+/** What the primary answers: the list of an old CA with a hundred thousand revoked certificates has 4 MB. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** A primary with what is known of its CA. */
 export interface TrustedPrimary extends Primary {
@@ -167,9 +169,9 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
   function ask(exchange: BootstrapRequest, body: Buffer): Promise<Answer | Failure> {
     const { delivery, primary } = exchange;
     const origin = authority(primary.host, primary.port);
-    // PEM is read here, so it must come as it is: no content coding.
+    // PEM is read here, so it must come as it is and whole: no content coding, and no 304 for a part that the agent has and we may not.
     const fields = requestFields(delivery.exchange.request.fields, origin).filter(
-      ([name]) => !/^(accept-encoding|content-length)$/i.test(name),
+      ([name]) => !/^(accept-encoding|content-length|if-modified-since|if-none-match|range)$/i.test(name),
     );
     const sized: Fields =
       body.length > 0 || exchange.method === 'PUT' || exchange.method === 'POST'
@@ -198,9 +200,9 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
           },
           onData: chunk => {
             size += chunk.length;
-            if (size > MAX_BODY_BYTES) {
+            if (size > MAX_ANSWER_BYTES) {
               call.abort();
-              resolve({ reason: 'primary-protocol', origin, detail: 'the answer is larger than 1 MiB' });
+              resolve({ reason: 'primary-protocol', origin, detail: 'the answer is larger than 16 MiB' });
             } else chunks.push(chunk);
             return true;
           },

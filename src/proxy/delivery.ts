@@ -101,8 +101,8 @@ export function deliver(
   }
 
   function writeHead(head: ResponseHead): void {
-    const bodiless = head.status === 204 || head.status === 304;
-    const fields = responseFields(head.fields, http11 && !bodiless);
+    const hasBody = head.status !== 204 && head.status !== 304;
+    const fields = responseFields(head.fields, http11 && hasBody);
     // Nothing is added to what the primary sent: no Date, no Connection while the connection stays (an HTTP/1.0 agent needs it).
     response.sendDate = false;
     if (http11 && response.shouldKeepAlive) response.removeHeader('connection');
@@ -117,11 +117,13 @@ export function deliver(
   }
 
   function answer(status: number, reason: string, fields: Fields, body: Buffer, outcome: Outcome): void {
-    const all: Fields = [...fields, ['Content-Length', String(body.length)]];
+    const dated: Fields = [['Date', new Date().toUTCString()], ...fields];
+    // RFC 9110 section 8.6: in a 304 it would be the length of the 200.
+    const all: Fields = status === 304 ? dated : [...dated, ['Content-Length', String(body.length)]];
     exchange.answeredBy = 'proxy';
     exchange.response = { status, reason, fields: all };
     timing.responseHeadMono = mono();
-    const bodiless = request.method === 'HEAD' || status === 204 || status === 304;
+    const bodiless = request.method === 'HEAD' || status === 304;
     if (!bodiless && body.length > 0) {
       timing.firstByteMono = timing.responseHeadMono;
       exchange.responseBytes = body.length;
@@ -129,7 +131,7 @@ export function deliver(
     }
     settle(outcome, () => {
       if (response.destroyed) return;
-      response.writeHead(status, reason, flat(all));
+      writeHead({ status, reason, fields: all });
       response.end(bodiless ? undefined : body);
     });
   }
