@@ -38,7 +38,7 @@ export function readBundle(pem: string): Bundle {
   }
   const stray = certificates.find(certificate => !led.has(certificate));
   if (stray !== undefined) throw new PkiError(`the CA bundle holds a certificate of no root in it: ${oneLine(stray)}`);
-  return { pem: pem.endsWith('\n') ? pem : `${pem}\n`, certificates, roots };
+  return { pem, certificates, roots };
 }
 
 function oneLine({ x509 }: Certificate): string {

@@ -110,9 +110,15 @@ export const RSA_BITS = 2048;
 
 const makeKeys = promisify(generateKeyPair);
 
+/** Kinds of keys that {@link generateKeyLike} makes another of: RSA, and EC on a curve with a name (Puppet's `key_type`). */
+export function isReproducible(publicKey: KeyObject): boolean {
+  if (publicKey.asymmetricKeyType === 'rsa') return true;
+  return publicKey.asymmetricKeyType === 'ec' && publicKey.asymmetricKeyDetails?.namedCurve !== undefined;
+}
+
 /**
  * A new key pair of the agent's kind: RSA of 2048 bits, or EC on the same named curve.
- * @throws PkiError for other kinds, and for a curve that OpenSSL knows only by its parameters
+ * @throws PkiError for a key that is not {@link isReproducible}
  */
 export async function generateKeyLike(publicKey: KeyObject): Promise<KeyPair> {
   if (publicKey.asymmetricKeyType === 'rsa') return makeKeys('rsa', { modulusLength: RSA_BITS });
@@ -126,25 +132,35 @@ export async function generateKeyLike(publicKey: KeyObject): Promise<KeyPair> {
   );
 }
 
+/** An RSA key takes about 100 ms: who is behind so many would wait for half a minute, and is better told to come again. */
+const MAX_WAITING = 300;
+
 /**
  * Key pairs one at a time, with an RSA one in stock: callers have not proved anything, and the thread pool that makes keys also
- * serves DNS and files.
+ * serves DNS and files. Throws a PkiError when 300 wait already.
  */
 export function keyMaker(): (publicKey: KeyObject) => Promise<KeyPair> {
   let last: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
   let spare: Promise<KeyPair> | null = null;
 
-  function queued<T>(task: () => Promise<T>): Promise<T> {
-    const result = last.then(task, task);
-    last = result.catch(() => undefined);
+  function queued(publicKey: KeyObject): Promise<KeyPair> {
+    waiting += 1;
+    const result = last.then(() => generateKeyLike(publicKey));
+    last = result
+      .catch(() => undefined)
+      .finally(() => {
+        waiting -= 1;
+      });
     return result;
   }
 
-  return publicKey => {
-    if (publicKey.asymmetricKeyType !== 'rsa') return queued(() => generateKeyLike(publicKey));
-    const key = spare ?? queued(() => generateKeyLike(publicKey));
+  return async publicKey => {
+    if (waiting >= MAX_WAITING) throw new PkiError('too many certificate requests at once', 'try again in a minute');
+    if (publicKey.asymmetricKeyType !== 'rsa') return queued(publicKey);
+    const key = spare ?? queued(publicKey);
     // The next one is begun once this one is there; nothing waits for it, and a failure shows where it is asked for.
-    spare = queued(() => generateKeyLike(publicKey));
+    spare = queued(publicKey);
     spare.catch(() => undefined);
     return key;
   };

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Certname } from '../model.ts';
 import type { Authority } from './authority.ts';
-import { asksTheSame, type Csr, deriveCsr, keyMaker, readCsr } from './csr.ts';
+import { asksTheSame, type Csr, deriveCsr, isReproducible, keyMaker, readCsr } from './csr.ts';
 import { PkiError } from './error.ts';
 import { agentKeyOf, type Identities, type Identity } from './identity.ts';
 import { toPem } from './pem.ts';
@@ -40,7 +40,7 @@ export interface Handed {
  * What holds throughout: a certificate of our CA for an agent key A exists only if the primary signed the very CSR that we made for A
  * (it has the key that we made for A and nobody else). So who reaches our port gets no further than who reaches the primary's.
  *
- * All of it throws a PkiError when our files cannot be read or written, or our CA has ended.
+ * All of it throws a PkiError when our files cannot be read or written, our CA has ended, or far too many ask at once.
  */
 export interface Enrolment {
   /** PUT certificate_request/NAME. */
@@ -119,13 +119,7 @@ export function openEnrolment(
         }),
       );
     }
-    let candidate: Candidate;
-    try {
-      candidate = candidateOf(certname, ofThisAgent) ?? (await newCandidate(certname, agent));
-    } catch (error) {
-      if (error instanceof PkiError) return { type: 'pass', why: error.message };
-      throw error;
-    }
+    const candidate = candidateOf(certname, ofThisAgent) ?? (await newCandidate(certname, agent));
     candidate.csr = again(candidate, agent);
     candidate.underWay += 1;
     return swap(agent, candidate.csr, status => oneAtATime(certname, async () => settle(candidate, status)));
@@ -228,6 +222,7 @@ function swappable(certname: Certname, pem: string): Csr | string {
     const csr = readCsr(pem);
     if (!csr.signatureValid) return 'the request is not signed with the key in it';
     if (csr.commonName !== certname) return `the request is not for ${certname}`;
+    if (!isReproducible(csr.publicKey)) return `keys of the type ${csr.publicKey.asymmetricKeyType} are not known here`;
     return csr;
   } catch (error) {
     if (error instanceof PkiError) return error.message;

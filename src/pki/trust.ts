@@ -160,7 +160,10 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
       listsAt = now();
       writeOwn(crlFile, listsPem);
     },
-    bundle: () => ({ pem: authority.caPem + (bundle?.pem ?? ''), modifiedAt: wholeSecond(Math.max(authority.madeAt, bundleAt)) }),
+    bundle() {
+      const pem = bundle === null || bundle.pem.endsWith('\n') ? (bundle?.pem ?? '') : `${bundle.pem}\n`;
+      return { pem: authority.caPem + pem, modifiedAt: wholeSecond(Math.max(authority.madeAt, bundleAt)) };
+    },
     crlBundle() {
       const own = authority.crl();
       return { pem: own.pem + listsPem, modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };

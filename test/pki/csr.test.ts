@@ -194,6 +194,15 @@ describe('keys', () => {
     await expect(generateKeyLike(generateKeyPairSync('ed25519').publicKey)).rejects.toThrow('an agent key of the type ed25519');
   });
 
+  test('are made one at a time, and who comes to a long queue is told so', async () => {
+    const make = keyMaker();
+    const { publicKey } = readCsr(agentCsr(dir, '/CN=a', 'ec').csrPem);
+    const results = await Promise.allSettled(Array.from({ length: 305 }, () => make(publicKey)));
+    expect(results.filter(({ status }) => status === 'rejected')).toHaveLength(5);
+    expect(results.at(-1)).toMatchObject({ reason: { name: 'PkiError', message: 'too many certificate requests at once' } });
+    await expect(make(publicKey)).resolves.toHaveProperty('privateKey');
+  });
+
   test('one is in stock after the first, and none is given twice', async () => {
     const make = keyMaker();
     const { publicKey } = readCsr(PUPPET_CSR);

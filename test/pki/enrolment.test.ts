@@ -228,6 +228,8 @@ describe('somebody else asks under the same certname', () => {
     const pem = primary.sign(csrPem);
     expect(await enrolment.certificate(other, pem)).toEqual({ pem, by: 'primary' });
     expect(identities.get(other)).toBeNull();
+    const renamed = primary.sign(csrPem, { subject: '/CN=other.lab' });
+    expect(await enrolment.certificate(AGENT, renamed)).toEqual({ pem: renamed, by: 'primary' });
     for (const text of ['', 'rubbish', primary.caPem]) {
       expect(await enrolment.certificate(AGENT, text)).toEqual({ pem: text, by: 'primary' });
     }

@@ -93,7 +93,7 @@ export interface PrimaryCa {
   intermediatePem: string;
   rootPem: string;
   /** Signs as puppetserver does: EKU of client and server, what the CSR asks for, and its own extensions. */
-  sign(csrPem: string, options?: { days?: number; extensions?: string }): string;
+  sign(csrPem: string, options?: { days?: number; subject?: string }): string;
   revoke(certPem: string): void;
   /** Both lists, the intermediate's first. */
   crlPem(): string;
@@ -145,10 +145,11 @@ export function primaryCa(dir: string, name = 'Puppet CA: puppet.lab'): PrimaryC
     caPem: intermediatePem + rootPem,
     sign(csrPem, options = {}) {
       const csr = write(dir, 'agent.csr', csrPem);
-      const ext = write(dir, 'leaf.cnf', LEAF + (options.extensions ?? ''));
+      const ext = write(dir, 'leaf.cnf', LEAF);
       const made = ['x509', '-req', '-in', csr, '-CA', path('int.pem'), '-CAkey', path('int.key'), '-CAcreateserial'];
+      const subject = options.subject === undefined ? [] : ['-subj', options.subject];
       const rest = ['-days', String(options.days ?? 1825), '-copy_extensions', 'copyall', '-extfile', ext, '-extensions', 'leaf'];
-      return execFileSync('openssl', [...made, ...rest], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      return execFileSync('openssl', [...made, ...rest, ...subject], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
     },
     revoke(certPem) {
       openssl('ca', '-config', intermediate, '-revoke', write(dir, 'revoke.pem', certPem));

@@ -187,6 +187,9 @@ describe('the bundles for agents', () => {
   test('a bundle without a line break at its end is no reason to glue two certificates together', () => {
     trust.pin(primary.caPem.trimEnd());
     expect(readCertificates(trust.bundle().pem)).toHaveLength(3);
+    expect(trust.bundle().pem.endsWith('-----\n')).toBe(true);
+    expect(trust.caPem()).toBe(primary.caPem.trimEnd());
+    expect(trust.matchesFingerprint(fingerprintOf(primary.caPem.trimEnd()))).toBe(true); // of the text as it came
   });
 
   test('modified when something changed, in whole seconds, the same at the next start within one', () => {
