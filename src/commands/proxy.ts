@@ -20,6 +20,7 @@ export interface ProxyFlags {
   caCert?: string;
   caFingerprint?: string;
   connectOnlyPrimary?: boolean;
+  quiet?: boolean;
   maxBody?: number;
   durability: 'commit' | 'async';
 }
@@ -45,6 +46,7 @@ export function registerProxy(program: Command, io: Io): void {
     .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
     .option('--ca-cert <FILE>', "the primary's CA (default: pinned on first contact)")
     .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
+    .option('--quiet', 'no line an exchange')
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
@@ -74,7 +76,9 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     durability: flags.durability,
     maxBodyBytes: flags.maxBody ?? null,
     onLoss: loss => io.err(lossLine(loss)),
-    onRun: run => io.out(runLine(run)),
+    onRun: run => {
+      if (!flags.quiet) io.out(runLine(run));
+    },
   });
   let proxy: RunningProxy;
   try {
@@ -88,7 +92,9 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
       caPem,
       caFingerprint: flags.caFingerprint ?? null,
       tape: watched(recorder, {
-        exchange: exchange => io.out(exchangeLine(exchange)),
+        exchange: exchange => {
+          if (!flags.quiet) io.out(exchangeLine(exchange));
+        },
         connection: connection => {
           const line = connectionLine(connection);
           if (line !== null) io.out(line);

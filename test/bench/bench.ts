@@ -1,0 +1,280 @@
+// npm run bench: one table on loopback with mutual TLS on both sides, targets in turn and repeated. What counts are the ratios of one
+// run; the absolute figures are this machine's.
+//   --rounds N (3)  --seconds S (4)  --only NAME,…
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { LoadPlan, LoadResult } from './load.ts';
+import { type Material, makeMaterial } from './material.ts';
+
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '4' }, only: { type: 'string' } },
+});
+const rounds = Number(values.rounds);
+const seconds = Number(values.seconds);
+
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const cli = here('../../dist/src/bin.js');
+const dir = mkdtempSync(join(tmpdir(), 'stringtap-bench-'));
+const children = new Set<ChildProcess>();
+
+/** Starts a process and waits for the line in which it says its port. */
+async function start(file: string, args: readonly string[], port: RegExp): Promise<{ child: ChildProcess; port: number }> {
+  const child = spawn(file, args, { cwd: dir, stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
+  const lines = createInterface({ input: child.stdout! });
+  const found = await new Promise<number>((resolve, reject) => {
+    child.once('exit', code => reject(new Error(`${file} ${args[0]} ended with ${code}`)));
+    lines.on('line', line => {
+      const match = port.exec(line);
+      if (match) resolve(Number(match[1]));
+    });
+  });
+  return { child, port: found };
+}
+
+interface Target {
+  name: string;
+  /** Reached by CONNECT to the primary, with a CA of its own. */
+  tunnel?: { ca: string };
+  start(primary: number, round: number): Promise<{ child: ChildProcess; port: number; ca: string; capture?: string }>;
+}
+
+async function targets(material: Material): Promise<Target[]> {
+  const node = process.execPath;
+  const stringtap = (durability: string): Target => ({
+    name: `stringtap ${durability}`,
+    async start(primary, round) {
+      const certs = join(dir, `certs-${durability}`);
+      execFileSync(
+        node,
+        [cli, 'identity', 'import', '--certs', certs, '--cert', material.agentCert, '--key', material.agentKey],
+        { stdio: 'ignore' },
+      );
+      const capture = join(dir, `${durability}-${round}-${Date.now()}.db`);
+      const options = ['--listen', '127.0.0.1:0', '--certs', certs, '--capture', capture, '--durability', durability, '--quiet'];
+      const running = await start(
+        node,
+        [cli, 'proxy', '--primary', `localhost:${primary}`, ...options],
+        /^listening on .*:(\d+)$/,
+      );
+      return { ...running, ca: join(certs, 'bundle', 'ca.pem'), capture };
+    },
+  });
+  const list: Target[] = [
+    {
+      name: 'direct',
+      start: async primary => ({ child: spawn('true'), port: primary, ca: material.ca }),
+    },
+    {
+      name: 'bare https forwarder',
+      start: async primary => ({
+        ...(await start(node, [here('targets/bare.ts'), JSON.stringify(material), String(primary)], /^(\d+)$/)),
+        ca: material.ca,
+      }),
+    },
+    {
+      name: 'http-mitm-proxy',
+      tunnel: { ca: '' },
+      start: async primary => {
+        const ca = join(dir, 'engine');
+        const running = await start(node, [here('targets/engine.ts'), JSON.stringify(material), String(primary), ca], /^(\d+)$/);
+        return { ...running, ca: join(ca, 'certs', 'ca.pem') };
+      },
+    },
+    stringtap('commit'),
+    stringtap('async'),
+  ];
+  if (installed('mitmdump')) {
+    list.push({
+      name: 'mitmdump -w',
+      async start(primary, round) {
+        const conf = join(dir, 'mitm');
+        mkdirSync(conf, { recursive: true });
+        const pair = join(dir, 'agent-pair.pem');
+        execFileSync('sh', ['-c', `cat '${material.agentKey}' '${material.agentCert}' > '${pair}'`]);
+        const port = 20_000 + (process.pid % 10_000) + round;
+        const child = spawn(
+          'mitmdump',
+          [
+            '-q',
+            '--mode',
+            `reverse:https://localhost:${primary}`,
+            '--listen-host',
+            '127.0.0.1',
+            '-p',
+            String(port),
+            '-w',
+            join(dir, `m${round}`),
+            '--set',
+            `confdir=${conf}`,
+            '--set',
+            `client_certs=${pair}`,
+            '--set',
+            'ssl_insecure=true',
+            '--set',
+            'http2=false',
+          ],
+          { cwd: dir, stdio: 'ignore' },
+        );
+        children.add(child);
+        await new Promise(resolve => setTimeout(resolve, 4000));
+        return { child, port, ca: join(conf, 'mitmproxy-ca-cert.pem'), capture: join(dir, `m${round}`) };
+      },
+    });
+  }
+  return list.filter(({ name }) => !values.only || values.only.split(',').some(part => name.includes(part)));
+}
+
+function installed(program: string): boolean {
+  return (process.env.PATH ?? '').split(':').some(folder => existsSync(join(folder, program)));
+}
+
+/** CPU seconds that a process and its threads have used, and its peak RSS in MB. */
+function usage(pid: number | undefined): { cpu: number; peak: number } {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return { cpu: (Number(stat[11]) + Number(stat[12])) / 100, peak: Number(peak ?? 0) / 1000 };
+  } catch {
+    return { cpu: Number.NaN, peak: Number.NaN };
+  }
+}
+
+async function load(plan: LoadPlan): Promise<LoadResult> {
+  const child = spawn(process.execPath, [here('load.ts'), JSON.stringify(plan)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  for await (const chunk of child.stdout) text += String(chunk);
+  return JSON.parse(text) as LoadResult;
+}
+
+interface Row {
+  smallPerS: number[];
+  p50Ms: number[];
+  p99Ms: number[];
+  onePerS: number[];
+  oneP50Ms: number[];
+  largeMBPerS: number[];
+  freshPerS: number[];
+  cpuMs: number[];
+  peakMB: number[];
+  bytesEach: number[];
+  errors: number;
+}
+
+const median = (list: readonly number[]): number =>
+  [...list].sort((a, b) => a - b)[Math.floor((list.length - 1) / 2)] ?? Number.NaN;
+
+async function measure(target: Target, primary: number, round: number, material: Material, row: Row): Promise<void> {
+  const running = await target.start(primary, round);
+  const plan = {
+    port: running.port,
+    tunnelTo: target.tunnel ? `localhost:${primary}` : null,
+    ca: running.ca,
+    key: material.agentKey,
+    cert: material.agentCert,
+    connections: 8,
+    seconds,
+    fresh: false,
+    target:
+      '/puppet/v3/file_metadata/modules/m/motd?links=manage&checksum_type=sha256&source_permissions=ignore&environment=production',
+  };
+  const before = usage(running.child.pid);
+  const small = await load(plan);
+  const after = usage(running.child.pid);
+  const one = await load({ ...plan, connections: 1 });
+  const large = await load({ ...plan, target: '/puppet/v3/file_content/modules/m/large?environment=production' });
+  const fresh = await load({ ...plan, fresh: true });
+  row.smallPerS.push((small.requests / small.ms) * 1000);
+  row.p50Ms.push(small.p50Ms);
+  row.p99Ms.push(small.p99Ms);
+  row.onePerS.push((one.requests / one.ms) * 1000);
+  row.oneP50Ms.push(one.p50Ms);
+  row.largeMBPerS.push(large.bytes / large.ms / 1000);
+  row.freshPerS.push((fresh.requests / fresh.ms) * 1000);
+  // The load warms up for one second before its count: CPU is over both.
+  row.cpuMs.push(((after.cpu - before.cpu) * 1000) / (small.requests * ((seconds + 1) / seconds)));
+  row.peakMB.push(usage(running.child.pid).peak);
+  row.errors += small.errors + one.errors + large.errors + fresh.errors;
+  running.child.kill('SIGINT');
+  await new Promise(resolve => (running.child.exitCode === null ? running.child.once('exit', resolve) : resolve(null)));
+  if (running.capture && existsSync(running.capture)) {
+    row.bytesEach.push(statSync(running.capture).size / (small.requests + one.requests + large.requests + fresh.requests));
+    rmSync(running.capture, { force: true });
+  }
+}
+
+try {
+  const material = await makeMaterial(dir);
+  const primary = await start(process.execPath, [here('primary.ts'), JSON.stringify(material)], /^(\d+)$/);
+  const all = await targets(material);
+  const rows = new Map<string, Row>();
+  for (let round = 0; round < rounds; round += 1) {
+    for (const target of all) {
+      process.stderr.write(`round ${round + 1} of ${rounds}: ${target.name}\n`);
+      const row = rows.get(target.name) ?? {
+        smallPerS: [],
+        p50Ms: [],
+        p99Ms: [],
+        onePerS: [],
+        oneP50Ms: [],
+        largeMBPerS: [],
+        freshPerS: [],
+        cpuMs: [],
+        peakMB: [],
+        bytesEach: [],
+        errors: 0,
+      };
+      rows.set(target.name, row);
+      await measure(target, primary.port, round, material, row);
+    }
+  }
+  const base = rows.get('bare https forwarder');
+  const ratio = (own: readonly number[], of: readonly number[] | undefined): string =>
+    of ? `${(median(own) / median(of)).toFixed(2)}x` : '-';
+  const head = [
+    'target',
+    'small/s',
+    '÷ bare',
+    'p50 ms',
+    'p99 ms',
+    'one conn p50 ms',
+    'MB/s',
+    '÷ bare',
+    'new conn/s',
+    '÷ bare',
+    'CPU ms/req',
+    'peak MB',
+    'bytes/exch',
+    'errors',
+  ];
+  const lines = [...rows].map(([name, row]) => [
+    name,
+    median(row.smallPerS).toFixed(0),
+    ratio(row.smallPerS, base?.smallPerS),
+    median(row.p50Ms).toFixed(2),
+    median(row.p99Ms).toFixed(2),
+    median(row.oneP50Ms).toFixed(2),
+    median(row.largeMBPerS).toFixed(0),
+    ratio(row.largeMBPerS, base?.largeMBPerS),
+    median(row.freshPerS).toFixed(0),
+    ratio(row.freshPerS, base?.freshPerS),
+    median(row.cpuMs).toFixed(3),
+    median(row.peakMB).toFixed(0),
+    row.bytesEach.length > 0 ? median(row.bytesEach).toFixed(0) : '-',
+    String(row.errors),
+  ]);
+  const widths = head.map((title, i) => Math.max(title.length, ...lines.map(line => line[i]!.length)));
+  for (const line of [head, ...lines]) {
+    process.stdout.write(
+      `${line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')}\n`,
+    );
+  }
+} finally {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(dir, { recursive: true, force: true });
+}
