@@ -1,0 +1,301 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import type { Script } from '../rig/raw.ts';
+import { eventually, makeRig } from '../rig/rig.ts';
+import { fieldIn, type Message, statusOf } from '../rig/wire.ts';
+
+/** Answers the n-th request with the n-th text, on whatever connection, and keeps what was asked. */
+function script(answers: readonly string[], asked: Message[] = []): Script {
+  const left = [...answers];
+  return async connection => {
+    while (left.length > 0) {
+      asked.push(await connection.request());
+      connection.write(left.shift() ?? '');
+    }
+  };
+}
+
+const GET = 'GET /puppet/v3/status/x HTTP/1.1\r\nHost: x\r\n\r\n';
+const HEAD = 'HEAD /puppet/v3/file_bucket_file/sha256/00//x HTTP/1.1\r\nHost: x\r\n\r\n';
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+/**
+ * Answers without a body; another request follows. undici does not use a connection again after those with 2: a body may follow
+ * that should not be there.
+ */
+const BODILESS: [name: string, request: string, answer: string, connections: 1 | 2][] = [
+  ['HEAD with a length', HEAD, 'HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nX-A: b\r\n\r\n', 1],
+  ['HEAD without a length', HEAD, 'HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n', 2],
+  [
+    'HEAD, chunked, as Jetty answers it',
+    HEAD,
+    'HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n',
+    1,
+  ],
+  ['HEAD, 304', HEAD, 'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n', 1],
+  ['204', GET, 'HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n', 1],
+  ['304 with a type', GET, 'HTTP/1.1 304 Not Modified\r\nContent-Type: text/plain\r\n\r\n', 1],
+  ['304 with the length of the 200', GET, 'HTTP/1.1 304 Not Modified\r\nContent-Length: 4711\r\n\r\n', 2],
+  ['Content-Length: 0', GET, 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n', 1],
+];
+
+test.each(BODILESS)('%s: the head as it is, no body, the agent goes on', async (_, request, answer, connections) => {
+  await using rig = await makeRig({ raw: script([answer, OK]) });
+  const agent = await rig.agent();
+  agent.write(request);
+  const got = await agent.answer(request.split(' ', 1)[0]);
+  expect(got.head).toBe(answer);
+  expect(got.body.length).toBe(0);
+  agent.write(GET);
+  expect((await agent.answer()).head).toBe('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n');
+  expect(rig.raw.accepted).toHaveLength(connections);
+  const exchange = await rig.exchange();
+  expect(exchange).toMatchObject({ outcome: { type: 'answered' }, responseBytes: 0 });
+  expect(rig.tape.body(exchange.id, 'response')).toBeNull();
+});
+
+test('a chunked answer keeps its field, its data and its trailers', async () => {
+  const head = 'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n';
+  const answer = `${head}5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\n`;
+  await using rig = await makeRig({ raw: script([answer, OK]) });
+  const agent = await rig.agent();
+  agent.write(GET);
+  const got = await agent.answer();
+  expect(got.head).toBe(head);
+  expect(got.body.toString()).toBe('hello world');
+  expect(got.trailers).toEqual([
+    ['X-Sum', '1'],
+    ['x-sum', '2'],
+  ]);
+  expect((await rig.exchange()).trailers).toEqual(got.trailers);
+  agent.write(GET);
+  expect(statusOf(await agent.answer())).toBe(200);
+});
+
+test('an answer without length that ends with the connection becomes a chunked one', async () => {
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      connection.end('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end');
+    },
+  });
+  const agent = await rig.agent();
+  agent.write(GET);
+  const got = await agent.answer();
+  expect(fieldIn(got, 'transfer-encoding')).toBe('chunked');
+  expect(got.body.toString()).toBe('until the end');
+  expect((await rig.exchange()).outcome).toEqual({ type: 'answered' });
+});
+
+test('Connection: close of the primary ends its connection only', async () => {
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      connection.end('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok');
+    },
+  });
+  const agent = await rig.agent();
+  for (let n = 0; n < 3; n++) {
+    agent.write(GET);
+    expect((await agent.answer()).head).toBe('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n');
+  }
+  expect(rig.raw.accepted).toHaveLength(3);
+  const closed = await rig.connection(({ leg, closed }) => leg === 'primary' && closed !== null);
+  expect(closed.closed).toMatchObject({ by: 'primary', cause: 'connection-close' });
+});
+
+test('103 passes at once, before the answer', async () => {
+  let go = (): void => undefined;
+  const gate = new Promise<void>(resolve => {
+    go = resolve;
+  });
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n');
+      await gate;
+      connection.write(OK);
+    },
+  });
+  const agent = await rig.agent();
+  agent.write(GET);
+  const early = await agent.answer();
+  expect(statusOf(early)).toBe(103);
+  expect(early.fields).toEqual([['Link', '</x>; rel=preload']]);
+  go();
+  expect(statusOf(await agent.answer())).toBe(200);
+});
+
+// undici takes it for a fault. No primary sends one: Expect goes no further than the proxy.
+test('an unasked 100 of the primary fails the exchange', async () => {
+  await using rig = await makeRig({ raw: script([`HTTP/1.1 100 Continue\r\n\r\n${OK}`]) });
+  const agent = await rig.agent();
+  agent.write(GET);
+  expect(statusOf(await agent.answer())).toBe(502);
+  expect((await rig.exchange()).outcome.type).toBe('failed');
+});
+
+test('Expect: 100-continue is answered by the proxy, and the body goes up', async () => {
+  const asked: Message[] = [];
+  await using rig = await makeRig({ raw: script([OK], asked) });
+  const agent = await rig.agent();
+  agent.write('PUT /puppet/v3/report/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n');
+  expect((await agent.answer()).head).toBe('HTTP/1.1 100 Continue\r\n\r\n');
+  agent.write('body');
+  expect(statusOf(await agent.answer())).toBe(200);
+  expect(asked[0]!.body.toString()).toBe('body');
+  expect(fieldIn(asked[0]!, 'expect')).toBeNull();
+});
+
+test('pipelined requests are answered in their order', async () => {
+  await using rig = await makeRig({
+    raw: async connection => {
+      while (!connection.isEnded) {
+        const { start } = await connection.request();
+        const n = /n=(\d)/.exec(start)![1]!;
+        await pause(n === '1' ? 100 : 0); // the first answer comes last
+        connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX-N: ${n}\r\n\r\n${n}`);
+      }
+    },
+  });
+  const agent = await rig.agent();
+  agent.write(['1', '2', '3'].map(n => `GET /puppet/v3/status/x?n=${n} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''));
+  for (const n of ['1', '2', '3']) {
+    const answer = await agent.answer();
+    expect([fieldIn(answer, 'x-n'), answer.body.toString()]).toEqual([n, n]);
+  }
+  await rig.exchange(3);
+  expect(rig.tape.exchanges.map(({ agent: use }) => use.ordinal).sort()).toEqual([1, 2, 3]);
+});
+
+describe('an agent that speaks HTTP/1.0', () => {
+  const OLD = 'GET /puppet/v3/status/x HTTP/1.0\r\n\r\n';
+
+  test('gets a body with its length, then the end', async () => {
+    const asked: Message[] = [];
+    await using rig = await makeRig({ raw: script([OK], asked) });
+    const agent = await rig.agent();
+    agent.write(OLD);
+    const text = (await agent.rest()).toString();
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\nContent-Length: 2\r\n(Connection: close\r\n)?\r\nok$/);
+    expect(asked[0]!.start).toBe('GET /puppet/v3/status/x HTTP/1.1');
+    expect(fieldIn(asked[0]!, 'host')).toBe(`localhost:${rig.origin.port}`);
+    expect((await rig.exchange()).request.httpVersion).toBe('1.0');
+  });
+
+  test('gets no chunks: the end of the connection ends the body', async () => {
+    const answer = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n';
+    await using rig = await makeRig({ raw: script([answer]) });
+    const agent = await rig.agent();
+    agent.write(OLD);
+    const text = (await agent.rest()).toString();
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n(Connection: close\r\n)?\r\nhello$/);
+    expect((await rig.exchange()).outcome).toEqual({ type: 'answered' });
+  });
+
+  test('may keep its connection, and gets no 1xx', async () => {
+    await using rig = await makeRig({ raw: script([`HTTP/1.1 103 Early Hints\r\n\r\n${OK}`, OK]) });
+    const agent = await rig.agent();
+    for (let n = 0; n < 2; n++) {
+      agent.write('GET /puppet/v3/status/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
+      const answer = await agent.answer();
+      expect([statusOf(answer), fieldIn(answer, 'connection')?.toLowerCase()]).toEqual([200, 'keep-alive']);
+    }
+    expect(rig.tape.connections.filter(({ leg }) => leg === 'agent')).toHaveLength(1);
+  });
+});
+
+test('an agent that says Connection: close gets the end after the answer', async () => {
+  await using rig = await makeRig({ raw: script([OK]) });
+  const agent = await rig.agent();
+  agent.write('GET /puppet/v3/status/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  const text = (await agent.rest()).toString();
+  expect(text).toBe('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok');
+  const agentLeg = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+  expect(agentLeg.closed).toMatchObject({ by: 'agent', cause: 'connection-close' });
+});
+
+test.each(['TLSv1.2', 'TLSv1.3'] as const)('nothing is sent after an answer has ended, with %s', async version => {
+  await using rig = await makeRig({ raw: script([OK, OK]) });
+  const agent = await rig.agent({ minVersion: version, maxVersion: version });
+  const wire = agent.tls;
+  agent.write(GET);
+  await agent.answer();
+  const { bytesRead } = wire;
+  await pause(700);
+  expect(wire.bytesRead).toBe(bytesRead);
+  agent.write(GET);
+  expect(statusOf(await agent.answer())).toBe(200);
+});
+
+test('the head of a slow answer leaves before its body', async () => {
+  let go = (): void => undefined;
+  const gate = new Promise<void>(resolve => {
+    go = resolve;
+  });
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n');
+      await gate;
+      connection.write('0123456789');
+    },
+  });
+  const agent = await rig.agent();
+  agent.write(GET);
+  expect(await agent.until('\r\n\r\n')).toBe('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n');
+  go();
+  expect((await agent.take(10)).toString()).toBe('0123456789');
+});
+
+test('what has come of a body leaves without waiting for more', async () => {
+  let step = (): void => undefined;
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n');
+      await new Promise<void>(resolve => {
+        step = resolve;
+      });
+      connection.write('6\r\nsecond\r\n0\r\n\r\n');
+    },
+  });
+  const agent = await rig.agent();
+  agent.write(GET);
+  await agent.until('first');
+  step();
+  await agent.until('second');
+});
+
+test('what is no HTTP gets a 400 and leaves a row with the reason', async () => {
+  await using rig = await makeRig({ raw: script([]) });
+  const agent = await rig.agent();
+  agent.write('this is no request\r\n\r\n');
+  expect((await agent.answer()).start).toBe('HTTP/1.1 400 Bad Request');
+  const row = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+  expect(row.error).toMatch(/HPE_/);
+  expect(row.closed).toMatchObject({ by: 'proxy', cause: 'protocol-error' });
+  const big = await rig.agent();
+  big.write(`GET /x HTTP/1.1\r\nHost: x\r\nX-Big: ${'x'.repeat(70_000)}\r\n\r\n`);
+  expect((await big.answer()).start).toBe('HTTP/1.1 431 Request Header Fields Too Large');
+  await eventually(() => rig.tape.connections.some(({ error }) => error?.includes('HPE_HEADER_OVERFLOW')));
+});
+
+const SMUGGLED: [string, string][] = [
+  ['a length and chunks', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+  ['two lengths', 'Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd'],
+  ['a length that is no number', 'Content-Length: +3\r\n\r\nabc'],
+  ['chunked, then something', 'Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n'],
+  ['a folded field', 'X-A: b\r\n c\r\nContent-Length: 0\r\n\r\n'],
+  ['a blank before the colon', 'Content-Length : 3\r\n\r\nabc'],
+];
+
+test.each(SMUGGLED)('a request with %s goes no further', async (_, rest) => {
+  const asked: Message[] = [];
+  await using rig = await makeRig({ raw: script([OK, OK], asked) });
+  const agent = await rig.agent();
+  agent.write(`POST /puppet/v3/catalog/agent1.example HTTP/1.1\r\nHost: x\r\n${rest}${GET}`);
+  expect((await agent.answer()).start).toBe('HTTP/1.1 400 Bad Request');
+  await agent.ended;
+  expect(asked).toEqual([]);
+});
