@@ -10,19 +10,23 @@ const RUN = `SELECT id, certname, transaction_uuid AS transactionUuid, environme
 const EXCHANGE = `SELECT id, run, n, phase, method, target, status, outcome, certname, agent_connection AS agentConnection,
   agent_ordinal AS agentOrdinal, primary_connection AS primaryConnection, primary_ordinal AS primaryOrdinal,
   request_bytes AS requestBytes, response_bytes AS responseBytes, started_at AS startedAt, duration_ms AS durationMs,
-  answered_by AS answeredBy, failure FROM v_exchange`;
+  answered_by AS answeredBy, failure, resent, recording, start_mono AS startMono, primary_ready_mono AS primaryReadyMono, end_mono AS endMono
+  FROM (SELECT v.*, e.start_mono, e.primary_ready_mono, e.end_mono FROM v_exchange v JOIN exchange e ON e.id = v.id)`;
 
-const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, cipher, resumed, opened_at AS openedAt, handshake_ms AS handshakeMs,
+const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, cipher, resumed, opened_at AS openedAt,
+  connect_ms AS connectMs, handshake_ms AS handshakeMs,
   closed_at AS closedAt, closed_by AS closedBy, cause, exchanges, via, target, server_name AS serverName, peer_name AS peerName,
-  refusal, error, bytes_read AS bytesRead, bytes_written AS bytesWritten FROM v_connection`;
+  refusal, error, bytes_read AS bytesRead, bytes_written AS bytesWritten, recording,
+  opened_mono AS openedMono, closed_mono AS closedMono
+  FROM (SELECT v.*, round(c.connected_mono - c.opened_mono, 3) AS connect_ms, c.opened_mono, c.closed_mono
+    FROM v_connection v JOIN connection c ON c.id = v.id)`;
 
 export const READ_SQL = {
   run: `${RUN} WHERE id = ?`,
   exchange: `${EXCHANGE} WHERE id = ?`,
   connection: `${CONNECTION} WHERE id = ?`,
   exchangeMore: `SELECT e.indirection, e.key, e.environment, e.request_http_version AS httpVersion, e.reason, e.primary_status AS primaryStatus,
-      e.resent, e.early, e.start_mono AS startMono, e.request_end_mono AS requestEndMono, e.primary_ready_mono AS primaryReadyMono,
-      e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono, e.end_mono AS endMono,
+      e.early, e.request_end_mono AS requestEndMono, e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono,
       q.lines AS requestFields, s.lines AS responseFields, t.lines AS trailers
     FROM exchange e LEFT JOIN fields q ON q.id = e.request_fields LEFT JOIN fields s ON s.id = e.response_fields
     LEFT JOIN fields t ON t.id = e.trailers WHERE e.id = ?`,

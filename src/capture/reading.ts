@@ -27,14 +27,10 @@ interface StoredMore {
   httpVersion: string;
   reason: string | null;
   primaryStatus: number | null;
-  resent: number;
   early: number;
-  startMono: number;
   requestEndMono: number | null;
-  primaryReadyMono: number | null;
   responseHeadMono: number | null;
   firstByteMono: number | null;
-  endMono: number;
   requestFields: string | null;
   responseFields: string | null;
   trailers: string | null;
@@ -109,14 +105,13 @@ export function createStore(db: Database, file: string): Store {
         row.status === null ? null : { status: row.status, reason: more.reason ?? '', fields: fields(more.responseFields) },
       trailers: fields(more.trailers),
       primaryStatus: more.primaryStatus,
-      resent: more.resent,
       timing: {
-        startMono: more.startMono,
+        startMono: row.startMono,
         requestEndMono: more.requestEndMono,
-        primaryReadyMono: more.primaryReadyMono,
+        primaryReadyMono: row.primaryReadyMono,
         responseHeadMono: more.responseHeadMono,
         firstByteMono: more.firstByteMono,
-        endMono: more.endMono,
+        endMono: row.endMono,
       },
       early: more.early === 1,
       bodies: bodiesOf(id),

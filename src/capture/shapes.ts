@@ -71,6 +71,14 @@ export interface ExchangeRow {
   /** Who made the answer. */
   answeredBy: 'primary' | 'proxy';
   failure: Failure | null;
+  /** Times that the request was sent again because a pooled connection turned out closed. */
+  resent: number;
+  /** The start of the proxy that saw it: only within one are `…Mono` moments comparable. */
+  recording: number;
+  startMono: number;
+  /** A primary connection was ready to take the request. */
+  primaryReadyMono: number | null;
+  endMono: number;
 }
 
 /** One body of an exchange: what is stored of it. */
@@ -97,7 +105,6 @@ export interface ExchangeDetail extends ExchangeRow {
   response: ResponseHead | null;
   trailers: Fields;
   primaryStatus: number | null;
-  resent: number;
   timing: Timing;
   /** The answer left before it was on disk, because the disk was slower than the recorder waits. */
   early: boolean;
@@ -116,6 +123,8 @@ export interface ConnectionRow {
   /** `null` when there was no handshake. */
   resumed: boolean | null;
   openedAt: string;
+  /** From the start of `connect` to TCP connected; 0 on the agent leg, where the kernel has accepted it already. */
+  connectMs: number | null;
   /** From TCP connected to handshake done. */
   handshakeMs: number | null;
   closedAt: string | null;
@@ -130,6 +139,10 @@ export interface ConnectionRow {
   error: string | null;
   bytesRead: number;
   bytesWritten: number;
+  /** The start of the proxy that saw it: only within one are `…Mono` moments comparable. */
+  recording: number;
+  openedMono: number;
+  closedMono: number | null;
 }
 
 /** One start of the proxy that wrote into the capture. */
