@@ -32,7 +32,7 @@ export interface Crl {
   issuer: Name;
   thisUpdateAt: number;
   nextUpdateAt: number | null;
-  /** Hex of the cRLNumber extension. */
+  /** The cRLNumber extension: it grows with each revocation. */
   number: string | null;
   signatureAlgorithm: string;
   fingerprint: string;

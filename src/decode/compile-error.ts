@@ -49,9 +49,10 @@ export function compileErrorOf(text: string): CompileError {
     ...placeOf(match),
   }));
   const trailing = trailingRun(message, found);
+  const [innermost] = trailing;
   return {
-    message: trailing === undefined ? message.trim() : message.slice(0, trailing.start).trim(),
-    location: trailing?.location ?? found[0]?.location ?? null,
+    message: innermost === undefined ? message.trim() : message.slice(0, innermost.start).trim(),
+    location: exactest(trailing) ?? found[0]?.location ?? null,
     locations: found.map(({ location }) => location),
     resource: RESOURCE.exec(message)?.[0] ?? null,
     environment: environment?.[1] ?? null,
@@ -81,13 +82,23 @@ function placeOf(match: RegExpMatchArray): { location: Location } {
  * Each error that wraps another appends its own place, so that the message ends in places, the innermost first. Places before that
  * run are of other things (`is already declared at (file: …)`).
  */
-function trailingRun(message: string, found: readonly Found[]): Found | undefined {
+function trailingRun(message: string, found: readonly Found[]): Found[] {
   let end = message.trimEnd().length;
-  let first: Found | undefined;
+  const run: Found[] = [];
   for (const place of found.toReversed()) {
     if (message.slice(place.end, end).trim() !== '') break;
-    first = place;
+    run.unshift(place);
     end = place.start;
   }
-  return first;
+  return run;
+}
+
+/** The innermost place, with the column that an outer error may know for the same line. */
+function exactest(run: readonly Found[]): Location | null {
+  const innermost = run[0]?.location ?? null;
+  if (innermost === null || innermost.column !== null) return innermost;
+  const same = run.find(
+    ({ location }) => location.file === innermost.file && location.line === innermost.line && location.column !== null,
+  );
+  return same?.location ?? innermost;
 }

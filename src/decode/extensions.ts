@@ -127,12 +127,17 @@ function wellKnown(oid: string, bytes: Uint8Array): string | null {
       return id === undefined ? null : `keyid:${colons(id.content)}`;
     }
     case 'crlNumber':
-      return integerHex(der, 'the number of a CRL');
+      return decimal(integerHex(der, 'the number of a CRL'));
     case 'CRLReason':
       return CRL_REASONS[der.content[0] ?? 0] ?? null;
     default:
       return null;
   }
+}
+
+/** RFC 5280 5.2.3 allows 20 octets; a longer one stays hex. */
+function decimal(hex: string): string {
+  return hex.length > 0 && hex.length <= 40 ? BigInt(`0x${hex}`).toString() : hex;
 }
 
 function basicConstraints(der: Der): string {

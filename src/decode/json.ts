@@ -34,9 +34,9 @@ export function parseJsonText(source: string, scan: JsonScan): Data {
     return scan.longNumbers ? JSON.parse(source, exactIntegers) : (JSON.parse(source) as Data);
   } catch (error) {
     const message = error instanceof Error ? error.message : '';
-    const position = /at position (\d+)/.exec(message);
-    if (position !== null) throw new Malformed(`not JSON at character ${position[1]}`);
-    throw new Malformed(message.includes('end of JSON input') ? 'the JSON ends early' : 'not JSON');
+    const position = Number(/at position (\d+)/.exec(message)?.[1] ?? Number.NaN);
+    if (message.includes('end of JSON input') || position >= source.length) throw new Malformed('the JSON ends early');
+    throw new Malformed(Number.isNaN(position) ? 'not JSON' : `not JSON at character ${position}`);
   }
 }
 

@@ -79,5 +79,5 @@ export function encodeEscaping(text: string): Uint8Array {
       if (point > 0xffff) at += 1;
     }
   }
-  return Uint8Array.prototype.slice.call(out, 0, length);
+  return new Uint8Array(out.subarray(0, length));
 }

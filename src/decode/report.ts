@@ -46,7 +46,7 @@ export interface Report {
   catalogUuid: string | null;
   codeId: string | null;
   jobId: string | null;
-  /** `host:port`; `master_used` before format 11. */
+  /** `host:port`; `master_used` before format 12. */
   serverUsed: string | null;
   transactionCompleted: boolean | null;
   resources: ResourceStatus[];
