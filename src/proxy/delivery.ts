@@ -197,6 +197,8 @@ export function deliver(
       if (exchange.response !== null) {
         settle({ type: 'failed', failure }, () => {
           agent.ending.note('proxy', 'aborted');
+          // To an agent of HTTP/1.0 an orderly end would say that the body is whole.
+          if (expected === null && !response.chunkedEncoding) agent.cut();
           response.destroy();
         });
         return;

@@ -89,8 +89,10 @@ function factsOf(error: unknown): ErrorFacts {
   while (current instanceof Error && !seen.has(current)) {
     seen.add(current);
     const { code, reason, cause, errors } = current as Error & { code?: unknown; reason?: unknown; errors?: unknown };
+    // undici 8 gives its parser's errors a name, but leaves their code out.
+    const named = current.name === 'HTTPParserError' ? 'HPE_UNKNOWN' : facts.code;
     facts = {
-      code: typeof code === 'string' ? code : facts.code,
+      code: typeof code === 'string' ? code : named,
       message: current.message || facts.message,
       reason: typeof reason === 'string' ? reason : facts.reason,
     };

@@ -36,6 +36,8 @@ export interface AgentConnection {
   certificatePem(): string | null;
   /** Ends it now, or after the answer under way. */
   closeWhenIdle(): void;
+  /** Ends it with a TCP reset: what came is not all, where nothing else could say so. */
+  cut(): void;
 }
 
 /** TLS server contexts: one for connections without SNI, one a server name. */
@@ -270,6 +272,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
         agent.closing = true;
         if (agent.busy === 0) endStream(agent);
       },
+      cut: () => void wire.resetAndDestroy(),
     };
     held.add(agent);
     options.onOpened(agent);

@@ -72,7 +72,7 @@ export function noteError(ending: Ending, error: NodeJS.ErrnoException, peer: Le
   const code = error.code ?? '';
   if (code === 'UND_ERR_INFO') ending.note('proxy', error.message.includes('idle') ? 'idle-timeout' : 'aborted');
   else if (code.startsWith('UND_ERR_')) ending.note(code === 'UND_ERR_SOCKET' ? peer : 'proxy', 'aborted');
-  else if (code.startsWith('HPE_')) ending.note('proxy', 'protocol-error');
+  else if (code.startsWith('HPE_') || error.name === 'HTTPParserError') ending.note('proxy', 'protocol-error');
   else if (/ALERT/.test(code)) ending.note(peer, 'tls-alert');
   else if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) ending.note('proxy', 'tls-failed');
   else if (code === 'ECONNRESET' || code === 'EPIPE') ending.note(peer, 'reset');
