@@ -43,6 +43,7 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
     return {
       db: opened,
       close() {
+        settleJournal(opened);
         opened.close();
         lock.release();
       },
@@ -51,6 +52,16 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
     db?.close();
     lock.release();
     throw openingError(error, file);
+  }
+}
+
+/** A capture at rest is one plain file, which can be copied, and read from a folder that cannot be written. */
+function settleJournal(db: Database.Database): void {
+  try {
+    db.pragma('busy_timeout = 0');
+    db.pragma('journal_mode = DELETE');
+  } catch {
+    // Somebody reads it, or the disk is full: it stays in WAL mode, which is as good.
   }
 }
 

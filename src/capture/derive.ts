@@ -6,8 +6,8 @@ import type { Derived, DerivedWrite } from './messages.ts';
 import { type Peeked, peek, puppetVersion } from './peek.ts';
 import { EVENT_SQL, LAST_SQL, MARK_SQL } from './statements.ts';
 
-/** Events folded in one step: one short read and one short write transaction. */
-const STEP_EVENTS = 256;
+/** Events folded in one step. Their rows are one transaction of the writer, for which exchanges may have to wait: some 7 µs each. */
+const STEP_EVENTS = 64;
 
 /** Header field lists whose X-Puppet-Version is remembered. */
 const REMEMBERED = 2048;

@@ -69,6 +69,8 @@ export type ToWriter =
 export type FromWriter =
   | { type: 'ready'; lastConnection: number; lastExchange: number; lastSeq: number }
   | { type: 'refused'; message: string; hint: string | null }
+  /** Every batch up to this one is committed. */
+  | number
   /** Every batch up to `n` is committed, or lost as `losses` say. */
   | { type: 'ack'; n: number; losses: readonly LossCount[] }
   | { type: 'closed' };

@@ -68,6 +68,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
   writer.once('exit', exited);
   writer.once('error', failed);
   writer.once('message', (answer: FromWriter) => {
+    if (typeof answer === 'number') return;
     if (answer.type === 'ready') resolve(answer);
     else if (answer.type === 'refused') reject(new CaptureError(answer.message, answer.hint));
   });
@@ -87,11 +88,14 @@ interface Tapped extends BodyTap {
   over: boolean;
 }
 
+const DEAF: BodyTap = { write: () => undefined };
+
 function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuffer, from: Ready): Recorder {
   const maxBodyBytes = options.maxBodyBytes ?? Number.POSITIVE_INFINITY;
   const losses = createLosses(options.onLoss);
   const ring = createRing(shared);
   const outbox = createOutbox(writer, ring, losses, options.commitWaitMs ?? COMMIT_WAIT_MS);
+  /** The taps of each exchange that is not over; most have two. */
   const taps = new Map<ExchangeId, Tapped[]>();
   const ended = Promise.withResolvers<void>();
   let lastConnection = from.lastConnection;
@@ -133,15 +137,15 @@ function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuf
   }
 
   function endTaps(exchange: ExchangeId): Tapped[] {
-    const open = taps.get(exchange);
-    if (open === undefined) return [];
+    const open = taps.get(exchange) ?? [];
     taps.delete(exchange);
     for (const tap of open) tap.over = true;
     return open;
   }
 
   writer.on('message', (answer: FromWriter) => {
-    if (answer.type === 'ack') outbox.acknowledged(answer.n, answer.losses);
+    if (typeof answer === 'number') outbox.acknowledged(answer, []);
+    else if (answer.type === 'ack') outbox.acknowledged(answer.n, answer.losses);
     else if (answer.type === 'closed') ended.resolve();
   });
   let writerError: string | null = null;
@@ -160,18 +164,19 @@ function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuf
       return losses.all();
     },
     connectionId: () => ++lastConnection as ConnectionId,
-    exchangeId: () => ++lastExchange as ExchangeId,
+    exchangeId() {
+      const id = ++lastExchange as ExchangeId;
+      taps.set(id, []);
+      return id;
+    },
     connection(connection) {
       if (over !== null) return;
       const closedSeq = connection.closed === null ? null : ++seq;
       outbox.connection(connection.id, () => connectionRow(connection, closedSeq));
     },
     tap(exchange, side) {
-      let open = taps.get(exchange);
-      if (open === undefined) {
-        open = [];
-        taps.set(exchange, open);
-      }
+      const open = taps.get(exchange);
+      if (open === undefined) return DEAF; // the exchange is over: an upload may still be running
       let tap = open.find(tapped => tapped.side === side);
       if (tap === undefined) {
         tap = startTap(exchange, side);
@@ -208,6 +213,7 @@ function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuf
       if (over === null) {
         outbox.flush();
         over = 'the capture is closed';
+        deriver.mayEnd();
         const message: ToWriter = { type: 'close' };
         writer.postMessage(message);
       }

@@ -5,6 +5,8 @@ import type { RunRow } from './shapes.ts';
 
 /** The decoder thread as the recorder sees it. */
 export interface Supervised {
+  /** From now on the thread may end: the writer tells it to when everything is folded. */
+  mayEnd(): void;
   /** Ends the thread if it has not ended by itself. */
   stop(): Promise<void>;
 }
@@ -21,7 +23,7 @@ export interface SupervisorHooks {
  */
 export function superviseDeriver(file: string, writer: Worker, hooks: SupervisorHooks): Supervised {
   let restarts = 1;
-  let stopped = false;
+  let ending = false;
   let thread = start();
 
   function start(): Worker {
@@ -36,8 +38,8 @@ export function superviseDeriver(file: string, writer: Worker, hooks: Supervisor
     worker.on('error', error => {
       detail = error.message;
     });
-    worker.on('exit', code => {
-      if (stopped || code === 0) return;
+    worker.on('exit', () => {
+      if (ending) return;
       if (restarts-- > 0) thread = start();
       else hooks.onGivenUp(detail);
     });
@@ -47,8 +49,11 @@ export function superviseDeriver(file: string, writer: Worker, hooks: Supervisor
   }
 
   return {
+    mayEnd() {
+      ending = true;
+    },
     async stop() {
-      stopped = true;
+      ending = true;
       await thread.terminate();
     },
   };

@@ -50,7 +50,8 @@ function run(log: Log, close: () => void): void {
       batches.push(message.batch);
     }
     const losses: LossCount[] = log.apply(batches);
-    send({ type: 'ack', n: batches.at(-1)!.n, losses });
+    const { n } = batches.at(-1)!;
+    send(losses.length === 0 ? n : { type: 'ack', n, losses });
     if (deriver !== null) kick(deriver);
     log.checkpoint();
     return other;
