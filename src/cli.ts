@@ -1,16 +1,24 @@
 import { Command, CommanderError } from 'commander';
 import { CaptureError } from './capture/errors.ts';
-import { registerCa } from './commands/ca.ts';
-import { registerDemo } from './commands/demo.ts';
-import { registerIdentity } from './commands/identity.ts';
 import { CliError, type Io } from './commands/io.ts';
-import { registerLists } from './commands/lists.ts';
-import { registerProxy } from './commands/proxy.ts';
-import { registerQuery } from './commands/query.ts';
-import { registerShow } from './commands/show.ts';
 import { PkiError } from './pki/error.ts';
 import { ContactError } from './proxy/contact.ts';
 import { packageVersion } from './version.ts';
+
+type Register = (program: Command, io: Io) => void;
+
+/** Each command's file is loaded only when it is named: `stringtap runs` loads no TLS server, and starts that much sooner. */
+const COMMANDS: Record<string, () => Promise<Register>> = {
+  proxy: async () => (await import('./commands/proxy.ts')).registerProxy,
+  demo: async () => (await import('./commands/demo.ts')).registerDemo,
+  runs: async () => (await import('./commands/lists.ts')).registerRuns,
+  exchanges: async () => (await import('./commands/lists.ts')).registerExchanges,
+  connections: async () => (await import('./commands/lists.ts')).registerConnections,
+  show: async () => (await import('./commands/show.ts')).registerShow,
+  query: async () => (await import('./commands/query.ts')).registerQuery,
+  identity: async () => (await import('./commands/identity.ts')).registerIdentity,
+  ca: async () => (await import('./commands/ca.ts')).registerCa,
+};
 
 /** The composition root: options to command to exit code. Never throws. */
 export async function main(argv: readonly string[], io: Io = processIo()): Promise<void> {
@@ -23,18 +31,9 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
       writeOut: text => io.out(text.replace(/\n$/, '')),
       writeErr: text => io.err(text.replace(/\n$/, '').replace(/^error: /, 'stringtap: ')),
     });
-  for (const register of [
-    registerProxy,
-    registerDemo,
-    registerLists,
-    registerShow,
-    registerQuery,
-    registerIdentity,
-    registerCa,
-  ]) {
-    register(program, io);
-  }
+  const named = COMMANDS[argv[2] ?? ''];
   try {
+    for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program, io);
     await program.parseAsync([...argv]);
   } catch (error) {
     io.exitCode = report(error, io);

@@ -6,8 +6,8 @@ import type { Io } from './io.ts';
 import { openCapture, wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
 
-/** `stringtap runs | exchanges | connections`: the rows of a capture, as tables or NDJSON. */
-export function registerLists(program: Command, io: Io): void {
+/** The rows of a capture, as tables or NDJSON. */
+export function registerRuns(program: Command, io: Io): void {
   program
     .command('runs')
     .description('list the agent runs of a capture')
@@ -21,7 +21,9 @@ export function registerLists(program: Command, io: Io): void {
         print(io, options.json === true, rows, runJson, listRuns);
       });
     });
+}
 
+export function registerExchanges(program: Command, io: Io): void {
   program
     .command('exchanges')
     .description('list exchanges: one request with its outcome each')
@@ -41,7 +43,9 @@ export function registerLists(program: Command, io: Io): void {
         print(io, options.json === true, rows, exchangeJson, listExchanges);
       });
     });
+}
 
+export function registerConnections(program: Command, io: Io): void {
   program
     .command('connections')
     .description('list connections of both legs')
