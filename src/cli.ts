@@ -31,7 +31,8 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
       writeOut: text => io.out(text.replace(/\n$/, '')),
       writeErr: text => io.err(text.replace(/\n$/, '').replace(/^error: /, 'stringtap: ')),
     });
-  const named = COMMANDS[argv[2] ?? ''];
+  const name = argv[2] ?? '';
+  const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   try {
     for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program, io);
     await program.parseAsync([...argv]);
