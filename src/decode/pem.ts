@@ -17,8 +17,11 @@ const MAX_BLOCKS = 10_000;
 export function splitPem(bytes: Uint8Array, notes: string[]): PemBlock[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(isAscii(bytes) ? 'ascii' : 'latin1');
   const blocks: PemBlock[] = [];
+  let begun = 0;
   let at = text.indexOf(BEGIN);
   while (at >= 0) {
+    begun += 1;
+    if (begun > MAX_BLOCKS) throw new Malformed(`a bundle of more than ${MAX_BLOCKS} PEM blocks`);
     const labelEnd = text.indexOf(DASHES, at + BEGIN.length);
     // A label is short; without this bound a body of nothing but BEGINs would be searched to its end from each.
     const label = labelEnd < 0 || labelEnd - at > 100 ? '' : text.slice(at + BEGIN.length, labelEnd);
@@ -31,7 +34,6 @@ export function splitPem(bytes: Uint8Array, notes: string[]): PemBlock[] {
     const end = endOf(text, label, labelEnd, next < 0 ? text.length : next);
     if (end < 0) notes.push(`the PEM block ${label} has no end`);
     else blocks.push({ label, der: decodeBlock(label, text.slice(labelEnd + DASHES.length, end), notes) });
-    if (blocks.length > MAX_BLOCKS) throw new Malformed(`a bundle of more than ${MAX_BLOCKS} PEM blocks`);
     at = next;
   }
   return blocks;

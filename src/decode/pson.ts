@@ -28,7 +28,7 @@ function restore(data: Data): Data {
 }
 
 /** UTF-8 to text, each byte that is none to U+DC00 + byte. No sequence makes more UTF-16 units than it has bytes. */
-export function decodeEscaping(bytes: Uint8Array): string {
+function decodeEscaping(bytes: Uint8Array): string {
   const units = new Uint16Array(bytes.length);
   let length = 0;
   for (let at = 0; at < bytes.length; ) {
@@ -67,7 +67,7 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
 }
 
 /** The bytes that {@link decodeEscaping} read; other lone surrogates (JSON escapes may name them) become U+FFFD. */
-export function encodeEscaping(text: string): Uint8Array {
+function encodeEscaping(text: string): Uint8Array {
   const out = Buffer.allocUnsafe(text.length * 3);
   let length = 0;
   for (let at = 0; at < text.length; at++) {

@@ -6,17 +6,14 @@ export function timeAt(text: string | null): number | null {
   if (text === null || text.length > 64) return null;
   const match = TIME.exec(text);
   if (match === null) return null;
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const month = Number(match[2]);
+  const day = Number(match[3]);
+  const hour = Number(match[4]);
+  const minute = Number(match[5]);
+  const second = Number(match[6]);
   if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 || second > 60) return null;
   const fraction = match[7] === undefined ? 0 : Number(`0.${match[7]}`) * 1000;
-  const at = Date.UTC(year, month - 1, day, hour, minute, second) + fraction;
+  const at = Date.UTC(Number(match[1]), month - 1, day, hour, minute, second) + fraction;
   return at - offsetMs(match[8]);
 }
 
