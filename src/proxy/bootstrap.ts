@@ -10,7 +10,7 @@ import { authority } from './tracking.ts';
 import type { Presented, Primary, Upstream } from './upstream.ts';
 
 /** CSRs: far above any real one, far below what hurts. */
-const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_REQUEST_BYTES = 1024 * 1024;
 /** What the primary answers: the list of an old CA with a hundred thousand revoked certificates has 4 MB. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
@@ -226,7 +226,7 @@ async function collect(request: IncomingMessage, delivery: Delivery): Promise<Bu
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_BODY_BYTES) {
+    if (size > MAX_REQUEST_BYTES) {
       request.resume();
       return null;
     }

@@ -23,41 +23,43 @@ export class ContactError extends Error {
 }
 
 const CONTACT_MS = 15_000;
-const MAX_BUNDLE_BYTES = 4 * 1024 * 1024;
+/** A CRL of a large site: 100,000 revoked certificates are 3.3 MB. */
+const MAX_BUNDLE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Gets to know a primary before the first agent comes: its CA is pinned on first contact (as every agent does with `certificate/ca`),
  * its certificate is checked against that CA, and its CRLs are read. A primary that is known already is only refreshed.
  * @param fingerprint of the CA, when the operator gave one
- * @throws {ContactError} when it is unknown so far and cannot be known, or is not the one that it was
+ * @throws {ContactError} when it is unknown so far and cannot be known, or is not the one that it was; PkiError when its bundle is refused
  */
 export async function contact(primary: PrimaryAddress, trust: Trust, fingerprint: string | null): Promise<void> {
   const origin = authority(primary.host, primary.port);
-  if (!trust.pinned) {
-    const bundle = await get(primary, '/puppet-ca/v1/certificate/ca', null).catch((error: unknown) => {
+  const known = trust.caPem();
+  const bundle =
+    known ??
+    (await get(primary, '/puppet-ca/v1/certificate/ca', null).catch((error: unknown) => {
       throw new ContactError(
         `cannot get the CA of the primary at ${origin}: ${reasonOf(error)}`,
         'check --primary HOST[:PORT]; --ca-cert FILE gives the CA without asking for it',
       );
-    });
-    try {
-      trust.pin(bundle);
-    } catch (error) {
-      throw new ContactError(`what ${origin} gave as its CA is not one: ${reasonOf(error)}`, 'is --primary a Puppet primary?');
-    }
+    }));
+  if (!/-----BEGIN CERTIFICATE-----/.test(bundle)) {
+    throw new ContactError(`what ${origin} gave as its CA is no certificate`, 'is --primary a Puppet primary?');
   }
-  if (fingerprint !== null && !trust.matchesFingerprint(fingerprint)) {
-    throw new ContactError(
-      `the CA of ${origin} does not have the fingerprint ${fingerprint}`,
-      'compare with `puppetserver ca list --all` or `openssl x509 -fingerprint -sha256 -in ca.pem` on the primary',
-    );
-  }
-  await handshake(primary, trust.caPem() ?? '').catch((error: unknown) => {
+  // Before anything is kept: whoever gave this bundle must also hold a certificate of it.
+  await handshake(primary, bundle).catch((error: unknown) => {
     throw new ContactError(
       `the primary at ${origin} cannot be used: ${reasonOf(error)}`,
       'is it up, and does its certificate carry this name? A CA that was replaced is forgotten with: rm -r CERTS/primaries',
     );
   });
+  if (known === null) trust.pin(bundle, fingerprint);
+  else if (fingerprint !== null && !trust.matchesFingerprint(fingerprint)) {
+    throw new ContactError(
+      `the CA of ${origin} does not have the fingerprint ${fingerprint}`,
+      'compare with `openssl x509 -noout -fingerprint -sha256 -in ca_crt.pem` on the primary',
+    );
+  }
   // Optional: without it revoked agents are refused by the primary only.
   await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem()).then(
     crl => trust.updateCrl(crl),
@@ -96,7 +98,7 @@ function get(primary: PrimaryAddress, path: string, ca: string | null): Promise<
         let size = 0;
         answer.on('data', (chunk: Buffer) => {
           size += chunk.length;
-          if (size > MAX_BUNDLE_BYTES) outgoing.destroy(new Error('the answer is larger than 4 MiB'));
+          if (size > MAX_BUNDLE_BYTES) outgoing.destroy(new Error('the answer is larger than 16 MiB'));
           else chunks.push(chunk);
         });
         answer.once('end', () => {

@@ -1,10 +1,10 @@
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import type { Connection, PoolPolicy, Tape } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { openEnrolment } from '../pki/enrolment.ts';
 import { openIdentities } from '../pki/identity.ts';
+import { certsLayout } from '../pki/layout.ts';
 import { openTrust, type Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
@@ -48,21 +48,21 @@ export interface RunningProxy {
   close(): Promise<void>;
 }
 
-/** The folder of what is known of one primary, below the certs folder. */
-export function primaryFolder(certsDir: string, { host, port }: PrimaryAddress): string {
-  return join(certsDir, 'primaries', `${host.replace(/[^a-z0-9.-]/gi, '_')}_${port}`);
-}
-
 /**
  * Starts to listen.
  * @throws {ContactError} when the primary cannot be known; PkiError for what is wrong below certsDir; the error of `listen`
  */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { tape, certsDir, primary: place, onNotice } = options;
-  const authority = await openAuthority(join(certsDir, 'ca'));
-  const identities = openIdentities(join(certsDir, 'identities'));
-  const enrolment = openEnrolment(join(certsDir, 'enrolment'), authority, identities);
-  const trust = openTrust(primaryFolder(certsDir, place), authority, options.caPem === null ? {} : { caPem: options.caPem });
+  const layout = certsLayout(certsDir);
+  const authority = await openAuthority(layout.ca);
+  const identities = openIdentities(layout.identities);
+  const enrolment = openEnrolment(layout.enrolment, authority, identities);
+  const trust = openTrust(
+    layout.primary(place.host, place.port),
+    authority,
+    options.caPem === null ? {} : { caPem: options.caPem },
+  );
   await contact(place, trust, options.caFingerprint);
 
   const primary: Primary = { ...place, caPem: () => trust.caPem() };
