@@ -99,7 +99,8 @@ export function openForReading(file: string): Database.Database {
   try {
     return checked(new Database(path, { readonly: true, fileMustExist: true, timeout: READ_BUSY_MS }), file);
   } catch (error) {
-    if (sqliteCode(error)?.startsWith('SQLITE_CANTOPEN') !== true || walBytes(path) > 0) throw openingError(error, file);
+    const noRoom = /^SQLITE_(CANTOPEN|READONLY)/.test(sqliteCode(error) ?? '');
+    if (!noRoom || walBytes(path) > 0) throw openingError(error, file);
   }
   try {
     return checked(new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true }), file);

@@ -11,15 +11,14 @@ const EXCHANGE = `SELECT id, run, n, phase, method, target, status, outcome, cer
   agent_ordinal AS agentOrdinal, primary_connection AS primaryConnection, primary_ordinal AS primaryOrdinal,
   request_bytes AS requestBytes, response_bytes AS responseBytes, started_at AS startedAt, duration_ms AS durationMs,
   answered_by AS answeredBy, failure, resent, recording, start_mono AS startMono, primary_ready_mono AS primaryReadyMono, end_mono AS endMono
-  FROM (SELECT v.*, e.start_mono, e.primary_ready_mono, e.end_mono FROM v_exchange v JOIN exchange e ON e.id = v.id)`;
+  FROM v_exchange`;
 
 const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, cipher, resumed, opened_at AS openedAt,
   connect_ms AS connectMs, handshake_ms AS handshakeMs,
   closed_at AS closedAt, closed_by AS closedBy, cause, exchanges, via, target, server_name AS serverName, peer_name AS peerName,
   refusal, error, bytes_read AS bytesRead, bytes_written AS bytesWritten, recording,
   opened_mono AS openedMono, closed_mono AS closedMono
-  FROM (SELECT v.*, round(c.connected_mono - c.opened_mono, 3) AS connect_ms, c.opened_mono, c.closed_mono
-    FROM v_connection v JOIN connection c ON c.id = v.id)`;
+  FROM v_connection`;
 
 export const READ_SQL = {
   run: `${RUN} WHERE id = ?`,

@@ -184,7 +184,8 @@ SELECT e.id, m.run, m.n, e.phase, e.method, e.target, e.status, e.outcome, e.cer
   e.request_bytes, e.response_bytes, ${iso('e.started_at')} AS started_at, round(e.end_mono - e.start_mono, 3) AS duration_ms,
   e.answered_by, e.failure, e.indirection, e.key, e.environment, e.reason, e.primary_status, e.resent, e.early,
   q.lines AS request_fields, s.lines AS response_fields,
-  lower(hex(qb.sha256)) AS request_sha256, lower(hex(sb.sha256)) AS response_sha256, e.recording
+  lower(hex(qb.sha256)) AS request_sha256, lower(hex(sb.sha256)) AS response_sha256,
+  e.recording, e.start_mono, e.primary_ready_mono, e.end_mono
 FROM exchange e
 LEFT JOIN run_exchange m ON m.exchange = e.id
 LEFT JOIN fields q ON q.id = e.request_fields
@@ -194,9 +195,11 @@ LEFT JOIN body sb ON sb.id = e.response_body;
 
 CREATE VIEW v_connection AS
 SELECT id, leg, peer, certname, tls_version, cipher, resumed,
-  ${iso('opened_at')} AS opened_at, round(secure_mono - connected_mono, 3) AS handshake_ms,
+  ${iso('opened_at')} AS opened_at, round(connected_mono - opened_mono, 3) AS connect_ms,
+  round(secure_mono - connected_mono, 3) AS handshake_ms,
   ${iso('closed_at')} AS closed_at, closed_by, cause, exchanges,
-  via, target, server_name, peer_name, refusal, error, bytes_read, bytes_written, recording
+  via, target, server_name, peer_name, refusal, error, bytes_read, bytes_written,
+  recording, opened_mono, closed_mono
 FROM connection;
 `;
 

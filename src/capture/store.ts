@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
-import { openForReading } from './database.ts';
+import { openForReading, readingError } from './database.ts';
 import { isSettled } from './derive.ts';
 import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
 import { createStore } from './reading.ts';
@@ -30,19 +30,25 @@ export type {
  * @throws CaptureError when there is none, it is no capture, or it is newer than this program
  */
 export function openStore(file: string): Store {
-  return createStore(openSettled(file), file);
+  const db = openSettled(file);
+  try {
+    return createStore(db, file);
+  } catch (error) {
+    db.close();
+    throw readingError(error, file);
+  }
 }
 
 function openSettled(file: string): Database {
   let db: Database;
   try {
     db = openForReading(file);
-    if (isSettled(db)) return db;
   } catch (error) {
     if (!(error instanceof OutdatedError)) throw error;
-    catchUp(file);
+    catchUp(file); // which brings it up to date
     return openForReading(file);
   }
+  if (settled(db)) return db;
   db.close();
   try {
     catchUp(file);
@@ -51,6 +57,15 @@ function openSettled(file: string): Database {
     if (!(error instanceof CaptureError) && sqliteCode(error) === null) throw error;
   }
   return openForReading(file);
+}
+
+function settled(db: Database): boolean {
+  try {
+    return isSettled(db);
+  } catch (error) {
+    if (sqliteCode(error) === null) throw error;
+    return true; // damaged: it is read as far as it goes, and not written
+  }
 }
 
 /** The capture in `dir` that was written last, or `null`. */

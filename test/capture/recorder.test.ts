@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { Loss } from '../../src/capture/recorder.ts';
 import { openStore } from '../../src/capture/store.ts';
 import type { Exchange } from '../../src/model.ts';
-import { agent, FIELDS, joined, noise, open, tempDir, until } from './rig.ts';
+import { agent, closing, FIELDS, joined, noise, open, tempDir, until } from './rig.ts';
 
 const FILE = 'GET /puppet/v3/file_content/modules/m/f?environment=production';
 
@@ -32,7 +32,7 @@ describe('what was captured is read as it was', () => {
     });
     line.close();
     await recorder.close();
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     const exchange = store.exchange(id);
     expect(exchange).toMatchObject({
       id: 1,
@@ -90,7 +90,7 @@ describe('what was captured is read as it was', () => {
     await line.send(FILE, { status: 502, outcome: { type: 'failed', failure } });
     await line.send(FILE, { status: null, outcome: { type: 'abandoned' } });
     await recorder.close();
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     const rows = [...store.exchanges()];
     expect(rows.map(row => [row.status, row.outcome, row.failure])).toEqual([
       [502, 'failed', failure],
@@ -107,7 +107,7 @@ describe('what was captured is read as it was', () => {
     const bodies = Object.fromEntries(sides.map(side => [side, Buffer.from(`of ${side}`)]));
     const id = await agent(recorder, 'web1.lab').connect().send(FILE, { bodies });
     await recorder.close();
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect(sides.map(side => joined(store.body(id, side)).toString())).toEqual(sides.map(side => `of ${side}`));
   });
 
@@ -138,7 +138,7 @@ describe('bodies', () => {
     }
     expect(count(dir.file('a.db'), 'SELECT count(*) FROM body')).toBe(2);
     expect(count(dir.file('a.db'), 'SELECT count(*) FROM body_chunk')).toBe(12);
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     for (const { id } of store.exchanges()) {
       const [request, response] = id % 2 === 1 ? [small, large] : [large, small];
       expect(joined(store.body(id, 'request')).equals(request)).toBe(true);
@@ -154,7 +154,7 @@ describe('bodies', () => {
     const id = await line.send(FILE, { bodies: { request: text, response: noise(12_000, 2) } });
     const big = await line.send(FILE, { bodies: { request: Buffer.alloc(4 << 20, 'x'), response: noise(600_000, 3) } });
     await recorder.close();
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     const [packed, raw] = store.exchange(id)!.bodies;
     expect(packed!.stored).toBeLessThan(200);
     expect(raw!.stored).toBe(12_000);
@@ -183,7 +183,7 @@ describe('bodies', () => {
       }
       await new Promise<void>(resolve => recorder.exchange(exchange(recorder, at, line.id, size), resolve));
       await recorder.close();
-      using store = disposable(openStore(dir.file('a.db')));
+      using store = closing(openStore(dir.file('a.db')));
       expect(store.exchange(at)?.bodies).toMatchObject([{ side: 'response', size, kept: size, cut: null }]);
       expect(joined(store.body(at, 'response')).equals(body)).toBe(true);
     },
@@ -197,7 +197,7 @@ describe('bodies', () => {
     const cut = await line.send(FILE, { bodies: { response: [body.subarray(0, 900), body.subarray(900)] } });
     const whole = await line.send(FILE, { bodies: { response: body.subarray(0, 1_000) } });
     await recorder.close();
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect(store.exchange(cut)?.bodies).toMatchObject([{ size: 5_000, kept: 1_000, cut: 'limit' }]);
     expect(store.exchange(whole)?.bodies).toMatchObject([{ size: 1_000, kept: 1_000, cut: null }]);
     expect(joined(store.body(cut, 'response')).equals(body.subarray(0, 1_000))).toBe(true);
@@ -219,7 +219,7 @@ describe('bodies', () => {
     tap.write(Buffer.from(', too late'));
     recorder.tap(id, 'request').write(Buffer.from('too late'));
     await recorder.close();
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect(joined(store.body(id, 'response')).toString()).toBe('in time');
     expect(store.exchange(id)?.bodies).toHaveLength(1);
     expect(count(dir.file('a.db'), 'SELECT count(*) FROM body')).toBe(1);
@@ -243,7 +243,7 @@ describe('numbers', () => {
       [2, 3, 4],
       [3, 5, 6],
     ]);
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect([...store.runs()].map(run => [run.id, run.exchanges])).toEqual([
       [1, 2],
       [2, 2],
@@ -296,7 +296,7 @@ describe('durability', () => {
     expect(waited).toBeLessThan(5_000);
     expect(losses.map(loss => loss.reason)).toEqual(['late']);
     expect(recorder.losses).toMatchObject([{ reason: 'late', count: 2 }]);
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect([intime, late!].map(id => store.exchange(id)?.early)).toEqual([false, true]);
     expect(store.losses()).toMatchObject([{ reason: 'late', count: 2 }]);
   });
@@ -322,7 +322,7 @@ describe('never the reason', () => {
     // The two that waited may have been written before the thread ended.
     expect(recorder.losses[0]?.count).toBeGreaterThanOrEqual(10);
     expect(recorder.losses[0]?.count).toBeLessThanOrEqual(12);
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect(store.exchange(1)?.status).toBe(200);
   });
 
@@ -347,7 +347,7 @@ describe('never the reason', () => {
     await line.send(FILE);
     await recorder.close();
     expect(recorder.losses).toMatchObject([{ reason: 'decoder-dead', count: 1 }]);
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect([...store.runs()]).toMatchObject([{ id: 1, exchanges: 3, end: 'connections-closed' }]);
     expect(store.losses()).toMatchObject([{ reason: 'decoder-dead' }]);
   });
@@ -362,7 +362,7 @@ describe('never the reason', () => {
     await Promise.all([...done, other]);
     await recorder.close();
     expect(recorder.losses).toMatchObject([{ reason: 'row-rejected', count: 1 }]);
-    using store = disposable(openStore(dir.file('a.db')));
+    using store = closing(openStore(dir.file('a.db')));
     expect([...store.exchanges()]).toHaveLength(2);
     expect(store.losses()).toMatchObject([{ reason: 'row-rejected', count: 1 }]);
   });
@@ -445,8 +445,4 @@ function count(file: string, sql: string): number {
   const value = db.prepare<[], number>(sql).pluck().get()!;
   db.close();
   return value;
-}
-
-function disposable<T extends { close(): void }>(store: T): T & Disposable {
-  return Object.assign(store, { [Symbol.dispose]: () => store.close() });
 }

@@ -149,6 +149,11 @@ function exchangeOf(recorder: Recorder, connection: Connection, request: string,
   };
 }
 
+/** A store or a database that a `using` closes. */
+export function closing<T extends { close(): void }>(opened: T): T & Disposable {
+  return Object.assign(opened, { [Symbol.dispose]: () => opened.close() });
+}
+
 export function joined(chunks: Iterable<Uint8Array>): Buffer {
   return Buffer.concat([...chunks]);
 }
