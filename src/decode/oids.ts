@@ -40,7 +40,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   [`${PUPPET}.1.3`, 'ppAuthCertExt'],
   [`${PUPPET}.1.3.1`, 'pp_authorization'],
   [`${PUPPET}.1.3.13`, 'pp_auth_role'],
-  // puppetserver's own (certificate_authority.clj): on the certificates that it renews by itself and of its command line tool
+  // puppetserver's own (certificate_authority.clj): how an agent's CSR says that it can renew, and what marks the CA's command line
   [`${PUPPET}.1.3.2`, 'pp_auth_auto_renew'],
   [`${PUPPET}.1.3.39`, 'pp_cli_auth'],
   // names (X.520, RFC 4519)

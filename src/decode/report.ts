@@ -32,7 +32,7 @@ export interface Report {
   time: Moment | null;
   /** `failed`, `changed`, `unchanged`; since format 2. */
   status: string | null;
-  /** `apply` or `inspect`; formats 2 to 7. */
+  /** `apply` or `inspect`; of older formats. */
   kind: string | null;
   noop: boolean | null;
   noopPending: boolean | null;
@@ -46,7 +46,7 @@ export interface Report {
   catalogUuid: string | null;
   codeId: string | null;
   jobId: string | null;
-  /** `host:port`; `master_used` before format 12. */
+  /** `host:port`; `master_used` up to format 10. */
   serverUsed: string | null;
   transactionCompleted: boolean | null;
   resources: ResourceStatus[];
