@@ -1,6 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
 import { type Lock, lockCapture } from './lock.ts';
@@ -86,8 +85,8 @@ function prepared(path: string, waitMs: number): Lock {
 }
 
 /**
- * Opens a capture for reading. A file in a folder that cannot be written has no room for WAL's shared memory: if nothing is left
- * in a WAL, it is opened as immutable.
+ * Opens a capture for reading. One that a proxy closed can be read anywhere; one in WAL mode (being written, or killed) only where
+ * SQLite can make its shared memory beside it.
  *
  * @throws CaptureError
  */
@@ -98,12 +97,6 @@ export function openForReading(file: string): Database.Database {
   }
   try {
     return checked(new Database(path, { readonly: true, fileMustExist: true, timeout: READ_BUSY_MS }), file);
-  } catch (error) {
-    const noRoom = /^SQLITE_(CANTOPEN|READONLY)/.test(sqliteCode(error) ?? '');
-    if (!noRoom || walBytes(path) > 0) throw openingError(error, file);
-  }
-  try {
-    return checked(new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true }), file);
   } catch (error) {
     throw openingError(error, file);
   }
@@ -121,10 +114,6 @@ function checked(db: Database.Database, file: string): Database.Database {
     db.close();
     throw error;
   }
-}
-
-function walBytes(path: string): number {
-  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Anything that opening, or the first read, can throw, as a person should read it. */
@@ -146,7 +135,10 @@ export function readingError(error: unknown, file: string): unknown {
     return new CaptureError(`${file} is locked by another program (${code})`, 'close the program that has it open for writing');
   }
   if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY') || code === 'SQLITE_PERM') {
-    return new CaptureError(`cannot open ${file} (${code})`, 'check the permissions of the file and of its folder');
+    return new CaptureError(
+      `cannot open ${file} (${code})`,
+      'check the permissions of the file; a capture whose proxy was killed has to be in a folder that you may write',
+    );
   }
   return new CaptureError(`cannot read ${file} (${code})`, 'check the disk, and the permissions of the file');
 }
