@@ -15,6 +15,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   exchanges: async () => (await import('./commands/lists.ts')).registerExchanges,
   connections: async () => (await import('./commands/lists.ts')).registerConnections,
   show: async () => (await import('./commands/show.ts')).registerShow,
+  reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   query: async () => (await import('./commands/query.ts')).registerQuery,
   identity: async () => (await import('./commands/identity.ts')).registerIdentity,
   ca: async () => (await import('./commands/ca.ts')).registerCa,

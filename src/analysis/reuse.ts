@@ -184,7 +184,7 @@ function foldLeg(all: readonly ConnectionReuse[], leg: Leg, resent: number): Leg
     exchanges: uses.length,
     first,
     reused: uses.length - first,
-    reusePercent: uses.length === 0 ? null : ((uses.length - first) / uses.length) * 100,
+    reusePercent: uses.length === 0 ? null : (100 * (uses.length - first)) / uses.length,
     perConnection: spread(counts),
     distribution: tally(counts)
       .map(([exchanges, connections]) => ({ exchanges, connections }))

@@ -1,0 +1,249 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { foldReuse, type Reuse } from '../analysis/reuse.ts';
+import { advise } from '../analysis/reuse-advice.ts';
+import { segmentsOf } from '../analysis/reuse-lanes.ts';
+import type { ConnectionRow, ExchangeRow, RunRow, Store } from '../capture/store.ts';
+import { idText, parseId } from './ids.ts';
+import { CliError, type Io } from './io.ts';
+import { openCapture } from './options.ts';
+import { adviceLines, closingLines, figureLines, laneLines } from './reuse-text.ts';
+
+interface ReuseOptions {
+  certname?: string;
+  since?: number;
+  compare?: string;
+  capture?: string;
+  json?: boolean;
+}
+
+/** Up to so many runs are read one by one; for more the whole capture is walked through once. */
+const SINGLE_RUNS = 8;
+/** Answers whose fields are looked at for what the primary advertises. */
+const ADVERTISING = 100;
+
+/** `stringtap reuse`: connection reuse on both legs, who closed what and why, what it cost, what to change. */
+export function registerReuse(program: Command, io: Io): void {
+  program
+    .command('reuse')
+    .description('connection reuse on both legs: who reused, who closed and why, what it cost, what to change')
+    .argument('[run...]', 'only these runs, as in r3 (default: the whole capture)', addRun)
+    .option('--certname <NAME>', 'only the runs of this agent')
+    .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', since)
+    .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
+    .option('--compare <FILE>', 'a second capture beside it: before and after a change of a setting')
+    .option('--json', 'as one JSON object')
+    .action((runs: number[], options: ReuseOptions) => {
+      const store = openCapture(options.capture);
+      try {
+        const main = measure(store, { ...options, runs });
+        const other = options.compare === undefined ? null : measureOther(options.compare, options);
+        if (options.json === true) io.out(JSON.stringify({ ...main.json, compare: other?.json ?? null }));
+        else show(io, main, other);
+      } finally {
+        store.close();
+      }
+    });
+}
+
+function addRun(text: string, all: number[] | undefined): number[] {
+  return [...(all ?? []), parseId('run')(text)];
+}
+
+/** A moment, ms since the epoch. @throws commander's InvalidArgumentError */
+export function since(text: string, _previous?: unknown, now = Date.now()): number {
+  const age = /^(\d{1,6})([smhd])$/.exec(text);
+  if (age) return now - Number(age[1]) * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[age[2] as 's' | 'm' | 'h' | 'd'];
+  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('expected a time as in 2026-03-01T10:00:00Z, or an age as in 30m, 2h, 7d');
+  return at;
+}
+
+interface Scope {
+  runs: readonly number[];
+  certname?: string;
+  since?: number;
+}
+
+interface Measured {
+  reuse: Reuse;
+  title: string;
+  advertised: Advertised;
+  pools: readonly string[];
+  json: object;
+}
+
+/** What the primary says of its connections; Puppet Server says nothing. */
+interface Advertised {
+  answers: number;
+  /** Values of the Keep-Alive field, each once. */
+  keepAlive: readonly string[];
+  /** Answers with `Connection: close`. */
+  connectionClose: number;
+}
+
+function measureOther(file: string, { certname, since: from }: ReuseOptions): Measured {
+  const store = openCapture(file);
+  try {
+    return measure(store, { runs: [], ...(certname !== undefined && { certname }), ...(from !== undefined && { since: from }) });
+  } finally {
+    store.close();
+  }
+}
+
+function measure(store: Store, scope: Scope): Measured {
+  const runs = runsOf(store, scope);
+  const { connections, exchanges, counts } = read(store, scope, runs);
+  const reuse = foldReuse(connections, exchanges, counts);
+  const advertised = advertisedBy(store, exchanges.filter(counts));
+  const used = new Set(reuse.connections.map(({ facts }) => facts.recording));
+  const pools = [...new Set(store.recordings().flatMap(row => (used.has(row.id) ? row.pool : [])))];
+  const json = {
+    capture: store.file,
+    runs: runs?.map(run => idText('run', run.id)) ?? null,
+    certname: scope.certname ?? null,
+    since: scope.since === undefined ? null : new Date(scope.since).toISOString(),
+    pools,
+    agent: reuse.agent,
+    primary: reuse.primary,
+    advertised,
+    advice: advise(reuse),
+    connections: reuse.connections.map(connectionJson),
+  };
+  return { reuse, title: titleOf(store, scope, runs), advertised, pools, json };
+}
+
+function connectionJson(connection: Reuse['connections'][number]): object {
+  const { facts, uses, inherited, bootstrap, ending, idleBeforeCloseMs } = connection;
+  const { id, leg, certname, tlsVersion, resumed, connectMs, handshakeMs, bytesRead, bytesWritten, closedBy, cause } = facts;
+  return {
+    ...{ id: idText('connection', id), leg, certname, tlsVersion, resumed, connectMs, handshakeMs, inherited, bootstrap },
+    exchanges: uses.filter(use => use.counted).length,
+    ...{ bytesRead, bytesWritten, closedBy, cause, ending, idleBeforeCloseMs },
+    segments: segmentsOf(connection),
+  };
+}
+
+/** The runs that are reported on, `null` for everything. */
+function runsOf(store: Store, scope: Scope): RunRow[] | null {
+  if (scope.runs.length === 0 && scope.certname === undefined) return null;
+  const named = scope.runs.map(id => {
+    const run = store.run(id);
+    if (run === null) throw new CliError(`there is no run r${id} in ${store.file}`, 'stringtap runs lists them');
+    return run;
+  });
+  const { certname } = scope;
+  const runs = named.length > 0 ? named : [...store.runs(certname === undefined ? {} : { certname })];
+  const wanted = runs.filter(
+    run =>
+      (certname === undefined || run.certname === certname) &&
+      (scope.since === undefined || Date.parse(run.startedAt) >= scope.since),
+  );
+  if (wanted.length === 0) throw new CliError(`no such run in ${store.file}`, 'stringtap runs lists them');
+  return wanted;
+}
+
+interface Rows {
+  connections: ConnectionRow[];
+  exchanges: ExchangeRow[];
+  counts(exchange: Pick<ExchangeRow, 'id' | 'run'>): boolean;
+}
+
+function read(store: Store, scope: Scope, runs: readonly RunRow[] | null): Rows {
+  if (runs === null) return readAll(store, scope.since ?? null);
+  const ids = new Set(runs.map(run => run.id));
+  const counts: Rows['counts'] = ({ run }) => run !== null && ids.has(run);
+  const connections = new Map(runs.flatMap(run => [...store.connections({ run: run.id })].map(row => [row.id, row])));
+  if (runs.length > SINGLE_RUNS) return { connections: [...connections.values()], exchanges: [...store.exchanges()], counts };
+  const exchanges = new Map(runs.flatMap(run => [...store.exchanges({ run: run.id })].map(row => [row.id, row])));
+  // What went before on connections that an earlier run had opened: the pause before the first exchange is measured from there.
+  for (const id of openedBefore([...exchanges.values()])) {
+    for (const row of store.exchanges({ connection: id })) exchanges.set(row.id, row);
+  }
+  const inOrder = [...exchanges.values()].sort((a, b) => a.id - b.id);
+  return { connections: [...connections.values()], exchanges: inOrder, counts };
+}
+
+function openedBefore(exchanges: readonly ExchangeRow[]): Set<number> {
+  const least = new Map<number, number>();
+  const note = (id: number | null, ordinal: number | null): void => {
+    if (id !== null && ordinal !== null) least.set(id, Math.min(least.get(id) ?? ordinal, ordinal));
+  };
+  for (const row of exchanges) {
+    note(row.agentConnection, row.agentOrdinal);
+    note(row.primaryConnection, row.primaryOrdinal);
+  }
+  return new Set([...least].flatMap(([id, ordinal]) => (ordinal > 1 ? [id] : [])));
+}
+
+function readAll(store: Store, from: number | null): Rows {
+  const exchanges = [...store.exchanges()];
+  if (from === null) return { connections: [...store.connections()], exchanges, counts: () => true };
+  const late = new Set(exchanges.filter(row => Date.parse(row.startedAt) >= from).map(row => row.id));
+  const connections = [...store.connections()].filter(row => row.exchanges > 0 || Date.parse(row.openedAt) >= from);
+  return { connections, exchanges, counts: ({ id }) => late.has(id) };
+}
+
+/** Looks at the first answer of each connection to the primary, the newest ones. */
+function advertisedBy(store: Store, exchanges: readonly ExchangeRow[]): Advertised {
+  const firsts = exchanges.filter(row => row.primaryConnection !== null && row.primaryOrdinal === 1).slice(-ADVERTISING);
+  const keepAlive = new Set<string>();
+  let answers = 0;
+  let connectionClose = 0;
+  for (const { id } of firsts) {
+    const response = store.exchange(id)?.response;
+    if (!response) continue;
+    answers += 1;
+    const values = (wanted: string): string[] =>
+      response.fields.flatMap(([name, value]) => (name.toLowerCase() === wanted ? [value] : []));
+    for (const value of values('keep-alive')) keepAlive.add(value.slice(0, 100));
+    if (values('connection').some(value => /\bclose\b/i.test(value))) connectionClose += 1;
+  }
+  return { answers, keepAlive: [...keepAlive].slice(0, 10), connectionClose };
+}
+
+function titleOf(store: Store, scope: Scope, runs: readonly RunRow[] | null): string {
+  const from = scope.since === undefined ? '' : ` since ${new Date(scope.since).toISOString()}`;
+  if (runs === null) return `${store.file}: everything${from}`;
+  const names = [...new Set(runs.map(run => run.certname))].slice(0, 3).join(', ');
+  const which = runs.length <= 5 ? runs.map(run => idText('run', run.id)).join(' ') : `${runs.length} runs`;
+  return `${store.file}: ${which} of ${names}${from}`;
+}
+
+function show(io: Io, main: Measured, other: Measured | null): void {
+  const out = (lines: readonly string[]): void => {
+    for (const line of lines) io.out(line);
+  };
+  const head = (measured: Measured): string =>
+    `${measured.title}; connections to the primary: ${measured.pools.join(', ') || '-'}`;
+  out(other === null ? [head(main), ''] : [`A: ${head(main)}`, `B: ${head(other)}`, '']);
+  out(figureLines(other === null ? [main.reuse] : [main.reuse, other.reuse], other === null ? [] : ['A', 'B']));
+  for (const { measured, name } of [{ measured: main, name: 'A' }, ...(other === null ? [] : [{ measured: other, name: 'B' }])]) {
+    const which = other === null ? '' : `${name}: `;
+    out(['', `${which}why connections ended`, ...closingLines(measured.reuse)]);
+    if (other === null) out(['', ...laneLines(measured.reuse)]);
+    out(['', `${which}limits`, ...limitLines(measured), '', `${which}what to change`, ...adviceLines(advise(measured.reuse))]);
+  }
+}
+
+const whole = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
+
+function limitLines({ reuse, advertised }: Measured): string[] {
+  const { agent, primary } = reuse;
+  const survived = agent.longestSurvivedMs;
+  const closed = agent.shortestClosedMs.agent;
+  const says =
+    advertised.keepAlive.length > 0
+      ? `Keep-Alive: ${advertised.keepAlive.join(' | ')}`
+      : advertised.connectionClose > 0
+        ? `Connection: close in ${advertised.connectionClose} of ${advertised.answers} answers`
+        : 'nothing';
+  const idle = primary.shortestClosedMs.primary;
+  return [
+    `the agent reused connections after up to ${survived === null ? '-' : whole(survived)}, ${
+      closed === null ? 'and closed none for being idle' : `and closed one after ${whole(closed)}`
+    } (http_keepalive_timeout, default 4 s)`,
+    `the primary advertises ${says}; ${
+      idle === null ? 'it closed no connection for being idle' : `it closed idle connections after ${whole(idle)} and more`
+    } (idle-timeout-milliseconds, default 30 s)`,
+  ];
+}
