@@ -35,7 +35,10 @@ export interface ProxyOptions {
   onNotice(line: string): void;
   /** See upstream.ts; tests shorten them. */
   idleMs?: number;
+  /** See intercept.ts; tests shorten it. */
+  agentIdleMs?: number;
   answerMs?: number;
+  connectMs?: number;
 }
 
 export interface RunningProxy {
@@ -78,6 +81,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     pool: options.pool,
     ...(options.idleMs !== undefined && { idleMs: options.idleMs }),
     ...(options.answerMs !== undefined && { answerMs: options.answerMs }),
+    ...(options.connectMs !== undefined && { connectMs: options.connectMs }),
     onMirrorClosed: id => agents.get(id)?.closeWhenIdle(),
   });
   const bootstrap = openBootstrap({
@@ -115,6 +119,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const interception = await intercept({
     listen: options.listen,
     tape,
+    ...(options.agentIdleMs !== undefined && { agentIdleMs: options.agentIdleMs }),
     contexts,
     onSecure,
     onExchange: relay,

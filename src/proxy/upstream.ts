@@ -92,6 +92,8 @@ export interface Upstream {
 interface Lane {
   connection: Connection | null;
   note: ((by: 'proxy' | 'primary', cause: 'connection-close' | 'policy') => void) | null;
+  /** The first error of the connection itself, such as a TLS alert: undici passes on the last one, which says only that it is closed. */
+  error: Error | null;
 }
 
 /** A Client that tells each of our handlers which lane took its request; undici itself does not say. */
@@ -192,7 +194,8 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#end();
     const reused = this.#use !== null && this.#use.ordinal > 1;
     if (!this.#head && this.#retry?.(error, reused)) return;
-    this.#answering.onFailure(this.#fail(error, this.#head));
+    const isVague = (error as NodeJS.ErrnoException).code === 'UND_ERR_SOCKET';
+    this.#answering.onFailure(this.#fail((isVague && this.lane?.error) || error, this.#head));
   }
 
   resume(): void {
@@ -265,7 +268,9 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         connection.peer = authority(socket.remoteAddress, socket.remotePort);
       });
       socket.once('error', failed);
+      lane.error = null;
       socket.on('error', (error: NodeJS.ErrnoException) => {
+        if (!error.code?.startsWith('UND_ERR_')) lane.error ??= error;
         // undici ends a socket of ours with an error of its own: idle, closed pool. That is no fault of the connection.
         if (!error.code?.startsWith('UND_ERR_') || error.code === 'UND_ERR_SOCKET') connection.error ??= reasonOf(error);
         if (closing) ending.note('proxy', 'shutdown');
@@ -320,7 +325,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         ...settings,
         connections: options.pool === 'mirror' ? 1 : null,
         factory: origin => {
-          const lane: Lane = { connection: null, note: null };
+          const lane: Lane = { connection: null, note: null, error: null };
           return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
         },
       });

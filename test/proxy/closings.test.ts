@@ -1,0 +1,325 @@
+import { describe, expect, test } from 'vitest';
+import type { CloseCause, Connection, Leg } from '../../src/model.ts';
+import { type Accepted, dial } from '../rig/raw.ts';
+import { eventually, makeRig, type Rig, type RigOptions } from '../rig/rig.ts';
+import { statusOf } from '../rig/wire.ts';
+
+/** Who ends a connection and why, as noted on each leg, provoked by peers that write their bytes by hand. */
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+const GET = 'GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: puppet\r\n\r\n';
+
+/** Answers each request with 200. */
+async function answering(connection: Accepted): Promise<void> {
+  while (!connection.isEnded) {
+    await connection.request();
+    connection.write(OK);
+  }
+}
+
+/** A rig whose primary is written by hand. */
+async function rigWith(raw: (connection: Accepted) => void | Promise<void>, proxy: RigOptions['proxy'] = {}): Promise<Rig> {
+  return makeRig({ raw, proxy });
+}
+
+interface Closing {
+  by: Leg | 'proxy';
+  cause: CloseCause;
+  exchanges: number;
+}
+
+/** How the only connection of a leg was closed. */
+async function closingOf(rig: Rig, leg: Leg): Promise<Closing> {
+  const fits = (one: Connection): boolean => one.leg === leg && one.closed !== null;
+  const found = await rig.connection(fits, `a closed connection of the ${leg} leg`);
+  expect(rig.tape.connections.filter(one => one.leg === leg)).toHaveLength(1);
+  return { by: found.closed!.by, cause: found.closed!.cause, exchanges: found.exchanges };
+}
+
+const closing = (by: Leg | 'proxy', cause: CloseCause, exchanges: number): Closing => ({ by, cause, exchanges });
+
+describe('on the agent leg', () => {
+  test('the agent says goodbye while idle', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.answer();
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'end', 1));
+  });
+
+  test('an empty probe opens nothing to the primary', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent({ pair: null });
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'end', 0));
+    expect(rig.tape.connections.filter(one => one.leg === 'primary')).toEqual([]);
+  });
+
+  test('the agent connects and leaves without a handshake', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.plain();
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'end', 0));
+  });
+
+  test('the agent asks for it with Connection: close', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent();
+    agent.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+    expect(statusOf(await agent.answer())).toBe(200);
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'connection-close', 1));
+  });
+
+  test('the agent that asked for Connection: close is reset before its answer is complete', async () => {
+    await using rig = await rigWith(async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab');
+    });
+    const agent = await rig.agent();
+    agent.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+    await agent.until('\r\n\r\n');
+    agent.reset();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'reset', 1));
+  });
+
+  test('it was idle for longer than the proxy keeps it', async () => {
+    await using rig = await rigWith(answering, { agentIdleMs: 100 });
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.answer();
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 1));
+  });
+
+  test('the agent resets it while idle', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.answer();
+    agent.reset();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'reset', 1));
+  });
+
+  test('the agent does not like our certificate and says so in an alert', async () => {
+    await using rig = await rigWith(answering);
+    await expect(rig.agent({ caPem: rig.ca.caPem, crlPem: null })).rejects.toThrow();
+    const found = await closingOf(rig, 'agent');
+    // Node's client ends with a TCP close where OpenSSL's s_client and Ruby send the alert; both are the agent's doing.
+    expect(found.by).toBe('agent');
+    expect(found.exchanges).toBe(0);
+  });
+
+  test('the agent offers no version that we speak', async () => {
+    await using rig = await rigWith(answering);
+    await expect(
+      dial({
+        ...rig.proxy.address,
+        serverName: 'puppet.example.com',
+        caPem: null,
+        minVersion: 'TLSv1.1',
+        maxVersion: 'TLSv1.1',
+        tls: { ciphers: 'DEFAULT:@SECLEVEL=0' },
+      }),
+    ).rejects.toThrow();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'tls-failed', 0));
+  });
+
+  test('the agent speaks no HTTP', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent();
+    agent.write('\x01\x02 not http\r\n\r\n');
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'protocol-error', 0));
+  });
+
+  test('the answer of the primary broke off, so the proxy cuts it', async () => {
+    await using rig = await rigWith(async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n');
+      connection.write('x'.repeat(300_000));
+      await eventually(() => connection.socket.writableLength === 0);
+      connection.destroy();
+    });
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.ended;
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'aborted', 1));
+  });
+
+  test('mirror: the primary closed the connection that mirrored it', async () => {
+    await using rig = await rigWith(
+      async connection => {
+        await connection.request();
+        connection.write(OK);
+        setTimeout(() => connection.end(), 50);
+      },
+      { pool: 'mirror' },
+    );
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.answer();
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'policy', 1));
+    expect(await closingOf(rig, 'primary')).toEqual(closing('primary', 'end', 1));
+  });
+
+  test('the proxy ends', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.answer();
+    await rig.proxy.close();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'shutdown', 1));
+    expect(await closingOf(rig, 'primary')).toEqual(closing('proxy', 'shutdown', 1));
+  });
+});
+
+describe('on the primary leg', () => {
+  /** One request; then how the primary's connection ended. */
+  async function oneRequest(
+    raw: (connection: Accepted) => void | Promise<void>,
+    proxy: RigOptions['proxy'] = {},
+    expected = 200,
+  ): Promise<Closing> {
+    await using rig = await rigWith(raw, proxy);
+    const agent = await rig.agent();
+    agent.write(GET);
+    if (expected > 0) expect(statusOf(await agent.answer())).toBe(expected);
+    else await agent.ended;
+    return await closingOf(rig, 'primary');
+  }
+
+  test('the primary closes after its idle time', async () => {
+    const found = await oneRequest(async connection => {
+      await connection.request();
+      connection.write(OK);
+      setTimeout(() => connection.end(), 100);
+    });
+    expect(found).toEqual(closing('primary', 'end', 1));
+  });
+
+  test('the proxy closes what was idle for too long', async () => {
+    expect(await oneRequest(answering, { idleMs: 100 })).toEqual(closing('proxy', 'idle-timeout', 1));
+  });
+
+  test('the primary answers with Connection: close', async () => {
+    const found = await oneRequest(async connection => {
+      await connection.request();
+      connection.end('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok');
+    });
+    expect(found).toEqual(closing('primary', 'connection-close', 1));
+  });
+
+  test('the primary announces Connection: close, and leaves the connection to us to close', async () => {
+    const found = await oneRequest(async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok');
+    });
+    expect(found).toEqual(closing('primary', 'connection-close', 1));
+  });
+
+  test('the primary ends its answer with the connection (no length)', async () => {
+    const found = await oneRequest(async connection => {
+      await connection.request();
+      connection.end('HTTP/1.1 200 OK\r\n\r\nok');
+    });
+    expect(found).toEqual(closing('primary', 'end', 1));
+  });
+
+  test('the primary resets while idle', async () => {
+    const found = await oneRequest(async connection => {
+      await connection.request();
+      connection.write(OK);
+      setTimeout(() => connection.reset(), 50);
+    });
+    expect(found).toEqual(closing('primary', 'reset', 1));
+  });
+
+  test('the primary ends in the middle of an answer', async () => {
+    const found = await oneRequest(
+      async connection => {
+        await connection.request();
+        connection.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok');
+      },
+      {},
+      0,
+    );
+    expect(found).toEqual(closing('primary', 'aborted', 1));
+  });
+
+  test('the primary ends in the middle of an answer that said Connection: close', async () => {
+    const found = await oneRequest(
+      async connection => {
+        await connection.request();
+        connection.end('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\nok');
+      },
+      {},
+      0,
+    );
+    expect(found).toEqual(closing('primary', 'aborted', 1));
+  });
+
+  test('the primary ends without an answer', async () => {
+    const found = await oneRequest(
+      async connection => {
+        await connection.request();
+        connection.end();
+      },
+      {},
+      502,
+    );
+    expect(found).toEqual(closing('primary', 'aborted', 1));
+  });
+
+  test('the primary does not speak HTTP', async () => {
+    const found = await oneRequest(
+      async connection => {
+        await connection.request();
+        connection.write('SMTP ready\r\n\r\n');
+      },
+      {},
+      502,
+    );
+    expect(found).toEqual(closing('proxy', 'protocol-error', 1));
+  });
+
+  test('the primary does not answer in time', async () => {
+    const found = await oneRequest(
+      async connection => {
+        await connection.request();
+      },
+      { answerMs: 300 },
+      504,
+    );
+    expect(found).toEqual(closing('proxy', 'aborted', 1));
+  });
+
+  test('the agent gives up in the middle of an answer', async () => {
+    await using rig = await rigWith(async connection => {
+      await connection.request();
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok');
+    });
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.until('\r\n\r\n');
+    agent.destroy();
+    expect(await closingOf(rig, 'primary')).toEqual(closing('proxy', 'aborted', 1));
+    expect((await closingOf(rig, 'agent')).by).toBe('agent');
+  });
+
+  test('mirror: the agent closed the connection that it mirrored', async () => {
+    await using rig = await rigWith(answering, { pool: 'mirror' });
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.answer();
+    agent.end();
+    expect(await closingOf(rig, 'primary')).toEqual(closing('proxy', 'policy', 1));
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'end', 1));
+  });
+});
