@@ -12,6 +12,9 @@ const LAZY_MS = 20;
 /** Body bytes that are sent on without waiting for more. */
 const EAGER_BYTES = 64 << 10;
 
+/** Exchanges that wait for the batch before theirs at most. */
+const JOINED_EXCHANGES = 64;
+
 /** Exchanges that may wait for the writer: each is some 2 KiB, and memory is bounded. */
 const WAITING_EXCHANGES = 20_000;
 
@@ -60,7 +63,14 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
 
   let next = emptyContent();
 
+  /**
+   * One batch is on its way at a time, as long as the next one is small: what comes while the writer commits joins the next commit.
+   * Under load that is one message for several exchanges, and nobody waits longer for the disk than for two commits.
+   */
   function flushSoon(): void {
+    const newest = sent.at(-1);
+    const awaited = newest !== undefined && newest.committed.length > 0;
+    if (awaited && next.exchanges.length < JOINED_EXCHANGES && next.partBytes < EAGER_BYTES) return;
     urgent ??= setImmediate(flush);
   }
 
@@ -112,6 +122,7 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
       runCommitted(batch);
     }
     if (late === 0) return;
+    if (next.committed.length > 0) flushSoon();
     losses.add('late', late, `not on disk after ${commitWaitMs} ms`);
     flushSometime();
   }
@@ -173,6 +184,7 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
         waitingExchanges -= batch.exchanges.length;
         runCommitted(batch);
       }
+      if (next.committed.length > 0) flushSoon();
       if (ring.used() < RING_READY_BYTES) wakeSenders();
     },
     abandon() {
