@@ -12,7 +12,7 @@ function onPath(program: string): boolean {
 
 /** What the lab needs of the machine and does not find; empty when a lab can be run. */
 export function missing(): string[] {
-  const programs = ['puppet', 'puppetserver', 'java', 'openssl', 'ruby'].filter(program => !onPath(program));
+  const programs = ['puppet', 'puppetserver', 'java', 'ruby', 'openssl', 'curl'].filter(program => !onPath(program));
   const files = [join(PUPPETSERVER_SHARE, 'puppetserver.jar'), join(PUPPETSERVER_ETC, 'conf.d', 'auth.conf')];
   return [...programs, ...files.filter(file => !existsSync(file))];
 }

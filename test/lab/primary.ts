@@ -36,6 +36,7 @@ export interface Primary extends AsyncDisposable {
   /** Certnames that wait for a signature. */
   requests(): Promise<string[]>;
   sign(certname: string): Promise<void>;
+  /** Returns once the web server has put its new CRL to use. */
   revoke(certname: string): Promise<void>;
   /** Revokes and forgets: the certname can ask for a certificate again. */
   clean(certname: string): Promise<void>;
@@ -204,6 +205,19 @@ function handle(child: ChildProcess, dir: string, port: number): Primary {
     const path = `/puppet-ca/v1/certificate_status/${certname}`;
     await succeed(admin(self, 'PUT', path, { desired_state: state }), `${state} ${certname}`);
   };
+  const mainLog = join(dir, 'log', 'puppetserver.log');
+  /** A changed CRL is noticed by a watcher of files, some 200 ms later; the web server then writes a line with its certificate. */
+  const untilReloaded = async (change: () => Promise<unknown>): Promise<void> => {
+    const reloads = () => readFileSync(mainLog, 'utf8').split('SslContextFactory] x509=').length;
+    const before = reloads();
+    await change();
+    const deadline = Date.now() + 15_000;
+    while (reloads() === before) {
+      if (Date.now() > deadline) throw new Error('the primary does not take its new CRL up');
+      await sleep(50);
+    }
+    await sleep(300);
+  };
   return {
     ...self,
     certname: PRIMARY_CERTNAME,
@@ -229,14 +243,15 @@ function handle(child: ChildProcess, dir: string, port: number): Primary {
       return statuses.filter(status => status.state === 'requested').map(status => status.name);
     },
     sign: certname => setState(certname, 'signed'),
-    revoke: certname => setState(certname, 'revoked'),
+    revoke: certname => untilReloaded(() => setState(certname, 'revoked')),
     async clean(certname) {
-      await succeed(admin(self, 'PUT', '/puppet-ca/v1/clean', { certnames: [certname] }), `clean ${certname}`);
+      const names = { certnames: [certname] };
+      await untilReloaded(() => succeed(admin(self, 'PUT', '/puppet-ca/v1/clean', names), `clean ${certname}`));
     },
     setAutosign(patterns) {
       writeFileSync(join(dir, 'puppet', 'autosign.conf'), patterns.map(pattern => `${pattern}\n`).join(''));
     },
-    log: () => tail(join(dir, 'log', 'puppetserver.log')),
+    log: () => tail(mainLog),
     async [Symbol.asyncDispose]() {
       await stopServer(child);
     },
