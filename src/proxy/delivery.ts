@@ -83,8 +83,18 @@ export function deliver(
   let flush: NodeJS.Immediate | null = null;
   let expected: number | null = null;
   let over = false;
+  /** Who asked for a pause: the primary goes on when neither needs one any more. */
+  let agentIsFull = false;
+  let tapeIsFull = false;
 
-  response.on('drain', hooks.onDrain);
+  function drained(): void {
+    if (!agentIsFull && !tapeIsFull) hooks.onDrain();
+  }
+
+  response.on('drain', () => {
+    agentIsFull = false;
+    drained();
+  });
   response.once('close', () => {
     if (over) return;
     settle({ type: 'abandoned' }, () => undefined);
@@ -109,11 +119,21 @@ export function deliver(
     response.writeHead(head.status, head.reason, flat(fields));
   }
 
-  function writeWaiting(): boolean {
-    if (!waiting) return true;
+  function writeWaiting(): void {
+    if (!waiting) return;
     const chunk = waiting;
     waiting = null;
-    return response.write(chunk);
+    if (!response.write(chunk)) agentIsFull = true;
+  }
+
+  function askTape(): void {
+    if (tapeIsFull || !tape.ready) return;
+    tapeIsFull = true;
+    const isReady = tape.ready(() => {
+      tapeIsFull = false;
+      drained();
+    });
+    if (isReady) tapeIsFull = false;
   }
 
   function answer(status: number, reason: string, fields: Fields, body: Buffer, outcome: Outcome): void {
@@ -176,12 +196,12 @@ export function deliver(
       responseTap ??= tape.tap(exchange.id, 'response');
       responseTap.write(chunk);
       exchange.responseBytes += chunk.length;
-      const recorded = tape.ready?.(hooks.onDrain) ?? true;
-      const flows = writeWaiting() && recorded;
+      askTape();
+      writeWaiting();
       waiting = chunk;
       const last = expected !== null && exchange.responseBytes >= expected;
-      if (flush !== null || last) return flows;
-      return writeWaiting() && flows;
+      if (flush === null && !last) writeWaiting();
+      return !agentIsFull && !tapeIsFull;
     },
     end(trailers) {
       exchange.trailers = trailers;

@@ -76,7 +76,7 @@ export function openRelay(options: RelayOptions): Relay {
       return;
     }
 
-    if (hasRequestBody(delivery.exchange.request.fields)) body = tapped(request, delivery);
+    if (hasRequestBody(delivery.exchange.request.fields)) body = tapped(tape, request, delivery);
     else {
       delivery.requestEnded();
       request.resume();
@@ -121,15 +121,15 @@ export function openRelay(options: RelayOptions): Relay {
 }
 
 /** The request's body on its way upstream, copied to the tape as it passes. */
-export function tapped(request: IncomingMessage, delivery: Delivery): RequestBody {
+function tapped(tape: Tape, request: IncomingMessage, delivery: Delivery): RequestBody {
   const tap = delivery.tap('request');
-  return requestBody(
-    request,
-    chunk => {
+  return requestBody(request, {
+    onChunk(chunk) {
       if (delivery.over) return;
       tap.write(chunk);
       delivery.requestBytes(chunk.length);
     },
-    () => delivery.requestEnded(),
-  );
+    onEnd: () => delivery.requestEnded(),
+    ready: go => tape.ready?.(go) ?? true,
+  });
 }

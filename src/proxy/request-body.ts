@@ -15,17 +15,27 @@ export interface RequestBody extends SendableBody {
   release(): void;
 }
 
-/**
- * Streams a request body with back-pressure, and keeps its beginning so that it can be sent again on another connection.
- * @param onChunk sees each chunk once, in order
- * @param onEnd the last byte has arrived
- */
-export function requestBody(request: IncomingMessage, onChunk: (chunk: Buffer) => void, onEnd: () => void): RequestBody {
+export interface RequestBodyHooks {
+  /** Sees each chunk once, in order. */
+  onChunk(chunk: Buffer): void;
+  /** The last byte has arrived. */
+  onEnd(): void;
+  /** Whether more may come; `go` is called once when it may again. */
+  ready(go: () => void): boolean;
+}
+
+/** Streams a request body with back-pressure, and keeps its beginning so that it can be sent again on another connection. */
+export function requestBody(request: IncomingMessage, hooks: RequestBodyHooks): RequestBody {
   let retained: Buffer[] | null = [];
   let retainedBytes = 0;
   let ended = false;
   let failed: Error | null = null;
   let target: Readable | null = null;
+  /** The primary can take no more for now. */
+  let targetIsFull = false;
+  /** Nor can what copies the body. */
+  let held = false;
+  let released = false;
 
   const forget = (): void => {
     retainedTotal -= retainedBytes;
@@ -33,7 +43,7 @@ export function requestBody(request: IncomingMessage, onChunk: (chunk: Buffer) =
     retained = null;
   };
   request.on('data', (chunk: Buffer) => {
-    onChunk(chunk);
+    hooks.onChunk(chunk);
     if (retained) {
       if (retainedBytes + chunk.length > RETAIN_BYTES || retainedTotal + chunk.length > RETAIN_TOTAL_BYTES) forget();
       else {
@@ -42,11 +52,13 @@ export function requestBody(request: IncomingMessage, onChunk: (chunk: Buffer) =
         retainedTotal += chunk.length;
       }
     }
-    if (target && !target.push(chunk)) request.pause();
+    if (target && !target.push(chunk)) targetIsFull = true;
+    hold();
+    if (targetIsFull || held) request.pause();
   });
   request.once('end', () => {
     ended = true;
-    onEnd();
+    hooks.onEnd();
     target?.push(null);
   });
   request.once('error', error => {
@@ -55,14 +67,30 @@ export function requestBody(request: IncomingMessage, onChunk: (chunk: Buffer) =
   });
   request.pause();
 
+  function resume(): void {
+    if (!ended && !targetIsFull && !held) request.resume();
+  }
+
+  function hold(): void {
+    if (held || released) return;
+    held = true;
+    const isReady = hooks.ready(() => {
+      held = false;
+      resume();
+    });
+    if (isReady) held = false;
+  }
+
   return {
     open() {
       const stream = new Readable({
         read() {
-          if (!ended) request.resume();
+          targetIsFull = false;
+          resume();
         },
       });
       target = stream;
+      targetIsFull = true; // until it is read
       for (const chunk of retained ?? []) stream.push(chunk);
       if (ended) stream.push(null);
       if (failed) stream.destroy(failed);
@@ -71,6 +99,9 @@ export function requestBody(request: IncomingMessage, onChunk: (chunk: Buffer) =
     resendable: () => retained !== null,
     release() {
       target = null;
+      targetIsFull = false;
+      held = false;
+      released = true;
       forget();
       request.resume();
     },

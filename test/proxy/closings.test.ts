@@ -1,7 +1,14 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { CloseCause, Connection, Leg } from '../../src/model.ts';
-import { type Accepted, dial } from '../rig/raw.ts';
+import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
+import type { CloseCause, Connection, ConnectionId, Leg } from '../../src/model.ts';
+import { openUpstream, type Presented, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
+import { type Accepted, type Dialled, dial, startRawPrimary } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig, type RigOptions } from '../rig/rig.ts';
+import { memoryTape } from '../rig/tape.ts';
 import { statusOf } from '../rig/wire.ts';
 
 /** Who ends a connection and why, as noted on each leg, provoked by peers that write their bytes by hand. */
@@ -34,6 +41,20 @@ async function closingOf(rig: Rig, leg: Leg): Promise<Closing> {
   const found = await rig.connection(fits, `a closed connection of the ${leg} leg`);
   expect(rig.tape.connections.filter(one => one.leg === leg)).toHaveLength(1);
   return { by: found.closed!.by, cause: found.closed!.cause, exchanges: found.exchanges };
+}
+
+/** Node resets a TLS socket only through the TCP one below it. */
+function resetBelow(socket: Socket): void {
+  const { _parent: wire } = socket as Socket & { _parent?: Socket };
+  if (wire === undefined) throw new Error('no TCP socket below');
+  wire.resetAndDestroy();
+}
+
+/** An agent that can reset its connection. */
+async function resettable(rig: Rig): Promise<{ agent: Dialled; reset(): void }> {
+  const socket = connect(rig.proxy.address);
+  const agent = await rig.agent({ socket });
+  return { agent, reset: () => void socket.resetAndDestroy() };
 }
 
 const closing = (by: Leg | 'proxy', cause: CloseCause, exchanges: number): Closing => ({ by, cause, exchanges });
@@ -78,10 +99,10 @@ describe('on the agent leg', () => {
       await connection.request();
       connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab');
     });
-    const agent = await rig.agent();
+    const { agent, reset } = await resettable(rig);
     agent.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
     await agent.until('\r\n\r\n');
-    agent.reset();
+    reset();
     expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'reset', 1));
   });
 
@@ -97,20 +118,38 @@ describe('on the agent leg', () => {
 
   test('the agent resets it while idle', async () => {
     await using rig = await rigWith(answering);
-    const agent = await rig.agent();
+    const { agent, reset } = await resettable(rig);
     agent.write(GET);
     await agent.answer();
-    agent.reset();
+    reset();
     expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'reset', 1));
   });
 
-  test('the agent does not like our certificate and says so in an alert', async () => {
+  test.each(['-tls1_2', '-tls1_3'])('the agent does not like our certificate and says so in an alert (%s)', async version => {
+    await using rig = await rigWith(answering);
+    const otherCa = join(rig.dir, 'other-ca.pem');
+    writeFileSync(otherCa, rig.ca.caPem);
+    const { host, port } = rig.proxy.address;
+    await new Promise<void>(done => {
+      const args = ['s_client', version, '-connect', `${host}:${port}`, '-CAfile', otherCa, '-verify_return_error'];
+      execFile('openssl', args, () => done()).stdin?.end();
+    });
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'tls-alert', 0));
+  });
+
+  test('the agent leaves in the middle of the handshake', async () => {
     await using rig = await rigWith(answering);
     await expect(rig.agent({ caPem: rig.ca.caPem, crlPem: null })).rejects.toThrow();
-    const found = await closingOf(rig, 'agent');
-    // Node's client ends with a TCP close where OpenSSL's s_client and Ruby send the alert; both are the agent's doing.
-    expect(found.by).toBe('agent');
-    expect(found.exchanges).toBe(0);
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'end', 0));
+  });
+
+  test('the agent speaks HTTP/1.0, where each answer ends the connection', async () => {
+    await using rig = await rigWith(answering);
+    const agent = await rig.agent();
+    agent.write(GET.replace('HTTP/1.1', 'HTTP/1.0'));
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'connection-close', 1));
   });
 
   test('the agent offers no version that we speak', async () => {
@@ -236,7 +275,7 @@ describe('on the primary leg', () => {
     const found = await oneRequest(async connection => {
       await connection.request();
       connection.write(OK);
-      setTimeout(() => connection.reset(), 50);
+      setTimeout(() => resetBelow(connection.tls), 50);
     });
     expect(found).toEqual(closing('primary', 'reset', 1));
   });
@@ -321,5 +360,83 @@ describe('on the primary leg', () => {
     agent.end();
     expect(await closingOf(rig, 'primary')).toEqual(closing('proxy', 'policy', 1));
     expect(await closingOf(rig, 'agent')).toEqual(closing('agent', 'end', 1));
+  });
+});
+
+describe('the pools of the primary leg', () => {
+  const ca = makeDemoCa('puppet.example.com', 'self', 'ec');
+  const unused = { onInformation: () => undefined, onReady: () => undefined, onHead: () => undefined, onData: () => true };
+
+  /** One request that ends, one way or the other. */
+  async function send(upstream: Upstream, port: number, caPem: string, identity: Presented | null): Promise<void> {
+    await new Promise<void>(done => {
+      upstream.send(
+        {
+          ...{ primary: { host: 'localhost', port, caPem: () => caPem }, identity, agentConnection: 1 as ConnectionId },
+          ...{ method: 'GET', target: '/', fields: [], body: null, resendable: false },
+        },
+        { ...unused, onEnd: () => done(), onFailure: () => done() },
+      );
+    });
+  }
+
+  async function presented(name: string): Promise<Presented> {
+    const key = await makeKey('ec');
+    const certPem = (await ca).issue(name, key.publicKey);
+    return { certname: name as Presented['certname'], keyPem: key.pem, certPem, fingerprint: name };
+  }
+
+  /** What was noted on the first connection once it is closed. */
+  async function firstClosing(
+    work: (upstream: Upstream, port: number, caPem: string) => Promise<void>,
+    options: Partial<UpstreamOptions> = {},
+  ): Promise<Closing> {
+    await using primary = await startRawPrimary(await ca);
+    primary.script = answering;
+    const tape = memoryTape();
+    const upstream = openUpstream({ tape, pool: 'pooled', ...options });
+    await work(upstream, primary.port, (await ca).caPem);
+    const { closed, exchanges } = await eventually(() => tape.connections.find(one => one.id === 1 && one.closed !== null));
+    await upstream.close();
+    return closing(closed!.by, closed!.cause, exchanges);
+  }
+
+  test('the least recently used one makes room', async () => {
+    const found = await firstClosing(
+      async (upstream, port, caPem) => {
+        for (const name of ['a.example', 'b.example']) await send(upstream, port, caPem, await presented(name));
+      },
+      { maxPools: 1 },
+    );
+    expect(found).toEqual(closing('proxy', 'policy', 1));
+  });
+
+  test('another CA of the primary makes new connections', async () => {
+    const found = await firstClosing(async (upstream, port, caPem) => {
+      for (const pem of [caPem, `${caPem}\n`]) await send(upstream, port, pem, null);
+    });
+    expect(found).toEqual(closing('proxy', 'policy', 1));
+  });
+
+  test('a primary that does not verify is closed by us', async () => {
+    const other = await makeDemoCa('other.example', 'self', 'ec');
+    const found = await firstClosing((upstream, port) => send(upstream, port, other.caPem, null));
+    expect(found).toEqual(closing('proxy', 'tls-failed', 0));
+  });
+
+  test('nobody listens there', async () => {
+    const found = await firstClosing((upstream, _port, caPem) => send(upstream, 1, caPem, null));
+    expect(found).toEqual(closing('primary', 'reset', 0));
+  });
+
+  test('the primary sends an alert', async () => {
+    await using primary = await startRawPrimary(await ca, { tls: { rejectUnauthorized: true } });
+    primary.script = answering;
+    const tape = memoryTape();
+    const upstream = openUpstream({ tape, pool: 'pooled' });
+    await send(upstream, primary.port, (await ca).caPem, null);
+    const { closed } = await eventually(() => tape.connections.find(one => one.closed !== null));
+    await upstream.close();
+    expect(closed).toMatchObject({ by: 'primary', cause: 'tls-alert' });
   });
 });

@@ -66,9 +66,13 @@ export interface Rig extends AsyncDisposable {
   connection(fits: (connection: Connection) => boolean, what?: string): Promise<Connection>;
 }
 
-/** Waits for something to come true; fails after 5 s. */
-export async function eventually<T>(get: () => T | undefined | null | false, what = 'what the test waits for'): Promise<T> {
-  const end = performance.now() + 5000;
+/** Waits for something to come true; fails after 5 s, unless told otherwise. */
+export async function eventually<T>(
+  get: () => T | undefined | null | false,
+  what = 'what the test waits for',
+  withinMs = 5000,
+): Promise<T> {
+  const end = performance.now() + withinMs;
   for (;;) {
     const value = get();
     if (value !== undefined && value !== null && value !== false) return value;
