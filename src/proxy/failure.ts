@@ -102,7 +102,7 @@ function factsOf(error: unknown): ErrorFacts {
 }
 
 /** Codes that X509_verify_cert's results have in Node (`lib/internal/tls`), and Node's own name check. */
-const UNTRUSTED = /^(ERR_TLS_CERT|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_)/;
+export const UNTRUSTED = /^(ERR_TLS_CERT|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_)/;
 
 /** TLS alerts with which a peer says that it does not like our certificate (RFC 8446 section 6.2). */
 const CERTIFICATE_ALERT = /alert.*(certificate|unknown ca|access denied|bad certificate)/i;

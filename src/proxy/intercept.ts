@@ -52,6 +52,8 @@ export type Take = (agent: AgentConnection, request: IncomingMessage, response: 
 export interface InterceptOptions {
   listen: { host: string; port: number };
   tape: Tape;
+  /** How long an idle agent connection is kept; default {@link AGENT_IDLE_MS}. */
+  agentIdleMs?: number;
   contexts: ServerContexts;
   /** The handshake is done: sets certname, or refusal, on the record. */
   onSecure(connection: Connection, socket: TLSSocket): void;
@@ -126,7 +128,8 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     }
     agent.busy += 1;
     agent.record.exchanges += 1;
-    if (/\bclose\b/i.test(request.headers.connection ?? '')) agent.ending.note('agent', 'connection-close');
+    // Asked for by the agent, or HTTP/1.0. Not before the answer is out: until then the connection may end for another reason.
+    if (!response.shouldKeepAlive) response.once('finish', () => agent.ending.note('agent', 'connection-close'));
     response.once('close', () => {
       agent.busy -= 1;
       if (agent.busy === 0 && (agent.closing || shuttingDown)) endStream(agent);
@@ -134,7 +137,12 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     (secure ? options.onExchange : options.onPlain)(agent, request, response, target);
   });
 
-  const limits = { maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: AGENT_IDLE_MS, requestTimeout: 0, headersTimeout: 60_000 };
+  const limits = {
+    maxHeaderSize: MAX_HEAD_BYTES,
+    keepAliveTimeout: options.agentIdleMs ?? AGENT_IDLE_MS,
+    requestTimeout: 0,
+    headersTimeout: 60_000,
+  };
   const plain = createHttpServer(limits);
   const secure = createHttpsServer({
     ...limits,
@@ -175,6 +183,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     const agent = bySocket.get(socket);
     // A CONNECT inside an intercepted tunnel has no meaning for Puppet.
     if (agent?.record.via !== 'plain') {
+      agent?.ending.note('proxy', 'policy');
       socket.destroy();
       return;
     }
@@ -261,7 +270,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     record.connectedMono = record.openedMono;
     const agent: Held = {
       record,
-      ending: followEnd(tape, record, wire),
+      ending: followEnd(tape, record, wire, () => shuttingDown),
       wire,
       stream: null,
       busy: 0,

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { CloseCause, Connection, Leg, Tape } from '../model.ts';
+import { UNTRUSTED } from './failure.ts';
 
 /** Monotonic milliseconds; see model.ts on time. */
 export const mono = (): number => performance.now();
@@ -52,16 +53,22 @@ export interface Ending {
   note(by: Leg | 'proxy', cause: CloseCause): void;
 }
 
-/** Follows one socket to its end and puts that on the tape. `wire` is the TCP socket whose bytes are counted. */
-export function followEnd(tape: Tape, connection: Connection, wire: Socket): Ending {
+/**
+ * Follows one socket to its end and puts that on the tape. `wire` is the TCP socket whose bytes are counted.
+ * A socket that closes with nothing noted was closed by its peer: a TLS client that leaves in its handshake causes no other event.
+ * @param isEnding whether the proxy is about to end, which then is the reason
+ */
+export function followEnd(tape: Tape, connection: Connection, wire: Socket, isEnding: () => boolean): Ending {
   let ending: { by: Leg | 'proxy'; cause: CloseCause } | null = null;
   const note: Ending['note'] = (by, cause) => {
     ending ??= { by, cause };
   };
+  const unnoted = (): { by: Leg | 'proxy'; cause: CloseCause } =>
+    isEnding() ? { by: 'proxy', cause: 'shutdown' } : { by: connection.leg, cause: 'end' };
   wire.once('close', () => {
     connection.bytesRead = wire.bytesRead;
     connection.bytesWritten = wire.bytesWritten;
-    connection.closed = { at: Date.now(), mono: mono(), ...(ending ?? { by: 'proxy', cause: 'shutdown' }) };
+    connection.closed = { at: Date.now(), mono: mono(), ...(ending ?? unnoted()) };
     tape.connection(connection);
   });
   return { note };
@@ -74,7 +81,7 @@ export function noteError(ending: Ending, error: NodeJS.ErrnoException, peer: Le
   else if (code.startsWith('UND_ERR_')) ending.note(code === 'UND_ERR_SOCKET' ? peer : 'proxy', 'aborted');
   else if (code.startsWith('HPE_') || error.name === 'HTTPParserError') ending.note('proxy', 'protocol-error');
   else if (/ALERT/.test(code)) ending.note(peer, 'tls-alert');
-  else if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) ending.note('proxy', 'tls-failed');
-  else if (code === 'ECONNRESET' || code === 'EPIPE') ending.note(peer, 'reset');
+  else if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || UNTRUSTED.test(code)) ending.note('proxy', 'tls-failed');
+  else if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNREFUSED') ending.note(peer, 'reset');
   else ending.note('proxy', 'aborted');
 }

@@ -92,6 +92,13 @@ export interface Upstream {
 interface Lane {
   connection: Connection | null;
   note: ((by: 'proxy' | 'primary', cause: 'connection-close' | 'policy') => void) | null;
+  /**
+   * The answer under way: a FIN in one whose length is known breaks it off, in one without a length it is its end. `stale`: awaited on
+   * a connection that was used before, where a FIN is the primary's idle limit that crossed the request.
+   */
+  answer: 'none' | 'awaited' | 'stale' | 'framed' | 'until-end';
+  /** The answer carried `Connection: close`. */
+  announced: boolean;
   /** The first error of the connection itself, such as a TLS alert: undici passes on the last one, which says only that it is closed. */
   error: Error | null;
 }
@@ -159,6 +166,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (connection) {
       connection.exchanges += 1;
       this.#use = { connection: connection.id, ordinal: connection.exchanges };
+      this.#answer(connection.exchanges > 1 ? 'stale' : 'awaited');
       this.#answering.onReady(this.#use, this.#resent);
     }
   }
@@ -172,9 +180,10 @@ class Attempt implements Dispatcher.DispatchHandler {
       return;
     }
     this.#head = true;
-    if (fields.some(([name, value]) => name.toLowerCase() === 'connection' && value.toLowerCase().includes('close'))) {
-      this.lane?.note?.('primary', 'connection-close');
-    }
+    const has = (wanted: RegExp, inValue: RegExp): boolean =>
+      fields.some(([name, value]) => wanted.test(name) && inValue.test(value));
+    if (this.lane) this.lane.announced = has(/^connection$/i, /close/i);
+    this.#answer(has(/^(content-length|transfer-encoding)$/i, /./) || status === 204 || status === 304 ? 'framed' : 'until-end');
     this.#answering.onHead({ status, reason: reason ?? '', fields });
   }
 
@@ -184,6 +193,8 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#over) return;
+    // Before undici closes it for that reason; not at the head, as the answer may yet break off.
+    if (this.lane?.announced) this.lane.note?.('primary', 'connection-close');
     this.#end();
     const raw = controller.rawTrailers;
     this.#answering.onEnd(Array.isArray(raw) ? latin1Pairs(raw) : []);
@@ -208,8 +219,13 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#controller?.abort(new Error('the agent went away'));
   }
 
+  #answer(state: Lane['answer']): void {
+    if (this.lane) this.lane.answer = state;
+  }
+
   #end(): void {
     this.#over = true;
+    this.#answer('none');
     this.#done();
   }
 }
@@ -254,7 +270,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         return;
       }
       socket.setNoDelay(true);
-      const ending = followEnd(tape, connection, socket);
+      const ending = followEnd(tape, connection, socket, () => closing);
       const timer = setTimeout(
         () => socket.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })),
         connectMs,
@@ -279,11 +295,14 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       socket.on('session', ticket => {
         session = ticket;
       });
-      socket.once('end', () => ending.note('primary', 'end'));
+      socket.once('end', () => {
+        const { answer, announced } = lane;
+        if (answer === 'awaited' || answer === 'framed') ending.note('primary', 'aborted');
+        else ending.note('primary', answer === 'until-end' && announced ? 'connection-close' : 'end');
+      });
       socket.once('close', () => {
         lanes.delete(lane);
         if (lane.connection === connection) lane.connection = null;
-        if (closing) ending.note('proxy', 'shutdown');
         if (options.pool === 'mirror') options.onMirrorClosed?.(agentConnection);
       });
       socket.once('secureConnect', () => {
@@ -295,6 +314,8 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         lanes.add(lane);
         lane.connection = connection;
         lane.note = ending.note;
+        lane.answer = 'none';
+        lane.announced = false;
         callback(null, socket);
       });
     };
@@ -306,6 +327,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     const key = `${whose} ${authority(primary.host, primary.port)} ${identity?.fingerprint ?? '-'}`;
     let entry = pools.get(key);
     if (entry && entry.caPem !== caPem) {
+      for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
       void entry.pool.close();
       entry = undefined;
     }
@@ -325,7 +347,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         ...settings,
         connections: options.pool === 'mirror' ? 1 : null,
         factory: origin => {
-          const lane: Lane = { connection: null, note: null, error: null };
+          const lane: Lane = { connection: null, note: null, answer: 'none', announced: false, error: null };
           return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
         },
       });
