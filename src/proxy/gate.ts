@@ -2,7 +2,7 @@ import type { Certname, Failure } from '../model.ts';
 
 /**
  * What Puppet Server's own auth.conf answers without a certificate (`allow-unauthenticated: true`): the certificates, the CRL, the
- * certificate requests, and the status service. Paths match as prefixes, as they do there.
+ * certificate requests, and the status service. Paths match as prefixes, as they do there, but by whole segments.
  */
 const OPEN: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/puppet-ca/v1/certificate/', methods: ['GET'] },
@@ -12,10 +12,17 @@ const OPEN: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/status/v1/simple', methods: ['GET'] },
 ];
 
-/** Whether a request may go upstream without any identity. Dot segments are not resolved by anybody: such a target is not open. */
+/** What servers read in more than one way: dot segments, path parameters (Jetty drops them), backslashes, and any of it escaped. */
+const AMBIGUOUS = /(^|\/)\.\.?(\/|$)|[;\\]|%(2e|2f|3b|5c)/i;
+
+/** Whether a request may go upstream without any identity. */
 export function isOpen(method: string, target: string): boolean {
-  if (/(^|\/)\.\.?(\/|$|\?)|%2e/i.test(target.split('?', 1)[0]!)) return false;
-  return OPEN.some(({ path, methods }) => methods.includes(method) && target.startsWith(path));
+  const [asked = ''] = target.split('?', 1);
+  if (AMBIGUOUS.test(asked)) return false;
+  return OPEN.some(({ path, methods }) => {
+    const isBelow = asked.startsWith(path) && (path.endsWith('/') || asked[path.length] === '/' || asked.length === path.length);
+    return isBelow && methods.includes(method);
+  });
 }
 
 /** What is known of the agent on a connection. */
