@@ -10,6 +10,7 @@ type Register = (program: Command, io: Io) => void;
 /** Each command's file is loaded only when it is named: `stringtap runs` loads no TLS server, and starts that much sooner. */
 const COMMANDS: Record<string, () => Promise<Register>> = {
   proxy: async () => (await import('./commands/proxy.ts')).registerProxy,
+  run: async () => (await import('./commands/run.ts')).registerRun,
   demo: async () => (await import('./commands/demo.ts')).registerDemo,
   runs: async () => (await import('./commands/lists.ts')).registerRuns,
   exchanges: async () => (await import('./commands/lists.ts')).registerExchanges,
@@ -30,7 +31,17 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     .showSuggestionAfterError()
     .configureOutput({
       writeOut: text => io.out(text.replace(/\n$/, '')),
-      writeErr: text => io.err(text.replace(/\n$/, '').replace(/^error: /, 'stringtap: ')),
+      writeErr: text => {
+        // an error may bring a suggestion on a line of its own; help goes here too when no command is given
+        if (text.startsWith('error: '))
+          io.err(
+            `stringtap: ${text
+              .slice(7)
+              .trim()
+              .replace(/\s*\n\s*/g, ' ')}`,
+          );
+        else io.err(text.replace(/\n$/, ''));
+      },
     });
   const name = argv[2] ?? '';
   const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;

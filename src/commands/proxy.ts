@@ -104,16 +104,20 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     });
   } catch (error) {
     await recorder.close();
-    // An empty capture would be the newest one, which the reading commands take.
-    if (!existed) for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${file}${end}`, { force: true });
+    if (!existed) discardCapture(file);
     throw listenError(error, flags.listen);
   }
-  for (const line of greeting(proxy, flags, recorder)) io.out(line);
+  io.out(greeting(proxy, flags, recorder).join('\n'));
   const clean = await untilSignal();
   if (clean) io.chatter('finishing the exchanges under way; again to leave at once');
   await proxy.close();
   await recorder.close();
   for (const loss of recorder.losses) io.err(lossLine(loss));
+}
+
+/** An empty capture would be the newest one, which the reading commands take. */
+export function discardCapture(file: string): void {
+  for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${file}${end}`, { force: true });
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
@@ -150,11 +154,11 @@ export function watched(tape: Tape, on: { exchange(exchange: Exchange): void; co
   };
 }
 
-function address({ host, port }: { host: string; port: number }): string {
+export function address({ host, port }: { host: string; port: number }): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function defaultCapture(): string {
+export function defaultCapture(): string {
   mkdirSync(CAPTURES, { recursive: true });
   return join(CAPTURES, `${new Date().toISOString().replace(/[:.]/g, '-').slice(0, 19)}Z.db`);
 }
@@ -228,6 +232,6 @@ export function runLine(run: RunRow): string {
   return `run r${run.id} ${run.certname}: ${run.exchanges} exchanges${failed}, ${connections}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
 }
 
-function lossLine(loss: Loss): string {
+export function lossLine(loss: Loss): string {
   return `stringtap: capture: ${loss.reason} (${loss.count}): ${printable(loss.detail)}\nhint: ${loss.hint}`;
 }

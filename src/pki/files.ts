@@ -36,7 +36,7 @@ function codeOf(error: unknown): string | null {
 function failed(what: string, path: string, error: unknown): PkiError {
   if (error instanceof PkiError) return error;
   const code = codeOf(error) ?? 'unknown error';
-  return new PkiError(`cannot ${what} ${path}: ${code}`, HINTS.get(code) ?? null);
+  return new PkiError(`cannot ${what} ${path}: ${code}`, HINTS.get(code) ?? '--certs DIR takes another folder');
 }
 
 const HINTS = new Map([
