@@ -1,10 +1,8 @@
 import { createHash, type Hash, hash } from 'node:crypto';
-import { constants, zstdCompressSync } from 'node:zlib';
 import type { Database } from 'better-sqlite3';
+import { withCompressed } from './compress.ts';
+import { CHUNK_BYTES, createHolding, type Held, nothingHeld } from './holding.ts';
 import { BODY_SQL, type Value } from './statements.ts';
-
-/** Bodies up to this size are one value in their row; larger ones are pieces of at most this size in `body_chunk`. */
-export const CHUNK_BYTES = 256 << 10;
 
 /** A body is held until its hash tells whether the file has it already, up to this size, and up to this much for all bodies together. */
 const HOLD_BYTES = 2 << 20;
@@ -13,17 +11,9 @@ const HOLD_ALL_BYTES = 16 << 20;
 /** A body whose hash is remembered needs no look-up in the file. */
 const REMEMBERED = 4096;
 
-/** Below this zstd does not pay: a call costs some 40 µs, and saves a few bytes. */
-const COMPRESS_FROM_BYTES = 256;
-
-const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
-
-/** A body that is not whole yet: what came in earlier batches is copied, what came in this one is still in the ring. */
+/** A body that is not whole yet: what came in earlier batches is held, what came in this one is still in the ring. */
 interface Growing {
-  /** Full pieces of CHUNK_BYTES, then a tail that grows. */
-  pieces: Uint8Array[];
-  tail: Uint8Array;
-  tailBytes: number;
+  held: Held;
   fresh: Uint8Array[];
   kept: number;
   hash: Hash | null;
@@ -49,7 +39,7 @@ export interface BodyEnd {
 export interface Bodies {
   /** Takes the next part; `part` is valid until {@link settle}. */
   append(key: number, part: Uint8Array): void;
-  /** The body is whole. @returns its id, `null` when it is empty or could not be stored */
+  /** The body is whole. @returns its id, `null` when it is empty */
   end(key: number, end: BodyEnd): number | null;
   drop(key: number): void;
   /** Copies what is not stored yet out of the ring; called at the end of each batch, within its transaction. */
@@ -57,8 +47,6 @@ export interface Bodies {
   /** The transaction did not happen: what was learnt in it is forgotten, and bodies that lost a part (`keys`, or pieces) are given up. */
   rolledBack(keys: Iterable<number>): void;
 }
-
-const NOTHING = new Uint8Array(0);
 
 export function createBodies(db: Database): Bodies {
   const find = db.prepare<[Uint8Array, number], number>(BODY_SQL.find).pluck();
@@ -69,12 +57,12 @@ export function createBodies(db: Database): Bodies {
   const dropChunks = db.prepare<[number]>(BODY_SQL.dropChunks);
   const dropBody = db.prepare<[number]>(BODY_SQL.drop);
 
+  const holding = createHolding();
   const growing = new Map<number, Growing>();
   const touched = new Set<Growing>();
   /** Bodies given up by a rollback: they end with nothing kept. */
   const broken = new Set<number>();
   const remembered = new Map<string, number>();
-  let heldBytes = 0;
 
   function remember(name: string, id: number): number {
     if (remembered.size >= REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
@@ -82,48 +70,38 @@ export function createBodies(db: Database): Bodies {
     return id;
   }
 
-  function writePiece(streaming: Streaming, piece: Uint8Array): void {
-    const packed = streaming.skip > 0 ? null : compressed(piece);
-    if (packed !== null) streaming.skip = 0;
-    else streaming.skip = streaming.skip > 0 ? streaming.skip - 1 : 7;
-    const bytes = packed ?? piece;
-    chunk.run(streaming.id, streaming.pieces, packed === null ? 'identity' : 'zstd', bytes);
-    streaming.pieces++;
-    streaming.stored += bytes.length;
-    heldBytes -= piece.length;
-  }
-
   /** Writes what is held: the full pieces, with the tail when `all`. */
   function write(body: Growing, all: boolean): Streaming {
     body.streaming ??= { id: Number(start.run().lastInsertRowid), pieces: 0, stored: 0, skip: 0 };
-    for (const piece of body.pieces) writePiece(body.streaming, piece);
-    body.pieces = [];
-    if (all && body.tailBytes > 0) {
-      writePiece(body.streaming, body.tail.subarray(0, body.tailBytes));
-      body.tail = NOTHING;
-      body.tailBytes = 0;
-    }
-    return body.streaming;
+    const { streaming } = body;
+    holding.drain(body.held, all, piece => {
+      const add = (bytes: Uint8Array, coding: string): void => {
+        chunk.run(streaming.id, streaming.pieces, coding, bytes);
+        streaming.pieces++;
+        streaming.stored += bytes.length;
+        streaming.skip = coding === 'zstd' ? 0 : streaming.skip > 0 ? streaming.skip - 1 : 7;
+      };
+      if (streaming.skip > 0) add(piece, 'identity');
+      else withCompressed(piece, add);
+    });
+    return streaming;
   }
 
-  function absorbFresh(body: Growing): void {
-    for (const part of body.fresh) {
-      absorb(body, part);
-      heldBytes += part.length;
-    }
+  function holdFresh(body: Growing): void {
+    for (const part of body.fresh) holding.append(body.held, part);
     body.fresh = [];
   }
 
   function settleBody(body: Growing): void {
     body.hash ??= createHash('sha256');
     for (const part of body.fresh) body.hash.update(part);
-    absorbFresh(body);
-    const crowded = heldBytes > HOLD_ALL_BYTES;
+    holdFresh(body);
+    const crowded = holding.bytes > HOLD_ALL_BYTES;
     if (body.streaming !== null || crowded || body.kept > HOLD_BYTES) write(body, crowded);
   }
 
   function release(body: Growing): void {
-    heldBytes -= body.pieces.length * CHUNK_BYTES + body.tailBytes;
+    holding.free(body.held);
     touched.delete(body);
   }
 
@@ -143,19 +121,20 @@ export function createBodies(db: Database): Bodies {
       return remember(name, found);
     }
     if (body.streaming !== null || body.kept > CHUNK_BYTES) {
-      absorbFresh(body);
+      holdFresh(body);
       touched.delete(body);
       const streaming = write(body, true);
       finish.run(digest, size, body.kept, streaming.stored, cut, streaming.id);
       return remember(name, streaming.id);
     }
-    release(body);
-    const parts = body.tailBytes === 0 ? body.fresh : [body.tail.subarray(0, body.tailBytes), ...body.fresh];
+    const { tail, tailBytes } = body.held;
+    const parts = tailBytes === 0 ? body.fresh : [tail.subarray(0, tailBytes), ...body.fresh];
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-    const packed = compressed(bytes);
-    const stored = packed ?? bytes;
-    const result = insert.run(digest, size, body.kept, stored.length, packed === null ? 'identity' : 'zstd', cut, stored);
-    return remember(name, Number(result.lastInsertRowid));
+    const { lastInsertRowid } = withCompressed(bytes, (stored, coding) =>
+      insert.run(digest, size, body.kept, stored.length, coding, cut, stored),
+    );
+    release(body);
+    return remember(name, Number(lastInsertRowid));
   }
 
   return {
@@ -196,43 +175,17 @@ export function createBodies(db: Database): Bodies {
       remembered.clear();
       for (const key of keys) broken.add(key);
       for (const [key, body] of growing) if (body.streaming !== null) broken.add(key);
-      for (const key of broken) growing.delete(key);
+      for (const key of broken) {
+        const body = growing.get(key);
+        if (body === undefined) continue;
+        growing.delete(key);
+        holding.free(body.held);
+      }
       touched.clear();
-      heldBytes = 0; // what failed may have counted half of a body
-      for (const body of growing.values()) heldBytes += body.pieces.length * CHUNK_BYTES + body.tailBytes;
     },
   };
 }
 
 function emptyBody(): Growing {
-  return { pieces: [], tail: NOTHING, tailBytes: 0, fresh: [], kept: 0, hash: null, streaming: null };
-}
-
-/** Copies a part behind what is held. The tail doubles as it grows, so a body that drips byte by byte costs no object per byte. */
-function absorb(body: Growing, part: Uint8Array): void {
-  let at = 0;
-  while (at < part.length) {
-    const length = Math.min(part.length - at, CHUNK_BYTES - body.tailBytes);
-    const needed = body.tailBytes + length;
-    if (needed > body.tail.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(needed, 2 * body.tail.length)));
-      larger.set(body.tail.subarray(0, body.tailBytes));
-      body.tail = larger;
-    }
-    body.tail.set(part.subarray(at, at + length), body.tailBytes);
-    body.tailBytes = needed;
-    at += length;
-    if (body.tailBytes === CHUNK_BYTES) {
-      body.pieces.push(body.tail);
-      body.tail = NOTHING;
-      body.tailBytes = 0;
-    }
-  }
-}
-
-/** zstd of the bytes, `null` when that is not smaller (most answers are gzip already). */
-function compressed(bytes: Uint8Array): Uint8Array | null {
-  if (bytes.length < COMPRESS_FROM_BYTES || (bytes[0] === 0x1f && bytes[1] === 0x8b)) return null;
-  const packed = zstdCompressSync(bytes, ZSTD);
-  return packed.length < bytes.length ? packed : null;
+  return { held: nothingHeld(), fresh: [], kept: 0, hash: null, streaming: null };
 }

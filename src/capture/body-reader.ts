@@ -1,6 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib';
 import type { Database } from 'better-sqlite3';
-import { CHUNK_BYTES } from './bodies.ts';
+import { CHUNK_BYTES } from './holding.ts';
 
 /** Reads the bytes of a body by its id, a piece at a time; each piece is at most CHUNK_BYTES. */
 export type ReadBody = (id: number) => Iterable<Uint8Array>;

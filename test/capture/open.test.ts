@@ -321,7 +321,7 @@ describe('a folder that cannot be written', () => {
     readOnly(dir, () => expect(() => openStore(file)).toThrow(/^cannot open .* \(SQLITE_READONLY_DIRECTORY\)$/));
   });
 
-  test('one that was not folded to its end as far as it was', async () => {
+  test('one that was not folded to its end is read as far as it was', async () => {
     using dir = tempDir();
     const file = await captured(dir);
     const db = new Database(file);

@@ -65,6 +65,8 @@ export interface Line {
   readonly id: ConnectionId;
   /** Puts an exchange on the tape; resolves to its id when it is committed. */
   send(request: string, sending?: Sending): Promise<ExchangeId>;
+  /** The same with an answer that comes bit by bit. */
+  sendStream(request: string, response: AsyncIterable<Uint8Array>): Promise<ExchangeId>;
   close(by?: 'agent' | 'proxy', cause?: 'end' | 'idle-timeout'): void;
 }
 
@@ -100,6 +102,16 @@ function connect(recorder: Recorder, certname: string, peer: string): Line {
     send(request, sending = {}) {
       connection.exchanges++;
       const exchange = exchangeOf(recorder, connection, request, { certname, ...sending });
+      return new Promise(resolve => recorder.exchange(exchange, () => resolve(exchange.id)));
+    },
+    async sendStream(request, response) {
+      connection.exchanges++;
+      const exchange = exchangeOf(recorder, connection, request, { certname });
+      const tap = recorder.tap(exchange.id, 'response');
+      for await (const chunk of response) {
+        tap.write(chunk);
+        exchange.responseBytes += chunk.length;
+      }
       return new Promise(resolve => recorder.exchange(exchange, () => resolve(exchange.id)));
     },
     close(by = 'agent', cause = 'end') {
