@@ -21,8 +21,7 @@ export interface Step {
 /**
  * Makes derived rows out of what is committed, in the order in which it happened. It only reads; whoever owns the file writes the rows,
  * in one transaction with the watermark, so a derivation can end anywhere and another one goes on.
- *
- * Decoders of bodies belong here, beside the fold: pure functions of an exchange and its bodies whose rows join `writes`.
+ * Bodies are decoded beside it (decoded-derivation.ts), later: a run is told without waiting for them.
  */
 export interface Derivation {
   /** The next events, `null` when all are folded. */
@@ -33,6 +32,8 @@ export interface Derivation {
   settle(): Step;
   /** Whether a settled state is in the file and nothing came after it. */
   readonly settled: boolean;
+  /** Of the last event that was folded; what the decoding of bodies may look at. */
+  readonly seq: number;
 }
 
 interface ExchangeEventRow {
@@ -191,6 +192,9 @@ export function createDerivation(db: Database): Derivation {
   return {
     get settled() {
       return settled;
+    },
+    get seq() {
+      return seq;
     },
     step() {
       const events = next(Number.POSITIVE_INFINITY);

@@ -1,6 +1,8 @@
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createAnnouncer } from './announce.ts';
 import { openForReading } from './database.ts';
+import { createBodyDecoding } from './decoded-derivation.ts';
 import { createDerivation, type Step } from './derive.ts';
 import type { DeriverData, DeriverToWriter, EndedRuns, ToDeriver } from './messages.ts';
 import { runRow } from './run-row.ts';
@@ -11,7 +13,8 @@ import { runRow } from './run-row.ts';
  *   idle ──committed──▶ step ──rows──▶ waiting ──applied──▶ step … ──nothing left──▶ idle
  *                                         └──refused──▶ waits a second, sends the same rows again
  *
- * Nothing waits for it. It may fall behind without loss, for what it reads stays in the file.
+ * A step folds runs, or, when all are folded, decodes bodies. Nothing waits for it. It may fall behind without loss, for what it reads
+ * stays in the file.
  */
 
 /** How often time passes for runs that nothing comes to any more. */
@@ -20,15 +23,30 @@ const TICK_MS = 1_000;
 /** How long rows that could not be written wait. */
 const RETRY_MS = 1_000;
 
+/** How long the end of a recording waits for bodies to be decoded; the next reader does the rest. */
+const LAST_BODIES_MS = 3_000;
+
+/** An agent's exchange is served first. On Linux this is the thread's own priority; elsewhere it would be that of the process. */
+const NICE = 5;
+
 const port = parentPort;
 if (port === null) throw new Error('deriver.ts runs as a worker thread only');
-const { file, writer } = workerData as DeriverData;
+const { file, writer, busy, culprit } = workerData as DeriverData;
 
 const db = openForReading(file);
 const derivation = createDerivation(db);
+const busyWith = new Float64Array(busy);
+const decoding = createBodyDecoding(db, {
+  culprit,
+  busy: seq => {
+    busyWith[0] = seq;
+  },
+});
 const announcer = createAnnouncer();
 let waiting: Step | null = null;
 let finishing = false;
+let timeAt = Date.now();
+let decodesUntil = Number.POSITIVE_INFINITY;
 
 function send(message: DeriverToWriter): void {
   writer.postMessage(message);
@@ -48,10 +66,24 @@ function write(step: Step): void {
 
 function work(): void {
   if (waiting !== null) return;
-  const step = derivation.step() ?? (finishing && !derivation.settled ? derivation.settle() : null);
+  const step = derivation.step() ?? (finishing && !derivation.settled ? derivation.settle() : null) ?? time() ?? bodies();
   if (step !== null) write(step);
   else if (finishing) finish();
   else send({ type: 'idle' });
+}
+
+/** Lets time pass for the runs, once a tick. */
+function time(): Step | null {
+  const now = Date.now();
+  if (finishing || now < timeAt + TICK_MS) return null;
+  timeAt = now;
+  return derivation.time(now);
+}
+
+function bodies(): Step | null {
+  if (Date.now() > decodesUntil) return null;
+  const writes = decoding.step(derivation.seq);
+  return writes === null ? null : { derived: { writes, seq: null, settled: false }, touched: [] };
 }
 
 function finish(): void {
@@ -78,9 +110,11 @@ function applied(ok: boolean): void {
 const ticks = setInterval(() => {
   announce();
   if (waiting !== null) return;
-  const step = derivation.time(Date.now());
+  const step = time();
   if (step !== null) write(step);
 }, TICK_MS);
+
+if (process.platform === 'linux') setPriority(NICE);
 
 writer.on('message', (message: ToDeriver) => {
   switch (message.type) {
@@ -92,6 +126,7 @@ writer.on('message', (message: ToDeriver) => {
       break;
     case 'finish':
       finishing = true;
+      decodesUntil = Date.now() + LAST_BODIES_MS;
       work();
       break;
     default:

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import type { Database, Statement } from 'better-sqlite3';
 import type { Recording } from '../model.ts';
 import { createBodies } from './bodies.ts';
+import { DECODED_SQL } from './decoded-statements.ts';
 import { sqliteCode } from './errors.ts';
 import { type Batch, CUTS, type Derived, type LossCount } from './messages.ts';
 import {
@@ -184,11 +185,18 @@ export function createLog(db: Database, file: string, recording: Recording, dura
 /** Makes the function that writes derived rows; called within a transaction. */
 export function createApplyDerived(db: Database): (derived: Derived) => void {
   const statements = new Map<string, Statement<Value[]>>();
-  for (const [name, sql] of Object.entries(DERIVED_SQL)) statements.set(name, db.prepare<Value[]>(sql));
+  for (const [name, sql] of Object.entries({ ...DERIVED_SQL, ...DECODED_SQL })) statements.set(name, db.prepare<Value[]>(sql));
   const mark = db.prepare<[number, number]>(MARK_SQL.write);
   return derived => {
-    for (const [name, ...values] of derived.writes) statements.get(name)!.run(...values);
-    mark.run(derived.seq, Number(derived.settled));
+    for (const [name, ...values] of derived.writes) {
+      try {
+        statements.get(name)!.run(...values);
+      } catch (error) {
+        // What a body says may be refused by the schema; it must not be sent again and again.
+        if (derived.seq !== null || !refusesOneRow(error)) throw error;
+      }
+    }
+    if (derived.seq !== null) mark.run(derived.seq, Number(derived.settled));
   };
 }
 

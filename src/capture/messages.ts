@@ -81,14 +81,18 @@ export type DerivedWrite = readonly [statement: string, ...values: Value[]];
 /** A step of the derivation: applied in one transaction, or not at all. */
 export interface Derived {
   writes: readonly DerivedWrite[];
-  /** Seq of the last event that went in. */
-  seq: number;
+  /** Seq of the last event that went into the runs; `null`: rows of decoded bodies, which move a watermark of their own. */
+  seq: number | null;
   settled: boolean;
 }
 
 export interface DeriverData {
   file: string;
   writer: MessagePort;
+  /** One number: seq of the exchange whose bodies are being decoded, 0 when none are. It outlives a thread that they end. */
+  busy: SharedArrayBuffer;
+  /** Seq of the exchange that ended the thread before this one, 0 when none did. */
+  culprit: number;
 }
 
 export type ToDeriver =

@@ -1,17 +1,21 @@
 import type { Database } from 'better-sqlite3';
 import { openForWriting } from './database.ts';
+import { createBodyDecoding, redecodeRun } from './decoded-derivation.ts';
+import { CLEAR_DECODED_SQL } from './decoded-statements.ts';
 import { createDerivation } from './derive.ts';
 import { createApplyDerived } from './log.ts';
 import { CLEAR_DERIVED_SQL } from './statements.ts';
 
 /**
  * Folds what a recording that was cut off (`kill -9`, power) left behind; when it is settled already nothing happens.
+ * @param bodies also decodes the bodies that are not yet
  * @throws CaptureError when the file cannot be written, or another process writes it
  */
-export function catchUp(file: string): void {
+export function catchUp(file: string, bodies: boolean): void {
   const owned = openForWriting(file, 0);
   try {
     deriveAll(owned.db);
+    if (bodies) decodeAll(owned.db);
   } finally {
     owned.close();
   }
@@ -25,11 +29,45 @@ export function catchUp(file: string): void {
 export function rederive(file: string): number {
   const owned = openForWriting(file, 0);
   try {
-    owned.db.transaction(() => owned.db.exec(CLEAR_DERIVED_SQL))();
+    owned.db.transaction(() => clear(owned.db))();
     deriveAll(owned.db);
+    decodeAll(owned.db);
     return owned.db.prepare<[], number>('SELECT count(*) FROM run').pluck().get() ?? 0;
   } finally {
     owned.close();
+  }
+}
+
+/**
+ * Decodes the bodies of one run again.
+ * @returns how many exchanges it has, 0 when there is no such run
+ * @throws CaptureError when the file cannot be written, or another process writes it
+ */
+export function redecode(file: string, run: number): number {
+  const owned = openForWriting(file, 0);
+  try {
+    deriveAll(owned.db);
+    decodeAll(owned.db);
+    const apply = owned.db.transaction(createApplyDerived(owned.db));
+    return redecodeRun(owned.db, run, writes => apply({ writes, seq: null, settled: false }));
+  } finally {
+    owned.close();
+  }
+}
+
+function clear(db: Database): void {
+  const triggers = db.prepare<[], { name: string; sql: string }>(CLEAR_DECODED_SQL.triggers).all();
+  for (const { name } of triggers) db.exec(CLEAR_DECODED_SQL.dropTrigger(name));
+  db.exec(CLEAR_DECODED_SQL.rows);
+  for (const { sql } of triggers) db.exec(sql);
+  db.exec(CLEAR_DERIVED_SQL);
+}
+
+function decodeAll(db: Database): void {
+  const decoding = createBodyDecoding(db);
+  const apply = db.transaction(createApplyDerived(db));
+  for (let writes = decoding.step(Number.MAX_SAFE_INTEGER); writes !== null; writes = decoding.step(Number.MAX_SAFE_INTEGER)) {
+    apply({ writes, seq: null, settled: false });
   }
 }
 

@@ -1,3 +1,5 @@
+import { DECODED } from './decoded-schema.ts';
+
 /**
  * The SQL of a capture's tables and views. Append only: what a released version has written is never edited here, a later migration
  * changes it. All `*_at` columns are milliseconds since the epoch, all `*_mono` milliseconds of the recording's monotonic clock.
@@ -204,4 +206,7 @@ FROM connection;
 `;
 
 /** Migration n brings a file from `user_version` n - 1 to n. */
-export const MIGRATIONS: readonly Migration[] = [{ name: 'the capture log', sql: RAW + DERIVED + VIEWS }];
+export const MIGRATIONS: readonly Migration[] = [
+  { name: 'the capture log', sql: RAW + DERIVED + VIEWS },
+  { name: 'decoded bodies', sql: DECODED },
+];

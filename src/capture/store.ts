@@ -2,6 +2,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { openForReading, readingError } from './database.ts';
+import { isDecoded } from './decoded-derivation.ts';
 import { isSettled } from './derive.ts';
 import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
 import { createStore } from './reading.ts';
@@ -27,10 +28,12 @@ export type {
 
 /**
  * Opens a capture for reading. What a proxy that was killed left unfolded is folded first, if the file can be written.
+ *
+ * @param wants `bodies`: what is not decoded yet is decoded first, too, which takes longer
  * @throws CaptureError when there is none, it is no capture, or it is newer than this program
  */
-export function openStore(file: string): Store {
-  const db = openSettled(file);
+export function openStore(file: string, wants: 'runs' | 'bodies' = 'runs'): Store {
+  const db = openSettled(file, wants === 'bodies');
   try {
     return createStore(db, file);
   } catch (error) {
@@ -39,19 +42,19 @@ export function openStore(file: string): Store {
   }
 }
 
-function openSettled(file: string): Database {
+function openSettled(file: string, bodies: boolean): Database {
   let db: Database;
   try {
     db = openForReading(file);
   } catch (error) {
     if (!(error instanceof OutdatedError)) throw error;
-    catchUp(file); // which brings it up to date
+    catchUp(file, bodies); // which brings it up to date
     return openForReading(file);
   }
-  if (settled(db)) return db;
+  if (settled(db, bodies)) return db;
   db.close();
   try {
-    catchUp(file);
+    catchUp(file, bodies);
   } catch (error) {
     // Being written by a proxy, which folds it itself; or not writable: then its runs are as far as they are.
     if (!(error instanceof CaptureError) && sqliteCode(error) === null) throw error;
@@ -59,9 +62,9 @@ function openSettled(file: string): Database {
   return openForReading(file);
 }
 
-function settled(db: Database): boolean {
+function settled(db: Database, bodies: boolean): boolean {
   try {
-    return isSettled(db);
+    return isSettled(db) && (!bodies || isDecoded(db));
   } catch (error) {
     if (sqliteCode(error) === null) throw error;
     return true; // damaged: it is read as far as it goes, and not written

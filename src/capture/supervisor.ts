@@ -23,12 +23,15 @@ export interface SupervisorHooks {
  */
 export function superviseDeriver(file: string, writer: Worker, hooks: SupervisorHooks): Supervised {
   let restarts = 1;
+  const busy = new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT);
+  const busyWith = new Float64Array(busy);
+  let culprit = 0;
   let ending = false;
   let thread = start();
 
   function start(): Worker {
     const { port1, port2 } = new MessageChannel();
-    const workerData: DeriverData = { file, writer: port1 };
+    const workerData: DeriverData = { file, writer: port1, busy, culprit };
     const url = new URL(`./deriver${extname(import.meta.url)}`, import.meta.url);
     const worker = new Worker(url, { workerData, transferList: [port1], name: 'stringtap-decoder' });
     let detail = 'the decoder thread ended';
@@ -40,7 +43,11 @@ export function superviseDeriver(file: string, writer: Worker, hooks: Supervisor
     });
     worker.on('exit', () => {
       if (ending) return;
-      if (restarts-- > 0) thread = start();
+      // A body that ends the thread is passed over by the next one, so it costs none of the restarts.
+      const passed = culprit;
+      culprit = busyWith[0] ?? 0;
+      busyWith[0] = 0;
+      if ((culprit !== 0 && culprit !== passed) || restarts-- > 0) thread = start();
       else hooks.onGivenUp(detail);
     });
     const message: ToWriter = { type: 'deriver', port: port2 };
