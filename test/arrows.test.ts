@@ -26,6 +26,7 @@ const OWNERS: Record<string, readonly string[]> = {
   'better-sqlite3': ['src/capture/'],
   'node-forge': ['src/pki/'],
   'js-yaml': ['src/decode/'],
+  'prom-client': ['src/commands/metrics.ts'],
   commander: ['src/cli.ts', 'src/commands/'],
   ink: ['ui/'],
   react: ['ui/'],

@@ -21,6 +21,7 @@ export interface ProxyFlags {
   caFingerprint?: string;
   connectOnlyPrimary?: boolean;
   quiet?: boolean;
+  metrics?: { host: string; port: number };
   maxBody?: number;
   durability: 'commit' | 'async';
 }
@@ -48,6 +49,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
     .option('--quiet', 'no line an exchange')
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
+    .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
       new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
@@ -81,7 +83,9 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     },
   });
   let proxy: RunningProxy;
+  let metrics: ServedMetrics | null = null;
   try {
+    metrics = flags.metrics === undefined ? null : await serveFigures(flags.metrics, recorder);
     proxy = await startProxy({
       listen: flags.listen,
       primary: flags.primary,
@@ -91,7 +95,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
       connectOnlyPrimary: flags.connectOnlyPrimary === true,
       caPem,
       caFingerprint: flags.caFingerprint ?? null,
-      tape: watched(recorder, {
+      tape: watched(metrics?.tape ?? recorder, {
         exchange: exchange => {
           if (!flags.quiet) io.out(exchangeLine(exchange));
         },
@@ -103,14 +107,16 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
       onNotice: line => io.err(`stringtap: ${printable(line)}`),
     });
   } catch (error) {
+    await metrics?.close();
     await recorder.close();
     if (!existed) discardCapture(file);
     throw listenError(error, flags.listen);
   }
-  io.out(greeting(proxy, flags, recorder).join('\n'));
+  io.out(greeting(proxy, flags, recorder, metrics?.address ?? null).join('\n'));
   const clean = await untilSignal();
   if (clean) io.chatter('finishing the exchanges under way; again to leave at once');
   await proxy.close();
+  await metrics?.close();
   await recorder.close();
   for (const loss of recorder.losses) io.err(lossLine(loss));
 }
@@ -118,6 +124,23 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
 /** An empty capture would be the newest one, which the reading commands take. */
 export function discardCapture(file: string): void {
   for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${file}${end}`, { force: true });
+}
+
+interface ServedMetrics {
+  /** The recorder, counted. */
+  tape: Tape;
+  address: { host: string; port: number };
+  close(): Promise<void>;
+}
+
+/** Starts `--metrics`; its library is loaded only then. */
+async function serveFigures(place: { host: string; port: number }, recorder: Recorder): Promise<ServedMetrics> {
+  const { createMetrics, serveMetrics } = await import('./metrics.ts');
+  const metrics = createMetrics(() => recorder.losses);
+  const server = await serveMetrics(metrics, place).catch((error: unknown) => {
+    throw listenError(error, place, '--metrics');
+  });
+  return { tape: metrics.counted(recorder), address: server.address, close: () => server.close() };
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
@@ -151,6 +174,7 @@ export function watched(tape: Tape, on: { exchange(exchange: Exchange): void; co
       on.exchange(exchange);
     },
     drop: exchange => tape.drop(exchange),
+    ...(tape.ready && { ready: (go: () => void) => tape.ready?.(go) ?? true }),
   };
 }
 
@@ -175,7 +199,7 @@ function readPem(file: string): string {
 }
 
 /** Errors of `listen` in words; others as they are. */
-function listenError(error: unknown, listen: { host: string; port: number }): unknown {
+function listenError(error: unknown, listen: { host: string; port: number }, option = '--listen'): unknown {
   const code =
     error instanceof Error && 'syscall' in error && error.syscall === 'listen' ? (error as NodeJS.ErrnoException).code : null;
   const where = address(listen);
@@ -183,19 +207,24 @@ function listenError(error: unknown, listen: { host: string; port: number }): un
     case null:
       return error;
     case 'EADDRINUSE':
-      return new CliError(`${where} is in use`, `--listen ${listen.host}:0 takes a free port; \`ss -ltnp\` shows who has it`);
+      return new CliError(`${where} is in use`, `${option} ${listen.host}:0 takes a free port; \`ss -ltnp\` shows who has it`);
     case 'EACCES':
       return new CliError(
         `not allowed to listen on ${where}`,
-        'ports below 1024 need privileges; --listen HOST:PORT takes another',
+        `ports below 1024 need privileges; ${option} HOST:PORT takes another`,
       );
     default:
-      return new CliError(`cannot listen on ${where}: ${code}`, '--listen HOST:PORT must name an address of this machine');
+      return new CliError(`cannot listen on ${where}: ${code}`, `${option} HOST:PORT must name an address of this machine`);
   }
 }
 
 /** What is printed at the start: where, what, and the exact command lines that use it. */
-function greeting(proxy: RunningProxy, flags: ProxyFlags, recorder: Recorder): string[] {
+function greeting(
+  proxy: RunningProxy,
+  flags: ProxyFlags,
+  recorder: Recorder,
+  metrics: { host: string; port: number } | null,
+): string[] {
   const { host, port } = proxy.address;
   const reach = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
   const loopback = reach === '127.0.0.1' || reach === '::1' || reach === 'localhost';
@@ -213,6 +242,7 @@ function greeting(proxy: RunningProxy, flags: ProxyFlags, recorder: Recorder): s
     `primary      ${address(flags.primary)}, connections ${flags.pool}`,
     `our CA       SHA-256 ${proxy.authority.fingerprint}`,
     `capture      ${recorder.file}`,
+    ...(metrics === null ? [] : [`metrics      http://${address(metrics)}/metrics`]),
     '',
     'a new agent (empty ssldir), straight or by CONNECT:',
     `  puppet agent --test ${direct}`,
