@@ -17,8 +17,7 @@ const LOCAL = new BlockList();
 LOCAL.addSubnet('127.0.0.0', 8);
 LOCAL.addSubnet('0.0.0.0', 8);
 LOCAL.addSubnet('169.254.0.0', 16);
-LOCAL.addAddress('::1', 'ipv6');
-LOCAL.addAddress('::', 'ipv6');
+LOCAL.addSubnet('::', 96, 'ipv6'); // ::1, ::, and IPv4 addresses in the old notation
 LOCAL.addSubnet('fe80::', 10, 'ipv6');
 
 const CONNECT_MS = 30_000;
@@ -71,6 +70,7 @@ export async function tunnel(
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       if (head.length > 0) far.write(head);
       far.once('end', () => ending.note('primary', 'end'));
+      socket.setMaxListeners(20); // each pipeline adds some; Node warns from 11 on
       pipeline(socket, far, () => undefined);
       pipeline(far, socket, () => undefined);
     });

@@ -1,0 +1,313 @@
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { parseAuthority } from '../../src/proxy/tunnel.ts';
+import { dial } from '../rig/raw.ts';
+import { makeRig, type Rig } from '../rig/rig.ts';
+import { statusOf, type Wire } from '../rig/wire.ts';
+
+const NODE = 'GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: x\r\n\r\n';
+
+/** An address of this machine that is not loopback: to the proxy it is a place like any other. */
+const outside = Object.values(networkInterfaces())
+  .flatMap(list => list ?? [])
+  .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
+
+/** Listens on all addresses; the port. */
+async function listening(server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', socket => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+  });
+  await new Promise<void>(resolve => server.listen(0, '0.0.0.0', resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const bound = server.address();
+  return bound !== null && typeof bound === 'object' ? bound.port : 0;
+}
+
+async function connect(rig: Rig, target: string): Promise<{ wire: Wire; status: string }> {
+  const wire = await rig.plain();
+  wire.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
+  return { wire, status: (await wire.until('\r\n\r\n')).split('\r\n')[0]! };
+}
+
+/** TLS through a tunnel to the primary's name. */
+async function inTunnel(rig: Rig, target: string, serverName = 'puppet.example.com') {
+  return rig.agent({ socket: await rig.tunnel(target), serverName });
+}
+
+describe('CONNECT to the primary', () => {
+  test.each(['localhost', 'LOCALHOST', 'puppet.example.com'])('by the name %s is read', async name => {
+    await using rig = await makeRig();
+    const target = `${name}:${rig.origin.port}`;
+    const agent = await inTunnel(rig, target, name.toLowerCase());
+    agent.write(NODE);
+    expect(statusOf(await agent.answer())).toBe(200);
+    const row = rig.tape.connections.find(({ leg }) => leg === 'agent')!;
+    expect(row).toMatchObject({ via: 'connect', target, certname: 'agent1.example', tls: { serverName: name.toLowerCase() } });
+    expect(rig.primary.seen.at(-1)).toMatchObject({ certname: 'agent1.example', status: 200 });
+  });
+
+  test('by a TLS greeting that comes together with it', async () => {
+    await using rig = await makeRig();
+    const wire = await rig.plain();
+    const { socket } = wire;
+    socket.removeAllListeners('data');
+    // What the proxy answers to CONNECT comes before the TLS bytes: taken off before OpenSSL sees them.
+    let greeting = Buffer.alloc(0);
+    const { Duplex } = await import('node:stream');
+    let answered = false;
+    const stream = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, done) {
+        if (greeting.length === 0) {
+          greeting = Buffer.concat([Buffer.from(`CONNECT localhost:${rig.origin.port} HTTP/1.1\r\nHost: x\r\n\r\n`), chunk]);
+          socket.write(greeting);
+        } else socket.write(chunk);
+        done();
+      },
+    });
+    let head = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      if (answered) {
+        stream.push(chunk);
+        return;
+      }
+      head = Buffer.concat([head, chunk]);
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      answered = true;
+      if (head.length > end + 4) stream.push(head.subarray(end + 4));
+    });
+    const agent = await dial({
+      ...rig.proxy.address,
+      socket: stream as unknown as Socket,
+      serverName: 'localhost',
+      caPem: rig.proxy.trust.bundle().pem,
+      pair: rig.pair('agent1.example'),
+    });
+    agent.write(NODE);
+    expect(statusOf(await agent.answer())).toBe(200);
+  });
+
+  test('another port of the same host is another place', async () => {
+    await using rig = await makeRig();
+    const { status } = await connect(rig, `localhost:${rig.origin.port + 1}`);
+    expect(status).toBe('HTTP/1.1 403 Not tunnelled to a local address');
+  });
+
+  test('plain HTTP in the tunnel is not served', async () => {
+    await using rig = await makeRig();
+    const { wire } = await connect(rig, `localhost:${rig.origin.port}`);
+    wire.write(NODE);
+    expect((await wire.answer()).start).toBe('HTTP/1.1 400 Bad Request');
+    expect(rig.primary.seen).toHaveLength(2);
+  });
+
+  test('CONNECT within the tunnel goes nowhere', async () => {
+    await using rig = await makeRig();
+    const agent = await inTunnel(rig, `localhost:${rig.origin.port}`, 'localhost');
+    agent.write('CONNECT other.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n');
+    await agent.ended;
+    const row = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+    expect(row.closed).toMatchObject({ by: 'proxy' });
+  });
+});
+
+describe.runIf(outside)('CONNECT to another host', () => {
+  test('is tunnelled unread, and counted', async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error): number => warnings.push(warning);
+    process.on('warning', warned);
+    onTestFinished(() => void process.off('warning', warned));
+    await using rig = await makeRig();
+    const port = await listening(
+      createServer(socket => socket.on('data', data => socket.write(Buffer.concat([Buffer.from('> '), data])))),
+    );
+    const { wire, status } = await connect(rig, `${outside}:${port}`);
+    expect(status).toBe('HTTP/1.1 200 Connection established');
+    wire.write('anything\0at all');
+    await wire.until('> anything\0at all');
+    wire.end();
+    await wire.ended;
+    const row = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+    expect(row).toMatchObject({
+      via: 'blind',
+      target: `${outside}:${port}`,
+      tls: null,
+      certname: null,
+      exchanges: 0,
+      closed: { by: 'agent', cause: 'end' },
+    });
+    expect(warnings).toEqual([]);
+    expect(row.bytesRead).toBeGreaterThan('anything at all'.length);
+    expect(row.bytesWritten).toBeGreaterThan('> anything at all'.length);
+    expect(rig.tape.exchanges).toEqual([]);
+  });
+
+  test('what comes together with the CONNECT is not lost', async () => {
+    await using rig = await makeRig();
+    const port = await listening(createServer(socket => socket.pipe(socket)));
+    const wire = await rig.plain();
+    wire.write(`CONNECT ${outside}:${port} HTTP/1.1\r\nHost: x\r\n\r\nearly`);
+    await wire.until('\r\n\r\n');
+    await wire.until('early');
+  });
+
+  test('ends when the other host ends', async () => {
+    await using rig = await makeRig();
+    const port = await listening(createServer(socket => socket.end('bye')));
+    const { wire } = await connect(rig, `${outside}:${port}`);
+    await wire.until('bye');
+    expect(await wire.ended).toBe('end');
+    const row = await rig.connection(({ closed }) => closed !== null);
+    expect(row.closed).toMatchObject({ by: 'primary', cause: 'end' });
+  });
+
+  test('that nobody listens on is a 502 with a reason phrase', async () => {
+    await using rig = await makeRig();
+    const server = createServer();
+    const port = await listening(server);
+    await new Promise(resolve => server.close(resolve));
+    const { status } = await connect(rig, `${outside}:${port}`);
+    expect(status).toBe(`HTTP/1.1 502 Cannot connect to ${outside}`);
+    const row = await rig.connection(({ closed }) => closed !== null);
+    expect(row.error).toMatch(/ECONNREFUSED/);
+  });
+
+  test('is refused with connectOnlyPrimary', async () => {
+    let reached = 0;
+    const port = await listening(
+      createServer(() => {
+        reached += 1;
+      }),
+    );
+    await using rig = await makeRig({ proxy: { connectOnlyPrimary: true } });
+    const { status } = await connect(rig, `${outside}:${port}`);
+    expect(status).toBe('HTTP/1.1 403 Only the primary may be reached');
+    const row = await rig.connection(({ closed }) => closed !== null);
+    expect(row).toMatchObject({ error: 'not the primary', closed: { by: 'proxy', cause: 'policy' } });
+    const agent = await inTunnel(rig, `localhost:${rig.origin.port}`, 'localhost');
+    agent.write(NODE);
+    expect(statusOf(await agent.answer())).toBe(200);
+    expect(reached).toBe(0);
+  });
+
+  test("on the primary's port: the operator is told how to read it", async () => {
+    await using rig = await makeRig();
+    const { wire } = await connect(rig, `${outside}:${rig.origin.port}`);
+    wire.destroy();
+    expect(rig.notices.some(line => line.includes(`--name ${outside}`))).toBe(true);
+  });
+});
+
+test('a name that nobody knows is a 502 with a reason phrase', async () => {
+  await using rig = await makeRig();
+  const { status } = await connect(rig, 'nowhere.invalid:443');
+  expect(status).toBe('HTTP/1.1 502 Cannot resolve nowhere.invalid');
+});
+
+const LOCAL = [
+  '127.0.0.1',
+  '127.8.9.10',
+  'localhost',
+  '0.0.0.0',
+  '0',
+  '2130706433',
+  '0x7f.1',
+  '169.254.169.254',
+  '[::1]',
+  '[::]',
+  '[::ffff:127.0.0.1]',
+  '[::ffff:7f00:1]',
+  '[::127.0.0.1]',
+  '[fe80::1]',
+];
+
+test.each(LOCAL)('CONNECT to %s does not open what is local to the proxy', async host => {
+  await using rig = await makeRig();
+  const { status } = await connect(rig, `${host}:22`);
+  expect(status).toMatch(/^HTTP\/1\.1 (403 Not tunnelled to a local address|502 Cannot resolve .*)$/);
+  const row = await rig.connection(({ closed }) => closed !== null);
+  expect(row).toMatchObject({ via: 'blind' });
+  expect(row.error).not.toBeNull();
+});
+
+test.each([
+  'puppet.example.com',
+  'puppet.example.com:0',
+  'puppet.example.com:65536',
+  '/path',
+  'a b:443',
+  'user@host:443',
+  ':443',
+  '[::1:443',
+])('CONNECT %s is no place', async target => {
+  await using rig = await makeRig();
+  const { status } = await connect(rig, target);
+  expect(status).toMatch(/^HTTP\/1\.1 400 /);
+});
+
+test.each([
+  ['puppet.example.com:8140', { host: 'puppet.example.com', port: 8140 }],
+  ['PUPPET:1', { host: 'puppet', port: 1 }],
+  ['[2001:DB8::1]:443', { host: '2001:db8::1', port: 443 }],
+  ['192.0.2.1:65535', { host: '192.0.2.1', port: 65535 }],
+  ['2001:db8::1:443', null],
+  ['host:', null],
+  ['host:1e3', null],
+])('the target %s reads as %o', (target, place) => {
+  expect(parseAuthority(target)).toEqual(place);
+});
+
+describe('plain HTTP', () => {
+  test.runIf(outside)('in absolute form is forwarded unread, and counted', async () => {
+    await using rig = await makeRig();
+    const asked: IncomingMessage[] = [];
+    const port = await listening(
+      createHttpServer((request, response) => {
+        asked.push(request);
+        response.end('a file');
+      }),
+    );
+    const wire = await rig.plain();
+    wire.write(
+      `GET http://${outside}:${port}/a%20b?c=d HTTP/1.1\r\nHost: ${outside}:${port}\r\nProxy-Authorization: Basic x\r\nX-A: b\r\n\r\n`,
+    );
+    const answer = await wire.answer();
+    expect([statusOf(answer), answer.body.toString()]).toEqual([200, 'a file']);
+    expect(asked[0]!.url).toBe('/a%20b?c=d');
+    expect(asked[0]!.headers).toMatchObject({ 'x-a': 'b', host: `${outside}:${port}` });
+    expect(asked[0]!.headers['proxy-authorization']).toBeUndefined();
+    wire.end();
+    const row = await rig.connection(({ closed }) => closed !== null);
+    expect(row).toMatchObject({ via: 'blind', target: `${outside}:${port}` });
+    expect(rig.tape.exchanges).toEqual([]);
+  });
+
+  test.each([
+    ['http://127.0.0.1:22/', 403],
+    ['http://localhost/', 403],
+    ['http://[::1]:8140/x', 403],
+    ['https://puppet.example.com:8140/puppet/v3/x', 400],
+    ['/puppet/v3/node/agent1.example', 400],
+    ['ftp://example.com/', 400],
+    ['http://', 400],
+  ])('%s is refused with %i', async (target, status) => {
+    await using rig = await makeRig();
+    const wire = await rig.plain();
+    wire.write(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    const answer = await wire.answer();
+    expect(statusOf(answer)).toBe(status);
+    expect(answer.body.toString()).toMatch(/^stringtap: /);
+    wire.end();
+    const row = await rig.connection(({ closed }) => closed !== null);
+    expect(row.error).not.toBeNull();
+    expect(rig.primary.seen).toHaveLength(2);
+  });
+});
