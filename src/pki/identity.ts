@@ -24,6 +24,9 @@ export interface Identity {
   fingerprint: string;
 }
 
+/** Where the proxy finds what it presents; the composition root chooses which. */
+export type IdentitySource = Pick<Identities, 'get'>;
+
 /** The identities of a folder, one file each; other processes may add and remove some at any time. */
 export interface Identities {
   /**

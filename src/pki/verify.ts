@@ -2,7 +2,7 @@ import { createPublicKey, type X509Certificate } from 'node:crypto';
 import { type Certname, toCertname } from '../model.ts';
 import type { Authority } from './authority.ts';
 import { PkiError } from './error.ts';
-import { agentKeyOf, type Identities } from './identity.ts';
+import { agentKeyOf, type IdentitySource } from './identity.ts';
 import type { Trust } from './trust.ts';
 import { commonNameOf, OID, publicKeyOf, readCertificate } from './x509.ts';
 
@@ -29,7 +29,7 @@ export interface JudgeContext {
   authority: Authority;
   /** Of the primaries that the agent may reach with this certificate: each of them can make certificates for any certname. */
   trusts: readonly Trust[];
-  identities: Identities;
+  identities: IdentitySource;
   now: number;
 }
 

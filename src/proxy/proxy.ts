@@ -2,9 +2,10 @@ import { networkInterfaces } from 'node:os';
 import type { TLSSocket } from 'node:tls';
 import type { Connection, PoolPolicy, Tape } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
-import { openEnrolment } from '../pki/enrolment.ts';
-import { openIdentities } from '../pki/identity.ts';
-import { certsLayout } from '../pki/layout.ts';
+import { type Enrolment, openEnrolment } from '../pki/enrolment.ts';
+import { PkiError } from '../pki/error.ts';
+import { type IdentitySource, openIdentities } from '../pki/identity.ts';
+import { type CertsLayout, certsLayout } from '../pki/layout.ts';
 import { openTrust, type Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
@@ -31,6 +32,9 @@ export interface ProxyOptions {
   caPem: string | null;
   caFingerprint: string | null;
   tape: Tape;
+  /** Whom the proxy can act as, and who answers certificate requests; default: the folders of `certsDir`. */
+  identities?: IdentitySource;
+  enrolment?: Enrolment;
   /** A line that the operator should read. */
   onNotice(line: string): void;
   /** See upstream.ts; tests shorten them. */
@@ -59,8 +63,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { tape, certsDir, primary: place, onNotice } = options;
   const layout = certsLayout(certsDir);
   const authority = await openAuthority(layout.ca);
-  const identities = openIdentities(layout.identities);
-  const enrolment = openEnrolment(layout.enrolment, authority, identities);
+  const { identities, enrolment } = openOwn(options, authority, layout);
   const trust = openTrust(
     layout.primary(place.host, place.port),
     authority,
@@ -102,7 +105,16 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     pool: options.pool,
     bootstrap,
     primaryFor: () => primary,
-    identityOf: certname => identities.get(certname),
+    identityOf(certname) {
+      try {
+        return identities.get(certname);
+      } catch (error) {
+        // A file that is damaged, or that others may read: nothing is presented, and the operator reads why.
+        if (!(error instanceof PkiError)) throw error;
+        onNotice(error.hint === null ? error.message : `${error.message}; ${error.hint}`);
+        return null;
+      }
+    },
   });
 
   /** The verdict on an agent's certificate: OpenSSL's on the path, then ours (issuer, revocation, certname). */
@@ -166,6 +178,20 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       await upstream.close();
     },
   };
+}
+
+/** The folders of `certsDir`, unless the caller has its own. */
+function openOwn(
+  options: ProxyOptions,
+  authority: Authority,
+  layout: CertsLayout,
+): { identities: IdentitySource; enrolment: Enrolment } {
+  if (options.identities !== undefined && options.enrolment !== undefined) {
+    return { identities: options.identities, enrolment: options.enrolment };
+  }
+  const identities = openIdentities(layout.identities);
+  const enrolment = openEnrolment(layout.enrolment, authority, identities);
+  return { identities: options.identities ?? identities, enrolment: options.enrolment ?? enrolment };
 }
 
 /** What the leaf without SNI carries: agents reach us by the primary's name, by a name given, or by an address of ours. */
