@@ -16,6 +16,8 @@ export interface Prelude<E> {
   exchanges: E[];
   ca: boolean;
   crl: boolean;
+  /** The agent has both files already and asks for newer ones (Puppet 8, daily): it has a certificate, too. */
+  refresh: boolean;
 }
 
 /** What is held of an exchange, at least. */
@@ -26,14 +28,25 @@ export interface PreludeExchange {
   openedAt: number;
   endedAt: number;
   address: string;
+  /** The request had If-Modified-Since. */
+  conditional: boolean;
+}
+
+/** How a run begins: `enrols` by a CSR, else with a certificate; `alone`: no other agent was seen at its address. */
+export interface Beginning {
+  enrols: boolean;
+  alone: boolean;
 }
 
 export interface Preludes<E extends PreludeExchange> {
   /** An empty connection was closed. */
   probe(address: string, connection: ConnectionId, openedAt: number): void;
   exchange(exchange: E): void;
-  /** The oldest sequence of this address that was over when the connection was opened; it is held no longer. */
-  take(address: string, openedAt: number): Prelude<E> | null;
+  /**
+   * The oldest sequence of this address that was over when the connection was opened, and that a run begins with as described; it is held
+   * no longer.
+   */
+  take(address: string, openedAt: number, run: Beginning): Prelude<E> | null;
   /** The sequence that used this connection; it is held no longer. */
   takeConnection(address: string, connection: ConnectionId): Prelude<E> | null;
   /** Sequences that began so long ago that nobody will take them, oldest first; all of them for `Infinity`. */
@@ -65,7 +78,16 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
   }
 
   function begin(address: string, from: number): Prelude<E> {
-    const prelude: Prelude<E> = { address, from, until: from, connections: [], exchanges: [], ca: false, crl: false };
+    const prelude: Prelude<E> = {
+      address,
+      from,
+      until: from,
+      connections: [],
+      exchanges: [],
+      ca: false,
+      crl: false,
+      refresh: false,
+    };
     const held = byAddress.get(address) ?? [];
     if (held.length >= PER_ADDRESS) overflowing.push(remove(held[0]!));
     byAddress.set(address, [...(byAddress.get(address) ?? []), prelude]);
@@ -81,6 +103,7 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
       if (prelude.exchanges.length >= PER_PRELUDE) continue;
       if (prelude.connections.includes(e.connection)) return prelude;
       if (prelude.until > e.openedAt + CLOCK_MS || prelude.crl || (e.phase === 'ca' && prelude.ca)) continue;
+      if (prelude.exchanges.length > 0 && prelude.refresh !== e.conditional) continue;
       if (best === null || prelude.until > best.until) best = prelude;
     }
     return best;
@@ -97,9 +120,11 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
       prelude.until = Math.max(prelude.until, e.endedAt);
       if (e.phase === 'ca') prelude.ca = true;
       if (e.phase === 'crl') prelude.crl = true;
+      if (e.conditional) prelude.refresh = true;
     },
-    take(address, openedAt) {
-      const found = byAddress.get(address)?.find(prelude => prelude.until <= openedAt + CLOCK_MS);
+    take(address, openedAt, run) {
+      const over = (byAddress.get(address) ?? []).filter(prelude => prelude.until <= openedAt + CLOCK_MS);
+      const found = over.find(prelude => fits(prelude, run)) ?? (run.enrols ? over[0] : undefined);
       return found === undefined ? null : remove(found);
     },
     takeConnection(address, connection) {
@@ -115,4 +140,13 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
       return found;
     },
   };
+}
+
+/**
+ * Whether a sequence is that of the run. An agent that shares its address may begin a run with its certificate while another one is between
+ * its first request and its CSR (it generates a key): what looks like that is left to the other one.
+ */
+function fits<E>(prelude: Prelude<E>, run: Beginning): boolean {
+  if (run.enrols) return !prelude.refresh && (prelude.ca || prelude.crl);
+  return prelude.refresh || prelude.exchanges.length === 0 || (run.alone && prelude.crl);
 }

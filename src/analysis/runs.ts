@@ -64,6 +64,8 @@ export interface ExchangeEvent {
   environment: string | null;
   /** The agent's X-Puppet-Version. */
   puppetVersion: string | null;
+  /** The request had If-Modified-Since. */
+  conditional: boolean;
 }
 
 /** An agent's connection was closed. */
@@ -146,6 +148,8 @@ export function createRunFold(lastRun: number): RunFold {
   function begin(certname: Certname, e: ExchangeEvent): State {
     const before = byCertname.get(certname);
     if (before !== undefined && parked.has(before)) endIdle(before);
+    const neighbour = byAddress.get(e.address);
+    const alone = neighbour === undefined || neighbour.run.certname === certname;
     const run: Run = {
       id: nextRun++ as RunId,
       certname,
@@ -179,7 +183,9 @@ export function createRunFold(lastRun: number): RunFold {
     byAddress.set(e.address, state);
     forget(byCertname);
     forget(byAddress);
-    const prelude = preludes.takeConnection(e.address, e.connection) ?? preludes.take(e.address, e.openedAt);
+    const prelude =
+      preludes.takeConnection(e.address, e.connection) ??
+      preludes.take(e.address, e.openedAt, { enrols: e.certname === null, alone });
     if (prelude !== null) attachPrelude(state, prelude);
     return state;
   }

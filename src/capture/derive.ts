@@ -3,13 +3,13 @@ import { createRunFold, type Run, type RunEvent, type RunFold } from '../analysi
 import type { Certname, CloseCause, ConnectionId, ExchangeId, Leg, Phase } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
 import type { Derived, DerivedWrite } from './messages.ts';
-import { type Peeked, peek, puppetVersion } from './peek.ts';
+import { type Peeked, type PeekedHead, peek, peekHead } from './peek.ts';
 import { EVENT_SQL, LAST_SQL, MARK_SQL } from './statements.ts';
 
 /** Events folded in one step. Their rows are one transaction of the writer, for which exchanges may have to wait: some 7 µs each. */
 const STEP_EVENTS = 64;
 
-/** Header field lists whose X-Puppet-Version is remembered. */
+/** Header field lists that are remembered: agents send the same ones again and again. */
 const REMEMBERED = 2048;
 
 /** What a step gave: rows to write, and the runs that were touched, as they are now. */
@@ -94,7 +94,7 @@ export function createDerivation(db: Database): Derivation {
   const lastRunBefore = db.prepare<[number], number>(EVENT_SQL.lastRunBefore).pluck();
   const read = db.transaction(() => ({ ended: exchanges.all(seq, STEP_EVENTS), closed: closings.all(seq, STEP_EVENTS) }));
   const readBody = createBodyReader(db);
-  const versions = new Map<number, string | null>();
+  const heads = new Map<number, PeekedHead>();
 
   const mark = db.prepare<[], Mark>(MARK_SQL.read).get() ?? { seq: 0, settled: 1 };
   let seq = mark.seq;
@@ -155,7 +155,7 @@ export function createDerivation(db: Database): Derivation {
       responseBytes: row.responseBytes,
       transactionUuid: row.transactionUuid ?? peeked.transactionUuid,
       environment: peeked.environment ?? row.environment,
-      puppetVersion: row.requestFields === null ? null : versionOf(row.requestFields),
+      ...headOf(row.requestFields),
     };
   }
 
@@ -170,14 +170,14 @@ export function createDerivation(db: Database): Derivation {
     }
   }
 
-  function versionOf(fields: number): string | null {
-    const known = versions.get(fields);
+  function headOf(fields: number | null): PeekedHead {
+    if (fields === null) return { puppetVersion: null, conditional: false };
+    const known = heads.get(fields);
     if (known !== undefined) return known;
-    const lines = fieldLines.get(fields);
-    const version = lines === undefined ? null : puppetVersion(lines);
-    if (versions.size >= REMEMBERED) versions.clear();
-    versions.set(fields, version);
-    return version;
+    const head = peekHead(fieldLines.get(fields) ?? '');
+    if (heads.size >= REMEMBERED) heads.clear();
+    heads.set(fields, head);
+    return head;
   }
 
   function taken(): Step {

@@ -38,7 +38,17 @@ export function peek(phase: 'catalog' | 'report', body: Iterable<Uint8Array>): P
   return found;
 }
 
-/** X-Puppet-Version in field lines that are stored as JSON. */
-export function puppetVersion(lines: string): string | null {
-  return /\["x-puppet-version","([^"\\]{1,64})"\]/i.exec(lines)?.[1] ?? null;
+/** What joins a run in the header of a request. */
+export interface PeekedHead {
+  puppetVersion: string | null;
+  /** It had If-Modified-Since. */
+  conditional: boolean;
+}
+
+/** Looks into header field lines that are stored as JSON; a quote within a value is escaped there. */
+export function peekHead(lines: string): PeekedHead {
+  return {
+    puppetVersion: /\["x-puppet-version","([^"\\]{1,64})"\]/i.exec(lines)?.[1] ?? null,
+    conditional: /\["if-modified-since","/i.test(lines),
+  };
 }

@@ -74,7 +74,10 @@ function run(log: Log, close: () => void): void {
   function applyRows(to: Deriver, derived: Derived): void {
     const next = receiveMessageOnPort(port!); // exchanges first
     if (next !== undefined) handle(next.message as ToWriter);
-    tell(to, { type: 'applied', ok: log.applyDerived(derived) });
+    const ok = log.applyDerived(derived);
+    if (!ok && closing !== null)
+      end(); // a full disk, most likely: the next reader does it
+    else tell(to, { type: 'applied', ok });
     log.checkpoint();
   }
 

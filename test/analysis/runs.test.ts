@@ -10,6 +10,7 @@ import { toCertname } from '../../src/model.ts';
  *   `c5@10.0.0.2 open`                 of another address
  *   `c5 [web1] GET /target 200`        an exchange on it; the name in brackets is the client certificate's; `abandoned`, `failed`
  *   `c5 [web1] GET /target 200 uuid=…` with what was read out of its body
+ *   `c5 GET /target 304 since`         … that had If-Modified-Since
  *   `c5 closed` / `c5 idle-closed`     by the agent / by the proxy, because it was idle
  *   `wait 30`                          seconds pass
  *   `time` / `cut`                     the events of these names
@@ -52,10 +53,10 @@ function play(script: string): { runs: Run[]; of: (exchange: number) => string; 
       const [by, cause]: ['agent' | 'proxy', CloseCause] = what === 'idle-closed' ? ['proxy', 'idle-timeout'] : ['agent', 'end'];
       return [{ type: 'closed', connection, via: 'direct', address, openedAt, closedAt: at, by, cause, exchanges }];
     }
-    const request = /^(?:\[(\S+)\] )?(\S+) (\S+) (\d+|abandoned|failed)(?: uuid=(\S+))?(?: env=(\S+))?$/.exec(what);
+    const request = /^(?:\[(\S+)\] )?(\S+) (\S+) (\d+|abandoned|failed)(?: uuid=(\S+))?(?: env=(\S+))?( since)?$/.exec(what);
     if (!request) throw new Error(line);
     opened.get(connection)!.exchanges++;
-    const [, name, method, target, end, uuid, env] = request;
+    const [, name, method, target, end, uuid, env, since] = request;
     const route = routeOf(method!, target!);
     exchange++;
     return [
@@ -80,6 +81,7 @@ function play(script: string): { runs: Run[]; of: (exchange: number) => string; 
         transactionUuid: uuid ?? route.transactionUuid,
         environment: env ?? route.environment,
         puppetVersion: '7.23.0',
+        conditional: since !== undefined,
       },
     ];
   }
@@ -354,10 +356,10 @@ describe('bootstrap', () => {
   test('Puppet 8 refreshes CA and CRL without a certificate: they belong to the run that follows', () => {
     const { runs, of } = play(`
       c1 open
-      c1 ${CA} 304
+      c1 ${CA} 304 since
       c1 closed
       c2 open
-      c2 ${CRL} 200
+      c2 ${CRL} 200 since
       c3 open
       c3 [web1] ${CHECK} 200
       c2 closed
@@ -386,6 +388,40 @@ describe('bootstrap', () => {
       cut`);
     expect(brief(runs)).toEqual(['web1 connections-closed 3', 'web2 connections-closed 3']);
     expect([1, 2, 3, 4, 5, 6].map(of)).toEqual(['r1.1', 'r1.2', 'r2.1', 'r2.2', 'r1.3', 'r2.3']);
+  });
+
+  test('an agent with a certificate begins its run while another one of that address bootstraps, or refreshes', () => {
+    const { runs, of } = play(`
+      c1 open
+      c1 ${CA} 200
+      c1 closed
+      c11 open
+      c11 [web2] ${CHECK} 200
+      c2 open
+      c2 ${CRL} 200
+      c31 open
+      c31 ${CA} 304 since
+      c31 closed
+      c21 open
+      c21 [web4] ${CHECK} 200
+      c3 open
+      c3 ${CSR} 200
+      cut`);
+    expect(brief(runs)).toEqual(['web2 connections-closed 1', 'web4 connections-closed 2', 'web1 connections-closed 3']);
+    expect([1, 2, 3, 4, 5, 6].map(of)).toEqual(['r3.1', 'r1.1', 'r3.2', 'r2.1', 'r2.2', 'r3.3']);
+  });
+
+  test('an agent that has its certificate, but lost the CA files', () => {
+    const { runs, of } = play(`
+      c1 open
+      c1 ${CA} 200
+      c1 closed
+      c2 open
+      c2 ${CRL} 200
+      c3 open
+      c3 [web1] ${CHECK} 200`);
+    expect(brief(runs)).toEqual(['web1 open 3']);
+    expect([1, 2, 3].map(of)).toEqual(['r1.1', 'r1.2', 'r1.3']);
   });
 
   test('agents at other addresses get nothing of it', () => {

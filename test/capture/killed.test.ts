@@ -11,7 +11,7 @@ import { expected } from './killed.ts';
 import { closing, joined, tempDir, until } from './rig.ts';
 
 /** More by hand: STRINGTAP_KILLS=200. */
-const KILLS = Number(process.env['STRINGTAP_KILLS'] ?? 10);
+const KILLS = Number(process.env.STRINGTAP_KILLS ?? 10);
 
 test(
   `killed ${KILLS} times at random moments, no exchange is missing that was told to be committed`,
