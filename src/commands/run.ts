@@ -1,0 +1,242 @@
+import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { openRecorder, type Recorder } from '../capture/recorder.ts';
+import type { RunRow } from '../capture/store.ts';
+import type { PoolPolicy } from '../model.ts';
+import { identityInPlace, NO_SWAP } from '../pki/in-place.ts';
+import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
+import { packageVersion } from '../version.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { byteCount } from './options.ts';
+import { connectionLine } from './present.ts';
+import { address, defaultCapture, discardCapture, lossLine, watched } from './proxy.ts';
+import { checkAgent, checkCommand, checkDaemon } from './run-checks.ts';
+import { runChild } from './run-child.ts';
+import { findPuppet, onPath, type PuppetCommand, withoutHost, withSettings, writeShim } from './run-command.ts';
+import { makeRunFolder, removeLeftFolders } from './run-folder.ts';
+import { askPuppet, type PuppetSettings } from './run-settings.ts';
+import { summary } from './run-summary.ts';
+
+interface RunFlags {
+  capture?: string;
+  pool: PoolPolicy;
+  maxBody?: number;
+  durability: 'commit' | 'async';
+}
+
+/** `stringtap run -- puppet agent --test`: one command of an agent through a proxy of its own; no file of the agent changes. */
+export function registerRun(program: Command, io: Io): void {
+  program.enablePositionalOptions();
+  program
+    .command('run')
+    .description("run one puppet command of this host's agent through a proxy of its own")
+    .argument('<command...>', 'as in: stringtap run -- puppet agent --test')
+    .passThroughOptions()
+    .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
+    .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('mirror'))
+    .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
+    .addOption(
+      new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
+        .choices(['commit', 'async'])
+        .default('commit'),
+    )
+    .action(async (command: string[], flags: RunFlags) => {
+      io.exitCode = await run(io, command, flags);
+    });
+}
+
+/** @returns the command's exit code */
+async function run(io: Io, command: readonly string[], flags: RunFlags): Promise<number> {
+  removeLeftFolders();
+  const found = findPuppet(command);
+  const path = io.env.PATH ?? '';
+  checkCommand(found, command, io.env);
+  const puppet = found ?? unseenPuppet(path);
+  const settings = await askPuppet(puppet, { ...io.env });
+  if (found !== null) checkDaemon(found, settings);
+  const { lines } = checkAgent(settings);
+  const [primary, ...others] = settings.places;
+  if (primary === undefined) throw new CliError('puppet names no server');
+  for (const other of others) lines.push(`what goes to ${address(other)} is tunnelled unread`);
+  if (found === null) {
+    lines.push(
+      'puppet is not a word of the command: one that is found on PATH goes through stringtap, one called by its path does not',
+    );
+  }
+  for (const line of lines) io.err(`stringtap: ${printable(line)}`);
+
+  const folder = makeRunFolder();
+  const guard = guardStart(folder.remove);
+  try {
+    const session = await open(io, settings, primary, folder.path, flags);
+    const added = addedSettings(settings, session.proxy, folder.path);
+    const env: NodeJS.ProcessEnv = { ...io.env, ...cleanedNoProxy(io.env, settings) };
+    let code: number;
+    try {
+      if (found === null) env.PATH = writeShim(join(folder.path, 'bin'), puppet.program, added, path);
+      guard.started();
+      code = await runChild(found === null ? command : withSettings(found, added), env);
+    } finally {
+      await session.close();
+    }
+    session.report();
+    return code;
+  } finally {
+    folder.remove();
+    guard.end();
+  }
+}
+
+/** The puppet that a command without the word is thought to start. */
+function unseenPuppet(path: string): PuppetCommand {
+  const program = onPath('puppet', path);
+  if (program === null)
+    throw new CliError('there is no puppet on PATH', 'as in: stringtap run -- /opt/puppetlabs/bin/puppet agent --test');
+  return { wrapper: [], program, subcommand: 'agent', args: [] };
+}
+
+/** Before the command runs, a signal ends everything; afterwards nothing does until the capture is closed and the folder is gone. */
+function guardStart(remove: () => void): { started(): void; end(): void } {
+  let starting = true;
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const handle = (signal: NodeJS.Signals): void => {
+    if (!starting) return;
+    remove();
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of signals) process.on(signal, handle);
+  return {
+    started() {
+      starting = false;
+    },
+    end() {
+      for (const signal of signals) process.off(signal, handle);
+    },
+  };
+}
+
+interface Session {
+  proxy: RunningProxy;
+  close(): Promise<void>;
+  /** Says what was seen; after {@link Session.close}. */
+  report(): void;
+}
+
+/** Recorder and proxy for one run. */
+async function open(
+  io: Io,
+  settings: PuppetSettings,
+  primary: { host: string; port: number },
+  folder: string,
+  flags: RunFlags,
+): Promise<Session> {
+  const { certname, files } = settings;
+  const file = flags.capture ?? defaultCapture();
+  const existed = existsSync(file);
+  const listen = { host: '127.0.0.1', port: 0 };
+  const runs = new Map<number, RunRow>();
+  const notes: string[] = [];
+  let connections = 0;
+  const recorder: Recorder = await openRecorder({
+    file,
+    recording: {
+      startedAt: Date.now(),
+      startedMono: performance.now(),
+      version: packageVersion(),
+      pool: flags.pool,
+      primaries: [address(primary)],
+      listen: address(listen),
+    },
+    durability: flags.durability,
+    maxBodyBytes: flags.maxBody ?? null,
+    onLoss: loss => notes.push(lossLine(loss)),
+    onRun: run => runs.set(run.id, run),
+  });
+  let proxy: RunningProxy;
+  try {
+    proxy = await startProxy({
+      listen,
+      primary,
+      certsDir: join(folder, 'certs'),
+      names: [],
+      pool: flags.pool,
+      connectOnlyPrimary: false,
+      // The agent's own CA, as the agent itself knows it; one without asks, as it would without a proxy.
+      caPem: existsSync(files.ca) ? readFileSync(files.ca, 'utf8') : null,
+      caFingerprint: existsSync(files.ca) ? null : settings.caFingerprint,
+      identities: identityInPlace({ certname, keyFile: files.key, certFile: files.cert }),
+      enrolment: NO_SWAP,
+      tape: watched(recorder, {
+        exchange: () => undefined,
+        connection(connection) {
+          if (connection.leg === 'agent') connections += 1;
+          const line = connectionLine(connection);
+          if (line !== null) notes.push(line);
+        },
+      }),
+      onNotice: line => notes.push(`stringtap: ${printable(line)}`),
+    });
+  } catch (error) {
+    await recorder.close();
+    if (!existed) discardCapture(file);
+    throw error;
+  }
+  return {
+    proxy,
+    async close() {
+      await proxy.close();
+      await recorder.close();
+    },
+    report() {
+      for (const note of new Set(notes)) io.err(note);
+      for (const loss of recorder.losses) io.err(lossLine(loss));
+      if (connections === 0) {
+        io.err('stringtap: the command made no connection through stringtap');
+        io.err('hint: puppet must be started by its name, with settings that a wrapper does not take away');
+        if (!existed) discardCapture(file);
+        return;
+      }
+      for (const line of summary(file, [...runs.values()])) io.err(line);
+      io.err(`capture ${recorder.file}`);
+    },
+  };
+}
+
+/**
+ * What is added to the command: CONNECT through us, so that `server`, `ca_server`, `report_server`, `server_list` and every
+ * puppet:// URL stay as they are; and a CA and a CRL bundle that hold the agent's own ones, and ours. What the agent has not yet, it
+ * fetches through us into the folder of this run, and again without us later.
+ */
+function addedSettings(settings: PuppetSettings, proxy: RunningProxy, folder: string): string[] {
+  const { files } = settings;
+  const ca = join(folder, 'ca.pem');
+  const crl = join(folder, 'crl.pem');
+  if (existsSync(files.ca)) extend(ca, proxy.authority.caPem, files.ca);
+  else if (settings.caFingerprint !== null) writeFileSync(ca, proxy.trust.bundle().pem, { mode: 0o644 }); // it was checked by us
+  if (existsSync(files.crl)) extend(crl, proxy.authority.crl().pem, files.crl);
+  const kept = withoutHost(settings.noProxy, settings.places);
+  const flags = ['--http_proxy_host', proxy.address.host, '--http_proxy_port', String(proxy.address.port)];
+  if (kept !== settings.noProxy) flags.push('--no_proxy', kept === '' ? 'none' : kept);
+  return [...flags, '--localcacert', ca, '--hostcrl', crl];
+}
+
+/** The agent's file with ours before it, as old as the agent's: an agent that refreshes it does so when it would have. */
+function extend(path: string, ours: string, file: string): void {
+  writeFileSync(path, `${ours}${readFileSync(file, 'utf8')}`, { mode: 0o644 });
+  const { atime, mtime } = statSync(file);
+  utimesSync(path, atime, mtime);
+}
+
+/** no_proxy of the environment, which Puppet takes before its setting, without the entries that lead past us. */
+function cleanedNoProxy(env: Io['env'], settings: PuppetSettings): NodeJS.ProcessEnv {
+  const changed: NodeJS.ProcessEnv = {};
+  for (const name of ['no_proxy', 'NO_PROXY']) {
+    const value = env[name];
+    if (!value) continue;
+    const kept = withoutHost(value, settings.places);
+    if (kept !== value) changed[name] = kept;
+  }
+  return changed;
+}
