@@ -163,8 +163,9 @@ function* phaseRows(place: Place, decoded: Decoded, notes: Notes, fresh: Readonl
       if (answer === null) return;
       if (answer.type === 'content') yield* contentRows(place, 'response', answer, fresh);
       else if (isFresh(bodies.response)) {
+        const one = place.input.route.indirection === 'file_metadata';
         for (const [n, entry] of answer.entries.entries()) {
-          yield fileMetadataRow(bodies.response, n + 1, entry, null, entry.relativePath ?? '.');
+          yield fileMetadataRow(bodies.response, n + 1, entry, null, one ? '.' : (entry.relativePath ?? '.'));
         }
       }
       return;

@@ -3,6 +3,7 @@ import type { Fields, Sha256, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
 import { readingError } from './database.ts';
+import { createDecodedStore } from './decoded-read.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
 import { connectionListing, exchangeListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
 import type {
@@ -148,6 +149,7 @@ export function createStore(db: Database, file: string): Store {
           .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[] })),
       ),
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
+    decoded: createDecodedStore(db, reading),
     query: (sql, limit) => query(db, file, sql, limit),
     version: () => reading(() => Number(db.pragma('data_version', { simple: true }))),
     close() {
@@ -159,7 +161,10 @@ export function createStore(db: Database, file: string): Store {
 /** One statement that reads. The connection is read-only anyway; ATTACH and PRAGMA could still reach beyond the capture. */
 function query(db: Database, file: string, sql: string, limit = Number.POSITIVE_INFINITY): QueryResult {
   const refuse = (message: string): CaptureError =>
-    new CaptureError(message, 'one SELECT (or WITH … SELECT) reads; the views are v_run, v_exchange and v_connection');
+    new CaptureError(
+      message,
+      'one SELECT (or WITH … SELECT) reads; the views (v_run, v_exchange, v_resource, …) are in docs/capture.md',
+    );
   let statement: Statement<unknown[], unknown[]>;
   try {
     statement = db.prepare<unknown[], unknown[]>(sql);

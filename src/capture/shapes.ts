@@ -15,6 +15,7 @@ import type {
   Side,
   Timing,
 } from '../model.ts';
+import type { DecodedStore } from './decoded-shapes.ts';
 
 /** How an exchange ended, see {@link Outcome} of the model. */
 export type OutcomeType = 'answered' | 'failed' | 'abandoned';
@@ -224,6 +225,8 @@ export interface Store {
   recordings(): RecordingRow[];
   /** What is missing from the capture. */
   losses(): LossRow[];
+  /** What was decoded of the bodies; complete when the store was opened for `bodies`, or the deriver has come that far. */
+  readonly decoded: DecodedStore;
   /** Runs one statement that reads. @throws CaptureError when it would write, or is no SQL. */
   query(sql: string, limit?: number): QueryResult;
   /** Changes whenever something was committed since the last call: lets a reader poll cheaply. */

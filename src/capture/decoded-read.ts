@@ -1,0 +1,204 @@
+import type { Database, Statement } from 'better-sqlite3';
+import type { DecodedKind, DecodedRows, DecodedStore, Hit, Searched } from './decoded-shapes.ts';
+import { SEARCHED } from './decoded-shapes.ts';
+
+/** Columns that hold JSON, and those that hold a flag; names mean the same in every view. */
+const JSON_COLUMNS: ReadonlySet<string> = new Set([
+  'codings',
+  'classes',
+  'alternativeNames',
+  'extensions',
+  'attributes',
+  'classParameters',
+  'parameters',
+  'trusted',
+  'serverFacts',
+  'checksumTypes',
+  'tags',
+  'sensitive',
+  'processors',
+  'containmentPath',
+  'previousValue',
+  'desiredValue',
+  'historicalValue',
+]);
+const FLAGS: ReadonlySet<string> = new Set([
+  'error',
+  'signatureValid',
+  'challengePassword',
+  'authority',
+  'text',
+  'complete',
+  'checkEnvironment',
+  'staticCatalog',
+  'exceeded',
+  'exported',
+  'virtual',
+  'noop',
+  'noopPending',
+  'correctiveChange',
+  'transactionCompleted',
+  'changed',
+  'failed',
+  'failedToRestart',
+  'skipped',
+  'outOfSync',
+  'audited',
+  'redacted',
+]);
+
+/** What differs from the order of `n` within an exchange. */
+const ORDER: Partial<Record<DecodedKind, string>> = {
+  decode_note: 'exchange, side, text',
+  body: 'exchange, side DESC',
+  csr: 'exchange, side DESC',
+  certificate: 'exchange, side DESC, n',
+  crl: 'exchange, side DESC, n',
+  revoked: 'exchange, side DESC, crl, n',
+  file_metadata: 'exchange, side DESC, n',
+  file_content: 'exchange, side',
+  soft_limit: 'exchange, setting',
+};
+/** At most one row an exchange. */
+const SINGLE: ReadonlySet<DecodedKind> = new Set(['node', 'filebucket', 'catalog_request', 'catalog', 'refusal', 'report']);
+
+/** Control characters that no snippet of a text has unescaped when it is printed. */
+const MARKS = "char(1), char(2), '…', 16";
+
+/** What is searched: the index, the name of what was found, and the exchange that it is in. */
+const SEARCHES: Record<Searched, { table: string; key: string; place: string; exchange: string }> = {
+  resources: { table: 'resource', key: 'id', place: "t.type || '[' || t.title || ']'", exchange: 't.exchange' },
+  facts: { table: 'fact', key: 'id', place: 't.path', exchange: 't.exchange' },
+  logs: { table: 'log_line', key: 'id', place: "coalesce(t.source, '')", exchange: 't.exchange' },
+  metadata: {
+    table: 'file_metadata',
+    key: 'id',
+    place: "coalesce(t.resource, nullif(t.relative_path, '.'), t.path, '')",
+    exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = t.body)',
+  },
+  bodies: {
+    table: 'body_text',
+    key: 'body',
+    place: '(SELECT e.target FROM decoded_body d JOIN exchange e ON e.id = d.exchange WHERE d.body = t.body)',
+    exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = t.body)',
+  },
+};
+
+const DEFAULT_HITS = 50;
+
+/** @param reading maps what SQLite throws to what a person should read */
+export function createDecodedStore(db: Database, reading: <T>(read: () => T) => T): DecodedStore {
+  const statements = new Map<string, Statement<unknown[], unknown>>();
+  const prepared = (sql: string): Statement<unknown[], unknown> => {
+    const statement = statements.get(sql) ?? db.prepare<unknown[], unknown>(sql);
+    statements.set(sql, statement);
+    return statement;
+  };
+  const secrets = db.prepare<[number], { n: number; secrets: string }>(
+    'SELECT n, secrets FROM resource WHERE exchange = ? AND secrets IS NOT NULL',
+  );
+
+  function revealed(rows: DecodedRows['resource'][]): void {
+    const byExchange = new Map<number, Map<number, string>>();
+    for (const row of rows) {
+      let found = byExchange.get(row.exchange);
+      if (found === undefined) {
+        found = new Map(secrets.all(row.exchange).map(({ n, secrets: text }) => [n, text]));
+        byExchange.set(row.exchange, found);
+      }
+      const text = found.get(row.n);
+      if (text !== undefined) row.parameters = JSON.parse(text) as Record<string, unknown>;
+    }
+  }
+
+  function find(where: Searched, match: string, run: number | undefined, limit: number): (Hit & { rank: number })[] {
+    const { table, key, place, exchange } = SEARCHES[where];
+    // A body that came in several runs is found in the first one, or in the one that was asked for.
+    const inRun = `SELECT min(e.id) FROM exchange e JOIN run_exchange r ON r.exchange = e.id WHERE r.run = ? AND
+      ${key === 'body' || table === 'file_metadata' ? 't.body IN (e.request_body, e.response_body)' : 'e.id = t.exchange'}`;
+    const from = run === undefined ? exchange : `(${inRun})`;
+    const sql = `SELECT f.exchange, m.run, f.place, f.snippet, f.rank FROM (
+        SELECT ${from} AS exchange, ${place} AS place, snippet(${table}_fts, -1, ${MARKS}) AS snippet, bm25(${table}_fts) AS rank
+        FROM ${table}_fts JOIN ${table} t ON t.${key} = ${table}_fts.rowid WHERE ${table}_fts MATCH ?
+      ) f LEFT JOIN run_exchange m ON m.exchange = f.exchange WHERE f.exchange IS NOT NULL ORDER BY f.rank LIMIT ?`;
+    const values = run === undefined ? [match, limit] : [run, match, limit];
+    const rows = prepared(sql).all(...values) as Omit<Hit & { rank: number }, 'in'>[];
+    return rows.map(row => ({ ...row, in: where }));
+  }
+
+  return {
+    rows: (kind, filter) =>
+      reading(() => {
+        const { sql, values } = chosen(kind, '*', filter);
+        const order = SINGLE.has(kind) ? 'exchange' : (ORDER[kind] ?? 'exchange, n');
+        const rows = prepared(`${sql} ORDER BY ${order}`).all(...values) as Record<string, unknown>[];
+        const shaped = rows.map(shape) as unknown as DecodedRows[typeof kind][];
+        if (kind === 'resource' && filter.reveal === true) revealed(shaped as DecodedRows['resource'][]);
+        return shaped;
+      }),
+    count: (kind, filter) =>
+      reading(() => {
+        const { sql, values } = chosen(kind, 'count(*) AS count', filter);
+        return (prepared(sql).get(...values) as { count: number }).count;
+      }),
+    search: (terms, filter = {}) =>
+      reading(() => {
+        const match = matching(terms);
+        const limit = filter.limit ?? DEFAULT_HITS;
+        if (match === null) return [];
+        const places = filter.in === undefined ? SEARCHED : [filter.in];
+        return places
+          .flatMap(where => find(where, match, filter.run, limit))
+          .sort((a, b) => a.rank - b.rank)
+          .slice(0, limit)
+          .map(({ rank: _, ...hit }) => hit);
+      }),
+    behind: () =>
+      reading(() => {
+        const sql =
+          "SELECT count(*) AS count FROM exchange WHERE seq > coalesce((SELECT seq FROM derived WHERE name = 'bodies'), 0)";
+        return (prepared(sql).get() as { count: number }).count;
+      }),
+  };
+}
+
+function chosen(
+  kind: DecodedKind,
+  columns: string,
+  { run, exchange }: { run?: number; exchange?: number },
+): { sql: string; values: number[] } {
+  const conditions = [
+    ...(run === undefined ? [] : ['exchange IN (SELECT exchange FROM run_exchange WHERE run = ?)']),
+    ...(exchange === undefined ? [] : ['exchange = ?']),
+  ];
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+  return { sql: `SELECT ${columns} FROM v_${kind}${where}`, values: [run, exchange].filter(value => value !== undefined) };
+}
+
+/** The columns of a view as the row has them. */
+function shape(stored: Record<string, unknown>): Record<string, unknown> {
+  const row: Record<string, unknown> = {};
+  for (const [column, value] of Object.entries(stored)) {
+    const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    if (JSON_COLUMNS.has(name) && typeof value === 'string') row[name] = parsed(value);
+    else row[name] = FLAGS.has(name) && (value === 0 || value === 1) ? value === 1 : value;
+  }
+  return row;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Words as FTS5 takes them: each a phrase, so that no sign of `profile::base` or `/etc/motd` is syntax. `null` when nothing is left. */
+function matching(terms: string): string | null {
+  const phrases = terms
+    .split(/\s+/)
+    .filter(term => /[\p{L}\p{N}]/u.test(term))
+    .map(term => (term.endsWith('*') ? `"${term.slice(0, -1).replaceAll('"', '""')}"*` : `"${term.replaceAll('"', '""')}"`));
+  return phrases.length === 0 ? null : phrases.join(' ');
+}
