@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -107,6 +108,19 @@ describe('the figures of a running proxy', () => {
     expect((await fetched(`${base}/metrics`, 'POST')).status).toBe(405);
     await server.close();
   });
+});
+
+test('the dashboard asks only for figures and labels that there are', async () => {
+  const text = readFileSync(new URL('../../docs/grafana/stringtap.json', import.meta.url), 'utf8');
+  const dashboard = JSON.parse(text) as { panels: Array<{ targets: Array<{ expr: string }> }> };
+  const known = await createMetrics(() => []).text();
+  const expressions = dashboard.panels.flatMap(panel => panel.targets.map(target => target.expr));
+  expect(expressions.length).toBeGreaterThan(10);
+  for (const expression of expressions) {
+    for (const [, name] of expression.matchAll(/(stringtap_\w+)\{/g)) {
+      expect(known).toContain(`# TYPE ${name!.replace(/_(bucket|sum|count)$/, '')} `);
+    }
+  }
 });
 
 describe('stringtap proxy --metrics', () => {
