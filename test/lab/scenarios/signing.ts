@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { type Agent, makeAgent } from '../agent.ts';
+import { type Agent, connect, direct, makeAgent } from '../agent.ts';
 import { listFiles, outcome } from '../applied.ts';
 import { exchangesOf, expectCode, expectSameStory, type Lab, ofAgents, SCENARIO_MS, shape } from '../lab.ts';
-import { stringtap } from '../proxy.ts';
+import { type ConnectionJson, stringtap, stringtapJson } from '../proxy.ts';
 import { SPEAK } from '../site.ts';
 import { type Ask, ask } from '../tls-client.ts';
 
@@ -168,44 +168,52 @@ extension_requests:
     await expectSameStory(lab, proxy, since, certname);
   });
 
-  test('an agent that was enrolled without us runs with its imported identity, and no file of it changes', ms, async () => {
+  test('an agent that was enrolled without us is told what is missing, then runs with its imported identity', ms, async () => {
     const straight = lab.direct('imported.lab');
     const { certname } = straight;
     expectCode(await straight.run(), 2);
     const before = listFiles(straight.ssldir);
-    const dir = lab.folder('import');
-    const certs = join(dir, 'certs');
-    const imported = await stringtap(['identity', 'import', '--ssldir', straight.ssldir, '--certs', certs]);
-    expect(imported.code, imported.stderr).toBe(0);
-    await using proxy = await lab.proxy('--certs', certs);
+    await using proxy = await lab.proxy();
+    const through = makeAgent({ dir: straight.dir, certname, ...direct(proxy.port) });
+
+    const stranger = await through.run();
+    expectCode(stranger, 1);
+    expect(stranger.stderr).toContain('certificate verify failed');
+    expect(await exchangesOf(proxy)).toEqual([]);
+    const handshakes = await stringtapJson<ConnectionJson>(['connections', proxy.capture, '--leg', 'agent']);
+    expect(handshakes.map(one => one.error).filter(error => /unknown ca/i.test(error ?? '')).length).toBeGreaterThan(0);
 
     const bundles: string[] = [];
     for (const path of ['certificate/ca', 'certificate_revocation_list/ca']) {
       // Fetched as a person would: nothing is known of the proxy's certificate yet.
       const answer = execFileSync('curl', ['-sk', `https://127.0.0.1:${proxy.port}/puppet-ca/v1/${path}`]);
-      bundles.push(join(dir, path.replace('/', '-')));
+      bundles.push(join(straight.dir, path.replace('/', '-')));
       writeFileSync(bundles.at(-1)!, answer);
     }
+    const trusting = ['--localcacert', bundles[0]!, '--hostcrl', bundles[1]!];
+    const nobody = await through.run(trusting);
+    expectCode(nobody, 1);
+    expect(nobody.stderr).toContain('stringtap identity import');
+    const rows = (await exchangesOf(proxy)).filter(one => one.certname === certname);
+    expect(rows.length).toBeGreaterThan(0);
+    for (const row of rows) {
+      expect(row).toMatchObject({ status: 403, primaryConnection: null, failure: { reason: 'no-identity' } });
+    }
+
+    // While the proxy runs: the command that the agent's words name mends it at once.
+    const imported = await stringtap(['identity', 'import', '--ssldir', straight.ssldir, '--certs', proxy.certs]);
+    expect(imported.code, imported.stderr).toBe(0);
     const since = await lab.primary.mark();
-    for (const way of [
-      { server: 'localhost', port: proxy.port },
-      {
-        server: 'localhost',
-        port: lab.primary.port,
-        settings: { http_proxy_host: '127.0.0.1', http_proxy_port: proxy.port, no_proxy: 'none' },
-      },
-    ]) {
+    for (const way of [direct(proxy.port), connect(lab.primary.port, proxy.port)]) {
       const agent = makeAgent({ dir: straight.dir, certname, ...way });
-      expectCode(await agent.run(['--localcacert', bundles[0]!, '--hostcrl', bundles[1]!]), 0);
+      expectCode(await agent.run(trusting), 0);
     }
     expect(listFiles(straight.ssldir)).toEqual(before);
     const lines = ofAgents(await lab.primary.accessLog(since));
     expect(lines.length).toBeGreaterThan(10);
     expect(new Set(lines.map(line => line.user))).toEqual(new Set([certname]));
-    const captured = (await exchangesOf(proxy, '--certname', certname)).map(one => shape(one, certname));
-    expect(captured).toEqual(lines.map(line => shape(line, certname)));
-    const open = await ask(proxy.port, '/puppet-ca/v1/certificate/ca');
-    expect(open).toMatchObject({ status: 200 });
+    const captured = (await exchangesOf(proxy, '--certname', certname)).filter(one => one.primaryConnection !== null);
+    expect(captured.map(one => shape(one, certname))).toEqual(lines.map(line => shape(line, certname)));
   });
 }
 
