@@ -120,7 +120,8 @@ export function readSettings(printed: Partial<Asked>): PuppetSettings {
     return text;
   };
   const certname = toCertname(value('certname'));
-  if (certname === null) throw new CliError(`${JSON.stringify(value('certname'))} is no certname`);
+  if (certname === null)
+    throw new CliError(`${JSON.stringify(value('certname'))} is no certname`, 'puppet config print certname --section agent');
   const port = place('serverport', value('serverport'));
   const list = value('server_list')
     .split(',')
