@@ -22,6 +22,8 @@ export interface PrimaryConfig {
   tls: 'TLSv1.2' | 'TLSv1.3' | null;
   /** Static catalogs: file metadata inside the catalog, content by `static_file_content`. */
   static: boolean;
+  /** After so long without a request the web server closes a connection; `null` is its default, 30 s. */
+  idleMs?: number | null;
 }
 
 function conf(dir: string, name: string, text: string): void {
@@ -35,6 +37,7 @@ function webserver(config: PrimaryConfig): string {
   ssl-host: 127.0.0.1
   ssl-port: ${config.port}
   ${config.tls === null ? '' : `ssl-protocols: [${config.tls}]`}
+  ${typeof config.idleMs === 'number' ? `idle-timeout-milliseconds: ${config.idleMs}` : ''}
 }
 `;
 }

@@ -170,7 +170,8 @@ async function stopServer(child: ChildProcess): Promise<void> {
 export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
   const { dir } = options;
   const port = await freePort();
-  writePrimary({ dir, port, autosign: options.autosign ?? 'file', tls: options.tls ?? null, static: options.static ?? true });
+  const { autosign = 'file', tls = null, static: isStatic = true, idleMs = null } = options;
+  writePrimary({ dir, port, autosign, tls, static: isStatic, idleMs });
   if ((options.ca ?? 'intermediate') === 'intermediate') {
     const names = ['--ca-name', 'Lab CA', '--certname', PRIMARY_CERTNAME, '--subject-alt-names', PRIMARY_SANS];
     const args = ['ca', 'setup', '--config', join(dir, 'puppet', 'puppet.conf'), ...names];
