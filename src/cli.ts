@@ -16,6 +16,8 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   exchanges: async () => (await import('./commands/lists.ts')).registerExchanges,
   connections: async () => (await import('./commands/lists.ts')).registerConnections,
   show: async () => (await import('./commands/show.ts')).registerShow,
+  search: async () => (await import('./commands/search.ts')).registerSearch,
+  redecode: async () => (await import('./commands/redecode.ts')).registerRedecode,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   query: async () => (await import('./commands/query.ts')).registerQuery,
   identity: async () => (await import('./commands/identity.ts')).registerIdentity,

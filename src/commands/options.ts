@@ -29,9 +29,13 @@ export function wholeNumber(text: string): number {
 /** Where captures lie unless told otherwise. */
 export const CAPTURES = 'captures';
 
-/** The capture that was named, or the newest one of captures/. */
-export function openCapture(file: string | undefined): Store {
+/**
+ * The capture that was named, or the newest one of captures/.
+ *
+ * @param wants `bodies`: what is not decoded yet is decoded first
+ */
+export function openCapture(file: string | undefined, wants: 'runs' | 'bodies' = 'runs'): Store {
   const path = file ?? newestCapture(CAPTURES);
   if (path === null) throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
-  return openStore(path);
+  return openStore(path, wants);
 }

@@ -7,13 +7,13 @@ import { table } from './present.ts';
 export function registerQuery(program: Command, io: Io): void {
   program
     .command('query')
-    .description('ask a capture in SQL (read only; v_run, v_exchange and v_connection are the documented views)')
+    .description('ask a capture in SQL (read only; docs/capture.md has the views: v_run, v_exchange, v_resource, …)')
     .argument('<sql>', 'one statement, as in: SELECT phase, count(*) FROM v_exchange GROUP BY phase')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
     .option('--limit <N>', 'at most N rows', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action((sql: string, file: string | undefined, options: { limit?: number; json?: boolean }) => {
-      const store = openCapture(file);
+      const store = openCapture(file, 'bodies');
       try {
         const { columns, rows } = store.query(sql, options.limit);
         if (options.json) {

@@ -1,0 +1,33 @@
+import type { Command } from 'commander';
+import { redecode, rederive } from '../capture/rederive.ts';
+import { newestCapture } from '../capture/store.ts';
+import { idText } from './ids.ts';
+import { CliError, type Io } from './io.ts';
+import { CAPTURES } from './options.ts';
+import { plural } from './show-text.ts';
+
+/** `stringtap redecode`: what was derived is built again out of what was captured, with the decoders of this program. */
+export function registerRedecode(program: Command, io: Io): void {
+  program
+    .command('redecode')
+    .description('build runs and decoded rows again out of what was captured, as after an update of stringtap')
+    .argument('[run]', 'only the bodies of this run (r3)')
+    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .action((first: string | undefined, second: string | undefined) => {
+      const run = first === undefined ? null : /^r?(\d{1,15})$/.exec(first);
+      const file = (run === null ? first : second) ?? newestCapture(CAPTURES);
+      if (run === null && second !== undefined) {
+        throw new CliError(`redecode takes a run, not ${JSON.stringify(first)}`, 'as in: stringtap redecode r3', 2);
+      }
+      if (file === null)
+        throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
+      if (run === null) {
+        io.chatter(`${plural(rederive(file), 'run')} in ${file} decoded again`);
+        return;
+      }
+      const id = Number(run[1]);
+      const exchanges = redecode(file, id);
+      if (exchanges === 0) throw new CliError(`there is no run ${idText('run', id)} in ${file}`, 'stringtap runs lists them');
+      io.chatter(`${plural(exchanges, 'exchange')} of ${idText('run', id)} decoded again`);
+    });
+}

@@ -1,0 +1,121 @@
+import type { DecodedKind } from '../capture/decoded-shapes.ts';
+import type { ExchangeDetail, Store } from '../capture/store.ts';
+import type { Fields } from '../model.ts';
+import { exchangeJson } from './ids.ts';
+import { type Io, printable } from './io.ts';
+import { bytes, clock, duration, use } from './present.ts';
+import { phaseFacts } from './show-phases.ts';
+import { type Page, pageOf } from './show-text.ts';
+
+/** Kinds of rows that are the exchange's own: what `--json` gives beside it. */
+const KINDS: readonly DecodedKind[] = [
+  'body',
+  'decode_note',
+  'csr',
+  'certificate',
+  'crl',
+  'revoked',
+  'node',
+  'file_metadata',
+  'file_content',
+  'filebucket',
+  'catalog_request',
+  'soft_limit',
+  'fact',
+  'catalog',
+  'class',
+  'resource',
+  'edge',
+  'refusal',
+  'report',
+  'event',
+  'resource_status',
+  'log_line',
+  'metric',
+];
+
+/** The page of one exchange: what was on the wire, then what it says. */
+export function showExchange(
+  io: Io,
+  store: Store,
+  exchange: ExchangeDetail,
+  options: { json: boolean; headers: boolean; reveal: boolean },
+): void {
+  if (options.json) {
+    const decoded = KINDS.flatMap(kind => {
+      const rows = store.decoded.rows(kind, { exchange: exchange.id, reveal: options.reveal });
+      return rows.length === 0 ? [] : [[kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), rows] as const];
+    });
+    const shown = options.headers
+      ? exchange
+      : { ...exchange, request: bare(exchange.request), response: bare(exchange.response) };
+    io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), decoded: Object.fromEntries(decoded) }));
+    return;
+  }
+  const page = pageOf(io, 16);
+  wire(page, exchange);
+  for (const body of store.decoded.rows('body', { exchange: exchange.id })) {
+    const coding = body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone`;
+    page.pair(`${body.side} is`, printable(`${body.format} (${body.mime ?? 'no type'}), ${bytes(body.bytes)}${coding}`));
+  }
+  if (options.headers) {
+    showFields(page, 'request fields', exchange.request.fields);
+    if (exchange.response) showFields(page, 'response fields', exchange.response.fields);
+    if (exchange.trailers.length > 0) showFields(page, 'trailers', exchange.trailers);
+  }
+  page.line();
+  phaseFacts(page, store, exchange.phase, [exchange], true);
+}
+
+/** Field lines are asked for by --headers. */
+function bare<Head extends { fields: Fields }>(head: Head | null): Omit<Head, 'fields'> | null {
+  if (head === null) return null;
+  const { fields: _, ...rest } = head;
+  return rest;
+}
+
+function wire(page: Page, exchange: ExchangeDetail): void {
+  const { request, timing } = exchange;
+  page.pair('exchange', `e${exchange.id}${exchange.run === null ? '' : `, number ${exchange.n} of run r${exchange.run}`}`);
+  page.pair('request', printable(`${request.method} ${request.target} HTTP/${request.httpVersion}`));
+  page.pair('answer', answerLine(exchange));
+  page.pair('phase', exchange.phase);
+  page.pair('certname', exchange.certname ?? '-');
+  page.pair('started', `${exchange.startedAt} (${clock(Date.parse(exchange.startedAt))} here)`);
+  page.pair('took', duration(exchange.durationMs));
+  const since = (mono: number | null): string => (mono === null ? '-' : duration(mono - timing.startMono));
+  page.pair(
+    'moments',
+    `request end ${since(timing.requestEndMono)}, primary ready ${since(timing.primaryReadyMono)}, response head ${since(timing.responseHeadMono)}, first byte ${since(timing.firstByteMono)}, end ${since(timing.endMono)}`,
+  );
+  page.pair(
+    'connections',
+    `${use(exchange.agentConnection, exchange.agentOrdinal)} ${use(exchange.primaryConnection, exchange.primaryOrdinal)}`,
+  );
+  if (exchange.resent > 0) page.pair('resent', `${exchange.resent} time, on another connection`);
+  for (const body of exchange.bodies) {
+    const cut = body.cut === null ? '' : `, only ${bytes(body.kept)} kept`;
+    page.pair(body.side, `${bytes(body.size)}${cut}, SHA-256 ${body.sha256}`);
+  }
+}
+
+function answerLine(exchange: ExchangeDetail): string {
+  const { response, failure } = exchange;
+  const head = response ? printable(`${response.status} ${response.reason}`) : 'none';
+  const by = exchange.answeredBy === 'proxy' ? ' by stringtap' : '';
+  const differs = exchange.primaryStatus !== null && exchange.primaryStatus !== response?.status;
+  const theirs = differs ? ` (the primary said ${exchange.primaryStatus})` : '';
+  const why = failure ? `, failed: ${printable(JSON.stringify(failure))}` : '';
+  return `${head}${by}${theirs}${exchange.outcome === 'abandoned' ? ', abandoned by the agent' : ''}${why}`;
+}
+
+function showFields(page: Page, title: string, fields: Fields): void {
+  page.line();
+  page.line(title);
+  for (const [name, value] of fields) page.text('  ', `${printable(name)}: ${secret(name) ? '(hidden)' : printable(value)}`);
+}
+
+/** Credentials of a proxy or a person in front of the primary. */
+function secret(name: string): boolean {
+  return /^(proxy-)?authorization$|^x-authentication$|^cookie$|^set-cookie$/i.test(name);
+}

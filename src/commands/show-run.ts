@@ -1,0 +1,96 @@
+import type { ExchangeRow, RunRow, Store } from '../capture/store.ts';
+import { PHASES } from '../model.ts';
+import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
+import { type Io, printable } from './io.ts';
+import { bytes, clock, duration } from './present.ts';
+import { reportSummary } from './show-catalog.ts';
+import { phaseFacts } from './show-phases.ts';
+import { type Page, pageOf, plural } from './show-text.ts';
+
+/** Requests of a phase that the page lists; `stringtap exchanges` has the rest. */
+const LISTED = 8;
+
+/** The page of a run: who, how it went, then phase by phase. */
+export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void {
+  const exchanges = [...store.exchanges({ run: run.id })];
+  const connections = [...store.connections({ run: run.id })];
+  if (json) {
+    const lists = { exchangeList: exchanges.map(exchangeJson), connectionList: connections.map(connectionJson) };
+    io.out(JSON.stringify({ ...runJson(run), result: resultOf(store, run), ...lists }));
+    return;
+  }
+  const page = pageOf(io);
+  const version = run.puppetVersion === null ? '' : `, Puppet ${run.puppetVersion}`;
+  page.pair(`run ${idText('run', run.id)}`, printable(`${run.certname}${version}`));
+  page.pair('environment', printable(run.environment ?? '-'));
+  page.pair('result', resultOf(store, run));
+  const took = run.endedAt === null ? 'still open' : duration(Date.parse(run.endedAt) - Date.parse(run.startedAt));
+  const end = {
+    report: ', ended by its report',
+    'connections-closed': ', ended with its connections',
+    idle: ', ended by silence',
+  };
+  page.pair(
+    'time',
+    `${run.startedAt.slice(0, 10)} ${clock(Date.parse(run.startedAt))}, ${took}${run.end === null ? '' : end[run.end]}`,
+  );
+  const resumed = connections.filter(row => row.resumed === true).length;
+  const tls = resumed === 0 ? '' : ` (${resumed} with a resumed TLS session)`;
+  page.pair('connections', `${run.agentConnections} of the agent, ${run.primaryConnections} to the primary${tls}`);
+  const failed = run.failed === 0 ? '' : `, ${run.failed} failed`;
+  page.pair(
+    'traffic',
+    `${plural(run.exchanges, 'request')}${failed}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down`,
+  );
+  if (run.transactionUuid !== null) page.pair('transaction', printable(run.transactionUuid));
+  const behind = store.decoded.behind();
+  if (behind > 0) page.pair('note', `${plural(behind, 'exchange')} of this capture not decoded yet: the proxy is at it`);
+  for (const phase of PHASES) {
+    const some = exchanges.filter(row => row.phase === phase);
+    if (some.length === 0) continue;
+    page.line();
+    phaseHead(page, phase, some);
+    for (const row of some.slice(0, LISTED)) page.line(requestLine(row));
+    if (some.length > LISTED) {
+      const all = `stringtap exchanges --run ${idText('run', run.id)} --phase ${phase}`;
+      page.text('  ', `… ${some.length - LISTED} more: ${all}`);
+    }
+    phaseFacts(page, store, phase, some, false);
+  }
+}
+
+/** How it went: by its report, or why there is none. */
+function resultOf(store: Store, run: RunRow): string {
+  const refusal = store.decoded.rows('refusal', { run: run.id }).find(row => row.error !== null);
+  const summary = reportSummary(store, { run: run.id });
+  if (refusal !== undefined) return printable(`${summary ?? 'failed'}: ${refusal.error}`);
+  if (summary !== null) return summary;
+  return run.end === null ? 'no report yet' : 'no report';
+}
+
+function phaseHead(page: Page, phase: string, rows: readonly ExchangeRow[]): void {
+  const sum = (of: (row: ExchangeRow) => number): number => rows.reduce((total, row) => total + of(row), 0);
+  const up = sum(row => row.requestBytes);
+  const down = sum(row => row.responseBytes);
+  const failed = rows.filter(row => row.outcome !== 'answered' || (row.status ?? 0) >= 500).length;
+  const parts = [
+    plural(rows.length, 'request'),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(up > 0 ? [`${bytes(up)} up`] : []),
+    `${bytes(down)} down`,
+    duration(sum(row => row.durationMs)),
+  ];
+  page.line(`${phase.toUpperCase()}  ${parts.join(', ')}`);
+}
+
+/** One exchange, without what is the same for all of its run. */
+function requestLine(row: ExchangeRow): string {
+  const status = row.outcome === 'abandoned' ? 'gone' : String(row.status ?? 'none');
+  const why = row.failure === null ? '' : `  [${row.failure.reason}]`;
+  const target = (row.target.split('?', 1)[0] ?? '').replace(/^\/puppet(?:-ca)?\/v\d\//, '');
+  return printable(
+    `  ${idText('exchange', row.id).padEnd(5)} ${status.padEnd(4)} ${duration(row.durationMs).padStart(8)} ${bytes(
+      row.requestBytes + row.responseBytes,
+    ).padStart(7)}  ${row.method.padEnd(4)} ${target}${why}`,
+  );
+}
