@@ -61,10 +61,12 @@ export async function contact(primary: PrimaryAddress, trust: Trust, fingerprint
     );
   }
   // Optional: without it revoked agents are refused by the primary only.
-  await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem()).then(
-    crl => trust.updateCrl(crl),
-    () => undefined,
-  );
+  await readCrl(primary, trust).catch(() => undefined);
+}
+
+/** Reads the primary's CRLs anew. Rejects when it cannot be reached. */
+export async function readCrl(primary: PrimaryAddress, trust: Trust): Promise<void> {
+  trust.updateCrl(await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem()));
 }
 
 /** One TLS handshake that must verify. Nothing is requested. */

@@ -9,11 +9,12 @@ import { type CertsLayout, certsLayout } from '../pki/layout.ts';
 import { openTrust, type Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
-import { contact, type PrimaryAddress } from './contact.ts';
+import { contact, type PrimaryAddress, readCrl } from './contact.ts';
 import { openLeafContexts } from './contexts.ts';
 import { reasonOf } from './failure.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
 import { openRelay } from './relay.ts';
+import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
 import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
 import { openUpstream, type Primary } from './upstream.ts';
@@ -43,6 +44,8 @@ export interface ProxyOptions {
   agentIdleMs?: number;
   answerMs?: number;
   connectMs?: number;
+  /** See standing.ts. */
+  standingMs?: number;
 }
 
 export interface RunningProxy {
@@ -115,6 +118,12 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         return null;
       }
     },
+    standing: openStanding({
+      upstream,
+      trustOf: () => trust,
+      readCrl: () => readCrl(place, trust),
+      ...(options.standingMs !== undefined && { standingMs: options.standingMs }),
+    }),
   });
 
   /** The verdict on an agent's certificate: OpenSSL's on the path, then ours (issuer, revocation, certname). */

@@ -8,6 +8,7 @@ import { hasRequestBody, requestFields } from './fields.ts';
 import { admit } from './gate.ts';
 import type { AgentConnection } from './intercept.ts';
 import { type RequestBody, requestBody } from './request-body.ts';
+import type { Standing } from './standing.ts';
 import { authority } from './tracking.ts';
 import type { Call, Presented, Primary, Upstream } from './upstream.ts';
 
@@ -19,6 +20,7 @@ export interface RelayOptions {
   /** Which primary an agent's connection is for. */
   primaryFor(connection: Connection): Primary;
   identityOf(certname: Certname): Presented | null;
+  standing: Standing;
 }
 
 /**
@@ -68,55 +70,65 @@ export function openRelay(options: RelayOptions): Relay {
     const primary = options.primaryFor(agent.record);
     const { identity } = admission;
 
-    if (bootstrap.takes(method, route)) {
-      bootstrap.serve({ agent, request, delivery, primary, identity, method, target, route }).catch((error: unknown) => {
-        // A request that the agent broke off ends with its connection, as abandoned.
-        if (request.complete) delivery.fail({ reason: 'internal', detail: reasonOf(error) });
+    const standing = identity && options.standing(agent, primary, identity);
+    if (standing === null) carry();
+    else {
+      void standing.then(() => {
+        if (!delivery.over) carry();
       });
-      return;
     }
 
-    if (hasRequestBody(delivery.exchange.request.fields)) body = tapped(tape, request, delivery);
-    else {
-      delivery.requestEnded();
-      request.resume();
+    function carry(): void {
+      if (bootstrap.takes(method, route)) {
+        bootstrap.serve({ agent, request, delivery, primary, identity, method, target, route }).catch((error: unknown) => {
+          // A request that the agent broke off ends with its connection, as abandoned.
+          if (request.complete) delivery.fail({ reason: 'internal', detail: reasonOf(error) });
+        });
+        return;
+      }
+
+      if (hasRequestBody(delivery.exchange.request.fields)) body = tapped(tape, request, delivery);
+      else {
+        delivery.requestEnded();
+        request.resume();
+      }
+      const again = IDEMPOTENT.has(method) || (method === 'POST' && route.phase === 'catalog');
+      const sent = body;
+      call = upstream.send(
+        {
+          primary,
+          identity,
+          agentConnection: agent.record.id,
+          method,
+          target,
+          fields: requestFields(delivery.exchange.request.fields, authority(primary.host, primary.port)),
+          body: sent,
+          resendable: again,
+        },
+        {
+          onReady: (use, resent) => delivery.ready(use, resent),
+          onInformation: (status, fields) => delivery.information(status, fields),
+          onHead: head => {
+            if (
+              options.pool === 'mirror' &&
+              head.fields.some(([name, value]) => /^connection$/i.test(name) && /close/i.test(value))
+            ) {
+              agent.closeWhenIdle();
+            }
+            delivery.head(head);
+          },
+          onData: chunk => delivery.data(chunk),
+          onEnd: trailers => {
+            sent?.release();
+            delivery.end(trailers);
+          },
+          onFailure: failure => {
+            sent?.release();
+            delivery.fail(failure);
+          },
+        },
+      );
     }
-    const again = IDEMPOTENT.has(method) || (method === 'POST' && route.phase === 'catalog');
-    const sent = body;
-    call = upstream.send(
-      {
-        primary,
-        identity,
-        agentConnection: agent.record.id,
-        method,
-        target,
-        fields: requestFields(delivery.exchange.request.fields, authority(primary.host, primary.port)),
-        body: sent,
-        resendable: again,
-      },
-      {
-        onReady: (use, resent) => delivery.ready(use, resent),
-        onInformation: (status, fields) => delivery.information(status, fields),
-        onHead: head => {
-          if (
-            options.pool === 'mirror' &&
-            head.fields.some(([name, value]) => /^connection$/i.test(name) && /close/i.test(value))
-          ) {
-            agent.closeWhenIdle();
-          }
-          delivery.head(head);
-        },
-        onData: chunk => delivery.data(chunk),
-        onEnd: trailers => {
-          sent?.release();
-          delivery.end(trailers);
-        },
-        onFailure: failure => {
-          sent?.release();
-          delivery.fail(failure);
-        },
-      },
-    );
   };
 }
 

@@ -84,6 +84,10 @@ export interface Upstream {
   send(request: UpstreamRequest, answering: Answering): Call;
   /** The agent's connection is gone: with `mirror`, so is the one that mirrored it. */
   release(agentConnection: ConnectionId): void;
+  /** When the newest pooled connection of an identity was opened, `null` when there is none. Monotonic ms. */
+  provedAt(primary: Primary, identity: Presented): number | null;
+  /** Closes the pool of an identity: its next request needs a new handshake. */
+  retire(primary: Primary, identity: Presented): void;
   /** Waits for the requests under way, then closes every connection. */
   close(): Promise<void>;
 }
@@ -230,6 +234,11 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
+/** What a pool is found by; `whose` is an agent's connection with `mirror`, else `*`. */
+function keyOf(whose: string, primary: Primary, identity: Presented | null): string {
+  return `${whose} ${authority(primary.host, primary.port)} ${identity?.fingerprint ?? '-'}`;
+}
+
 /** The primary leg: undici pools, one per primary and identity, so that TLS state is never shared between certnames. */
 export function openUpstream(options: UpstreamOptions): Upstream {
   const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, maxPools = 512 } = options;
@@ -324,7 +333,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   function poolFor(request: UpstreamRequest, caPem: string): { key: string; entry: PoolEntry } {
     const { primary, identity, agentConnection } = request;
     const whose = options.pool === 'mirror' ? `${agentConnection}` : '*';
-    const key = `${whose} ${authority(primary.host, primary.port)} ${identity?.fingerprint ?? '-'}`;
+    const key = keyOf(whose, primary, identity);
     let entry = pools.get(key);
     if (entry && entry.caPem !== caPem) {
       for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
@@ -427,6 +436,16 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       if (options.pool !== 'mirror') return;
       const prefix = `${agentConnection} `;
       for (const [key, entry] of pools) if (key.startsWith(prefix)) drop(key, entry);
+    },
+    provedAt(primary, identity) {
+      const entry = pools.get(keyOf('*', primary, identity));
+      const opened = [...(entry?.lanes ?? [])].map(lane => lane.connection?.secureMono ?? Number.NEGATIVE_INFINITY);
+      return opened.length > 0 ? Math.max(...opened) : null;
+    },
+    retire(primary, identity) {
+      const key = keyOf('*', primary, identity);
+      const entry = pools.get(key);
+      if (entry) drop(key, entry);
     },
     async close() {
       closing = true;

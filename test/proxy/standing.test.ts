@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { makeRig, type Rig } from '../rig/rig.ts';
+import { statusOf } from '../rig/wire.ts';
+
+const NODE = 'GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+async function ask(rig: Rig): Promise<number> {
+  const agent = await rig.agent();
+  agent.write(NODE);
+  const status = statusOf(await agent.answer());
+  agent.end();
+  return status;
+}
+
+function asked(rig: Rig): string[] {
+  return rig.primary.seen.map(({ target }) => target.split('?', 1)[0]!).filter(target => !target.startsWith('/puppet-ca/'));
+}
+
+function looks(rig: Rig): number {
+  return rig.primary.seen.filter(({ target }) => target.includes('certificate_revocation_list')).length;
+}
+
+test('a certname that was revoked gets nothing over the connection that was opened before', async () => {
+  await using rig = await makeRig({ proxy: { standingMs: 0 } });
+  expect(await ask(rig)).toBe(200);
+  rig.primary.revoke('agent1.example');
+  const before = asked(rig).length;
+  expect(await ask(rig)).toBe(502);
+  expect(asked(rig)).toHaveLength(before);
+});
+
+test('one that was not goes on with the pooled connection, after one look at the revocation list', async () => {
+  await using rig = await makeRig({ proxy: { standingMs: 0 } });
+  expect(await ask(rig)).toBe(200);
+  const before = looks(rig);
+  expect(await ask(rig)).toBe(200);
+  expect(looks(rig)).toBe(before + 1);
+  await rig.exchange(2);
+  expect(rig.tape.exchanges[1]!.primary).toEqual({ connection: rig.tape.exchanges[0]!.primary!.connection, ordinal: 2 });
+});
+
+test('a handshake that is young enough speaks for itself', async () => {
+  await using rig = await makeRig({ proxy: { standingMs: 60_000 } });
+  expect(await ask(rig)).toBe(200);
+  const before = looks(rig);
+  expect(await ask(rig)).toBe(200);
+  expect(looks(rig)).toBe(before);
+});
+
+test('pipelined requests wait together', async () => {
+  await using rig = await makeRig({ proxy: { standingMs: 0 } });
+  expect(await ask(rig)).toBe(200);
+  rig.primary.revoke('agent1.example');
+  const before = asked(rig).length;
+  const agent = await rig.agent();
+  agent.write(NODE + NODE);
+  expect(statusOf(await agent.answer())).toBe(502);
+  expect(statusOf(await agent.answer())).toBe(502);
+  expect(asked(rig)).toHaveLength(before);
+});
