@@ -129,6 +129,9 @@ export function createStore(db: Database, file: string): Store {
     }
   }
 
+  /** Queries that were not read to their end. */
+  const unread = new Set<Iterator<unknown[]>>();
+
   return {
     file,
     runs: (filter = {}) => pages<RunRow, RunRow>(runListing(filter), row => row),
@@ -150,16 +153,23 @@ export function createStore(db: Database, file: string): Store {
       ),
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
     decoded: createDecodedStore(db, reading),
-    query: (sql, limit) => query(db, file, sql, limit),
+    query: (sql, limit) => query(db, file, unread, sql, limit),
     version: () => reading(() => Number(db.pragma('data_version', { simple: true }))),
     close() {
+      for (const rows of unread) rows.return?.();
       db.close();
     },
   };
 }
 
 /** One statement that reads. The connection is read-only anyway; ATTACH and PRAGMA could still reach beyond the capture. */
-function query(db: Database, file: string, sql: string, limit = Number.POSITIVE_INFINITY): QueryResult {
+function query(
+  db: Database,
+  file: string,
+  unread: Set<Iterator<unknown[]>>,
+  sql: string,
+  limit = Number.POSITIVE_INFINITY,
+): QueryResult {
   const refuse = (message: string): CaptureError =>
     new CaptureError(
       message,
@@ -175,14 +185,21 @@ function query(db: Database, file: string, sql: string, limit = Number.POSITIVE_
     throw refuse('this statement does not only read');
   }
   statement.raw();
-  return { columns: statement.columns().map(column => column.name), rows: rows(statement, file, limit) };
+  return { columns: statement.columns().map(column => column.name), rows: rows(statement, file, unread, limit) };
 }
 
-function* rows(statement: Statement<unknown[], unknown[]>, file: string, limit: number): Generator<unknown[]> {
+function* rows(
+  statement: Statement<unknown[], unknown[]>,
+  file: string,
+  unread: Set<Iterator<unknown[]>>,
+  limit: number,
+): Generator<unknown[]> {
   let left = limit;
   if (left <= 0) return;
+  const found = statement.iterate();
+  unread.add(found);
   try {
-    for (const row of statement.iterate()) {
+    for (const row of found) {
       yield row;
       if (--left <= 0) return;
     }
@@ -190,6 +207,8 @@ function* rows(statement: Statement<unknown[], unknown[]>, file: string, limit: 
     const code = sqliteCode(error);
     if (code === 'SQLITE_ERROR' && error instanceof Error) throw new CaptureError(error.message);
     throw readingError(error, file);
+  } finally {
+    unread.delete(found);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type FromWriter,
   RING_BYTES,
   RING_READY_BYTES,
+  THREAD_LIMITS,
   type ToWriter,
   type WriterData,
 } from './messages.ts';
@@ -60,7 +61,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
   const { file, recording, durability } = options;
   const workerData: WriterData = { file, recording, durability, ring };
   const url = new URL(`./writer${extname(import.meta.url)}`, import.meta.url);
-  const writer = new Worker(url, { workerData, name: 'stringtap-writer' });
+  const writer = new Worker(url, { workerData, name: 'stringtap-writer', resourceLimits: THREAD_LIMITS });
   const { promise, resolve, reject } = Promise.withResolvers<Ready>();
   const broken = (detail: string): void => reject(new CaptureError(`cannot write ${file} (${detail})`));
   const exited = (code: number): void => broken(`the writer thread ended with code ${code}`);

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { DeriverData, EndedRuns, ToWriter } from './messages.ts';
+import { type DeriverData, type EndedRuns, THREAD_LIMITS, type ToWriter } from './messages.ts';
 import type { RunRow } from './shapes.ts';
 
 /** The decoder thread as the recorder sees it. */
@@ -33,7 +33,12 @@ export function superviseDeriver(file: string, writer: Worker, hooks: Supervisor
     const { port1, port2 } = new MessageChannel();
     const workerData: DeriverData = { file, writer: port1, busy, culprit };
     const url = new URL(`./deriver${extname(import.meta.url)}`, import.meta.url);
-    const worker = new Worker(url, { workerData, transferList: [port1], name: 'stringtap-decoder' });
+    const worker = new Worker(url, {
+      workerData,
+      transferList: [port1],
+      name: 'stringtap-decoder',
+      resourceLimits: THREAD_LIMITS,
+    });
     let detail = 'the decoder thread ended';
     worker.on('message', (message: EndedRuns) => {
       for (const run of message.runs) hooks.onRun(run);

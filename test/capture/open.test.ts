@@ -232,6 +232,15 @@ describe('query', () => {
     expect(readFileSync(file).equals(before)).toBe(true);
   });
 
+  test('one that is not read to its end does not keep the capture open', async () => {
+    using dir = tempDir();
+    const store = openStore(await captured(dir));
+    const rows = store.query('SELECT id FROM v_exchange').rows[Symbol.iterator]();
+    expect(rows.next().value).toEqual([1]);
+    store.close();
+    expect(rows.next().done).toBe(true);
+  });
+
   test('an error while rows are read is told as it is', async () => {
     using dir = tempDir();
     using store = closing(openStore(await captured(dir)));
