@@ -1,3 +1,4 @@
+import { explainTls } from '../analysis/tls-failures.ts';
 import type { Connection, Exchange } from '../model.ts';
 import { printable } from './io.ts';
 
@@ -95,13 +96,15 @@ export function exchangeLine(exchange: Exchange): string {
   return `${parts.join(' ')}${note}`;
 }
 
-/** One line for a connection that carried nothing because something went wrong with it; `null` for all others. */
+/** A line for a connection that carried nothing because something went wrong, and one with what to do; `null` for all others. */
 export function connectionLine(connection: Connection): string | null {
   const { closed, error, refusal, peer, leg } = connection;
   if (closed === null || (error === null && refusal === null)) return null;
+  const words = explainTls(connection);
+  const help = words === null ? '' : `\n  ${words.what}: ${words.remedy}`;
   if (leg === 'agent' && refusal !== null) {
-    return `${clock(closed.at)} agent ${printable(peer)}: certificate ${printable(connection.peerName ?? '')} refused: ${printable(refusal)}`;
+    return `${clock(closed.at)} agent ${printable(peer)}: certificate ${printable(connection.peerName ?? '')} refused: ${printable(refusal)}${help}`;
   }
-  if (error === null || connection.exchanges > 0) return null;
-  return `${clock(closed.at)} ${leg} ${printable(peer)}: ${printable(error)}`;
+  if (error === null || (connection.exchanges > 0 && words?.cause !== 'plain-http')) return null;
+  return `${clock(closed.at)} ${leg} ${printable(peer)}: ${printable(error)}${help}`;
 }
