@@ -86,7 +86,7 @@ export function signing(lab: Lab): void {
     expectCode(await agent.run(), 2);
     await lab.primary.revoke(certname);
     // A connection of the run before is still open, and older than what is taken for granted (src/proxy/standing.ts).
-    await pause(10_000);
+    await sleep(10_000);
     const since = await lab.primary.mark();
     const run = await agent.run();
     const granted = ofAgents(await lab.primary.accessLog(since)).filter(line => line.user === certname);
