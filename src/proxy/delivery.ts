@@ -116,7 +116,8 @@ export function deliver(
     // Nothing is added to what the primary sent: no Date, no Connection while the connection stays (an HTTP/1.0 agent needs it).
     response.sendDate = false;
     if (http11 && response.shouldKeepAlive) response.removeHeader('connection');
-    response.writeHead(head.status, head.reason, flat(fields));
+    // undici reads the phrase as UTF-8; what was none, or no Latin-1, Node would refuse to write.
+    response.writeHead(head.status, head.reason.replace(/[^\x20-\xff]/g, '?'), flat(fields));
   }
 
   function writeWaiting(): void {

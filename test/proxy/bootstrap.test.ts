@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type AgentRun, runDemoAgent } from '../../src/demo/agent.ts';
@@ -303,3 +303,24 @@ test('a CSR of more than 1 MiB is answered with 400, not with silence', async ()
   const exchange = await rig.exchange();
   expect(exchange.outcome).toMatchObject({ type: 'failed', failure: { reason: 'not-forwarded' } });
 });
+
+test.each(['self', 'chain'] as const)(
+  'an agent that the primary has signed already needs nothing but the bundles; CA: %s',
+  async ca => {
+    await using rig = await makeRig({ primary: { ca } });
+    const { keyPem, certPem } = rig.pair('agent1.example');
+    const privateKey = createPrivateKey(keyPem);
+    const state = {
+      ...newAgentState(),
+      key: { publicKey: createPublicKey(privateKey), privateKey, pem: keyPem },
+      caPem: rig.proxy.trust.bundle().pem,
+      crlPem: rig.proxy.trust.crlBundle().pem,
+      certPem,
+    };
+    const result = await runDemoAgent({ certname: 'agent1.example', place: rig.place(), state });
+    expect(result).toMatchObject({ exitCode: 2, error: null });
+    expect(
+      rig.tape.exchanges.every(({ certname, answeredBy }) => certname === 'agent1.example' && answeredBy === 'primary'),
+    ).toBe(true);
+  },
+);

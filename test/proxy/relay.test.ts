@@ -74,7 +74,8 @@ test('request fields arrive in their order, case and number, less the hop-by-hop
     'Via: 1.1 elsewhere',
   ];
   const dropped = [
-    'Connection: keep-alive, X-Named',
+    'Connection: keep-alive, X-Named, Upgrade',
+    'Upgrade: websocket',
     'X-Named: by Connection',
     'Keep-Alive: timeout=5',
     'Proxy-Connection: keep-alive',
@@ -199,4 +200,36 @@ test('every request of a connection goes upstream with the certname of that conn
   const seen = rig.primary.seen.filter(({ target }) => target.includes('/node/'));
   expect(seen.map(({ certname }) => certname)).toEqual(['agent1.example', 'agent1.example', 'agent1.example']);
   expect(seen.flatMap(({ fields }) => fields.filter(([name]) => /^x-client/i.test(name)))).toEqual([]);
+});
+
+test('a reason phrase that is no ASCII and a value with a control character do no harm', async () => {
+  const answers = [
+    'HTTP/1.1 200 caf\xe9\r\nContent-Length: 2\r\n\r\nok',
+    'HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok',
+    'HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok',
+    'HTTP/1.1 200 OK\r\nX-Bad: a\x01b\r\nContent-Length: 2\r\n\r\nok',
+    'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  ];
+  const left = [...answers];
+  await using rig = await makeRig({
+    raw: async connection => {
+      while (left.length > 0) {
+        await connection.request();
+        connection.write(Buffer.from(left.shift() ?? '', 'latin1'));
+      }
+    },
+  });
+  const agent = await rig.agent();
+  const starts: string[] = [];
+  for (let n = 0; n < answers.length; n++) {
+    agent.write('GET /puppet/v3/status/x HTTP/1.1\r\nHost: x\r\n\r\n');
+    starts.push((await agent.answer()).start);
+  }
+  expect(starts).toEqual([
+    'HTTP/1.1 200 caf?',
+    'HTTP/1.1 200 ',
+    'HTTP/1.1 200 ',
+    'HTTP/1.1 502 Primary does not speak HTTP',
+    'HTTP/1.1 200 OK',
+  ]);
 });

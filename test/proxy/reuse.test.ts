@@ -1,7 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Accepted, Script } from '../rig/raw.ts';
+import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
+import type { Certname, ConnectionId } from '../../src/model.ts';
+import { openUpstream } from '../../src/proxy/upstream.ts';
+import { type Accepted, type Script, startRawPrimary } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
+import { memoryTape } from '../rig/tape.ts';
 import { type Message, statusOf } from '../rig/wire.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -197,6 +201,24 @@ describe.each(STALE)('a pooled connection turns out stale: the primary %s', (_, 
     expect(rig.tape.body(exchange.id, 'request')?.size).toBe(facts.length);
   });
 
+  test('a body that is too large to be kept is not', async () => {
+    await using rig = await makeRig({
+      raw: async connection => {
+        await connection.request();
+        connection.write(OK);
+        await connection.until('\r\n\r\n');
+        await connection.take(1_500_000);
+        how(connection);
+      },
+    });
+    const agent = await primed(rig);
+    agent.write('PUT /puppet/v3/file_bucket_file/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n');
+    agent.write(Buffer.alloc(3_000_000));
+    expect(statusOf(await agent.answer())).toBe(502);
+    expect(await rig.exchange(2)).toMatchObject({ resent: 0, outcome: { type: 'failed' } });
+    expect(rig.raw.accepted).toHaveLength(1);
+  });
+
   test('a plain POST is not', async () => {
     await using rig = await makeRig({ raw: stale(how) });
     const agent = await primed(rig);
@@ -322,4 +344,40 @@ test('a session is resumed on a new connection of the same certname, and counted
   });
   expect(rows.map(({ tls }) => tls!.resumed)).toEqual([false, true, true, true, true]);
   expect(rows.every(({ exchanges }) => exchanges === 1)).toBe(true);
+});
+
+test('of many certnames the pools that were used least recently are closed', async () => {
+  const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
+  await using raw = await startRawPrimary(ca);
+  raw.script = answerAll;
+  const tape = memoryTape();
+  const upstream = openUpstream({ tape, pool: 'pooled', maxPools: 2 });
+  const primary = { host: 'localhost', port: raw.port, caPem: () => ca.caPem };
+  const key = await makeKey('ec');
+  const ask = (name: string): Promise<unknown> => {
+    const certname = name as Certname;
+    const identity = { certname, keyPem: key.pem, certPem: ca.issue(name, key.publicKey), fingerprint: name };
+    return new Promise((resolve, reject) => {
+      upstream.send(
+        {
+          ...{ primary, identity, agentConnection: 1 as ConnectionId, method: 'GET', target: '/x', fields: [['Host', 'x']] },
+          ...{ body: null, resendable: true },
+        },
+        {
+          onReady: () => undefined,
+          onInformation: () => undefined,
+          onHead: () => undefined,
+          onData: () => true,
+          onEnd: resolve,
+          onFailure: reject,
+        },
+      );
+    });
+  };
+  for (const name of ['one', 'two', 'one', 'three', 'one', 'four']) await ask(name);
+  await eventually(() => tape.connections.filter(({ closed }) => closed !== null).length === 2);
+  const state = tape.connections.map(({ certname, closed }) => `${certname} ${closed === null ? 'open' : closed.cause}`);
+  expect(state).toEqual(['one open', 'two policy', 'three policy', 'four open']);
+  await upstream.close();
+  expect(tape.connections.every(({ closed }) => closed?.by === 'proxy')).toBe(true);
 });
