@@ -6,6 +6,8 @@ import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { CaptureError } from '../../src/capture/errors.ts';
 import { lockCapture } from '../../src/capture/lock.ts';
+import { APPLICATION_ID } from '../../src/capture/migrations.ts';
+import { MIGRATIONS } from '../../src/capture/schema.ts';
 import { newestCapture, openStore } from '../../src/capture/store.ts';
 import { agent, closing, open, type TempDir, tempDir } from './rig.ts';
 
@@ -94,6 +96,26 @@ describe('refused, and left as it is', () => {
     using dir = tempDir();
     writeFileSync(dir.file('file'), '');
     await expect(open(dir.file('file/a.db'))).rejects.toThrow(/^cannot write .*\(E[A-Z]+\)$/);
+  });
+});
+
+describe('a capture of an older stringtap', () => {
+  test('is brought up to date by the first that opens it, to read or to write', async () => {
+    using dir = tempDir();
+    for (const name of ['read.db', 'write.db']) {
+      const db = new Database(dir.file(name));
+      db.exec(MIGRATIONS[0]!.sql);
+      db.pragma(`application_id = ${APPLICATION_ID}`);
+      db.pragma('user_version = 1');
+      db.close();
+    }
+    openStore(dir.file('read.db')).close();
+    await (await open(dir.file('write.db'))).close();
+    for (const name of ['read.db', 'write.db']) {
+      using db = closing(new Database(dir.file(name)));
+      expect(db.pragma('user_version', { simple: true })).toBe(MIGRATIONS.length);
+      expect(db.pragma('integrity_check', { simple: true })).toBe('ok');
+    }
   });
 });
 
