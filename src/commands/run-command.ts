@@ -22,6 +22,23 @@ export function findPuppet(command: readonly string[]): PuppetCommand | null {
   };
 }
 
+/**
+ * The same inside an argument that is a shell's text (`sh -c 'cd /; puppet agent --test'`): good enough to ask for the right settings,
+ * not to change it. Words that a shell would not take as they are end it.
+ */
+export function findInText(command: readonly string[]): PuppetCommand | null {
+  for (const text of command.filter(word => /\s/.test(word))) {
+    const words = text.split(/\s+/);
+    const start = words.findIndex((_, at) => findPuppet(words.slice(at))?.wrapper.length === 0);
+    if (start === -1) continue;
+    const rest = words.slice(start);
+    const end = rest.findIndex(word => /[;&|<>()`$"'\\*?]/.test(word));
+    const found = findPuppet(end === -1 ? rest : rest.slice(0, end));
+    if (found !== null) return found;
+  }
+  return null;
+}
+
 /** The settings go right after the subcommand: every application and face of Puppet takes settings there. */
 export function withSettings(puppet: PuppetCommand, flags: readonly string[]): string[] {
   return [...puppet.wrapper, puppet.program, puppet.subcommand, ...flags, ...puppet.args];

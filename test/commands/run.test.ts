@@ -173,7 +173,10 @@ describe('stringtap run', { timeout: 90_000 }, () => {
     expect(ran![0]).toBe('agent');
     expect(ran!.at(-1)).toBe('--test');
     expect(ran).toContain('--localcacert');
-    const shell = await host.run(['sh', '-c', 'puppet agent --test && exit 9 || exit $?']);
+    // The server is known from the text alone: the configuration names another one.
+    host.set({ server: 'other.example', ca_server: 'other.example', report_server: 'other.example' });
+    const servers = ['server', 'ca_server', 'report_server'].map(name => `--${name} localhost`).join(' ');
+    const shell = await host.run(['sh', '-c', `puppet agent ${servers} --test && exit 9 || exit $?`]);
     expect(shell.code).toBe(2);
     expect(shell.stderr).toMatch(/^run r2 /m);
     expect(shell.stderr).toContain('one called by its path does not');
