@@ -119,7 +119,7 @@ export function laneLines(reuse: Reuse): string[] {
 function lane(connection: ConnectionReuse, from: number, to: number): string[] {
   const { facts } = connection;
   const head = `${idText('connection', facts.id)} ${facts.leg}`.padEnd(14);
-  const whose = connection.bootstrap ? 'no client certificate' : (facts.certname ?? facts.peerName ?? '-');
+  const whose = facts.certname ?? (facts.leg === 'primary' ? 'no identity' : (facts.peerName ?? 'no client certificate'));
   const words = [...segmentsOf(connection).map(segmentWords), closeWords(connection)];
   return [
     `${head} [${paintLane(connection, from, to, LANE_COLUMNS)}]`,

@@ -41,7 +41,7 @@ export const CONDITIONS: readonly Condition[] = [
   { name: 'second run, defaults' },
   { name: 'slow facts (5 s), defaults (4 s)', slowFactsS: 5 },
   { name: 'slow facts, http_keepalive_timeout=1s', slowFactsS: 5, args: ['--http_keepalive_timeout', '1s'] },
-  { name: 'slow facts, http_keepalive_timeout=15s', slowFactsS: 5, args: ['--http_keepalive_timeout', '15s'] },
+  { name: 'slow facts, http_keepalive_timeout=25s', slowFactsS: 5, args: ['--http_keepalive_timeout', '25s'] },
   { name: 'Connection: close, TLS 1.3', front: { tls: 'TLSv1.3' } },
   { name: 'Connection: close, TLS 1.2, tickets', front: { tls: 'TLSv1.2', tickets: true } },
   { name: 'Connection: close, TLS 1.2, no tickets', front: { tls: 'TLSv1.2', tickets: false } },
