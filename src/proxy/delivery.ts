@@ -117,7 +117,7 @@ export function deliver(
     response.sendDate = false;
     if (http11 && response.shouldKeepAlive) response.removeHeader('connection');
     // undici reads the phrase as UTF-8; what was none, or no Latin-1, Node would refuse to write.
-    response.writeHead(head.status, head.reason.replace(/[^\x20-\xff]/g, '?'), flat(fields));
+    response.writeHead(head.status, head.reason.replace(/[^\x20-\x7e\x80-\xff]/g, '?'), flat(fields));
   }
 
   function writeWaiting(): void {
