@@ -43,8 +43,8 @@ export interface Preludes<E extends PreludeExchange> {
   probe(address: string, connection: ConnectionId, openedAt: number): void;
   exchange(exchange: E): void;
   /**
-   * The oldest sequence of this address that was over when the connection was opened, and that a run begins with as described; it is held
-   * no longer.
+   * The oldest sequence of this address that was over when the connection was opened, and that a run begins with as described; it
+   * is held no longer.
    */
   take(address: string, openedAt: number, run: Beginning): Prelude<E> | null;
   /** The sequence that used this connection; it is held no longer. */
@@ -143,8 +143,8 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
 }
 
 /**
- * Whether a sequence is that of the run. An agent that shares its address may begin a run with its certificate while another one is between
- * its first request and its CSR (it generates a key): what looks like that is left to the other one.
+ * Whether a sequence is that of the run. An agent that shares its address may begin a run with its certificate while another one
+ * is between its first request and its CSR (it generates a key): what looks like that is left to the other one.
  */
 function fits<E>(prelude: Prelude<E>, run: Beginning): boolean {
   if (run.enrols) return !prelude.refresh && (prelude.ca || prelude.crl);

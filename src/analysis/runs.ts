@@ -4,10 +4,13 @@ import { createPreludes, type Prelude } from './bootstrap.ts';
 
 /*
  * Folds what happened on the agent leg into agent runs. Only the node request, the catalog request and the report carry Puppet's
- * transaction_uuid; everything else is joined by certname, connection, order and time. The rules, in the order in which they decide:
+ * transaction_uuid; everything else is joined by certname, connection, order and time. The rules, in the order in which they
+ * decide:
  *
- *  - An exchange names an agent by its client certificate, or, while the agent has none, by the key of certificate_request/NAME and
- *    certificate/NAME. An exchange that names nobody belongs to no run, but for ca, crl and status, which may open one (bootstrap.ts).
+ *  - An exchange names an agent by its client certificate, or, while the agent has none, by the key of certificate_request/NAME
+ * and
+ *    certificate/NAME. An exchange that names nobody belongs to no run, but for ca, crl and status, which may open one
+ * (bootstrap.ts).
  *  - It goes to the run of its connection, else to the latest run of its certname, unless a new run begins: see begins().
  *  - A report that was answered ends a run (`report`). Else its last connection ends it (`connections-closed`), but when the
  *    proxy closed an idle connection the agent may well be busy applying a catalog: such a run stays open until
@@ -102,17 +105,26 @@ export interface RunFold {
   take(): RunChanges;
 }
 
-/** How long a run without a connection may go on: longer than any pause in the middle of a run, but for its report (by transaction_uuid). */
+/**
+ * How long a run without a connection may go on: longer than any pause in the middle of a run, but for its report (by
+ * transaction_uuid).
+ */
 export const IDLE_MS = 3_600_000;
 
 /** How long before a run its empty probe connection may have been opened, when its closing is seen late. */
 const PROBE_MS = 10_000;
 
-/** Bounds of what is remembered of agents that went away, and of connections that were closed (an abandoned exchange ends after its connection). */
+/**
+ * Bounds of what is remembered of agents that went away, and of connections that were closed (an abandoned exchange ends after
+ * its connection).
+ */
 const REMEMBERED_RUNS = 20_000;
 const REMEMBERED_CONNECTIONS = 20_000;
 
-/** How far a run has come; an agent never goes back within one, but for pluginsync and catalog on the same connection (environments). */
+/**
+ * How far a run has come; an agent never goes back within one, but for pluginsync and catalog on the same connection
+ * (environments).
+ */
 type Stage = 0 | 1 | 2 | 3 | 4 | 5;
 
 interface State {
@@ -417,7 +429,10 @@ function begins(e: ExchangeEvent, { run, reported, agent, open, lastAt, stage }:
   }
 }
 
-/** The first request of pluginsync: does the environment exist? (configurer.rb; the run's first of all when it remembers its environment) */
+/**
+ * The first request of pluginsync: does the environment exist? (configurer.rb; the run's first of all when it remembers its
+ * environment)
+ */
 function checksEnvironment(e: ExchangeEvent): boolean {
   return e.indirection === 'file_metadatas' && e.key === 'plugins' && /[?&]recurse=false(&|$)/.test(e.target);
 }

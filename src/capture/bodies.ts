@@ -4,7 +4,10 @@ import { withCompressed } from './compress.ts';
 import { CHUNK_BYTES, createHolding, type Held, nothingHeld } from './holding.ts';
 import { BODY_SQL, type Value } from './statements.ts';
 
-/** A body is held until its hash tells whether the file has it already, up to this size, and up to this much for all bodies together. */
+/**
+ * A body is held until its hash tells whether the file has it already, up to this size, and up to this much for all bodies
+ * together.
+ */
 const HOLD_BYTES = 2 << 20;
 const HOLD_ALL_BYTES = 16 << 20;
 
@@ -44,7 +47,10 @@ export interface Bodies {
   drop(key: number): void;
   /** Copies what is not stored yet out of the ring; called at the end of each batch, within its transaction. */
   settle(): void;
-  /** The transaction did not happen: what was learnt in it is forgotten, and bodies that lost a part (`keys`, or pieces) are given up. */
+  /**
+   * The transaction did not happen: what was learnt in it is forgotten, and bodies that lost a part (`keys`, or pieces) are given
+   * up.
+   */
   rolledBack(keys: Iterable<number>): void;
 }
 

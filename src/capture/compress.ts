@@ -10,15 +10,15 @@ const OWN_BYTES = 64 << 10;
 const params = { [constants.ZSTD_c_compressionLevel]: 1 };
 
 /**
- * Room for the largest output (ZSTD_compressBound), so that zlib makes one buffer: one that it fills and replaces is out of reach, and
- * stays until a garbage collection that V8 puts off while tens of megabytes pile up.
+ * Room for the largest output (ZSTD_compressBound), so that zlib makes one buffer: one that it fills and replaces is out of
+ * reach, and stays until a garbage collection that V8 puts off while tens of megabytes pile up.
  */
 const SMALL = { params, chunkSize: OWN_BYTES + (1 << 10) };
 const LARGE = { params, chunkSize: CHUNK_BYTES + (4 << 10) };
 
 /**
- * Gives `use` the zstd of the bytes, or the bytes themselves when that is not smaller (most answers are gzip already). What `use` gets is
- * valid during the call.
+ * Gives `use` the zstd of the bytes, or the bytes themselves when that is not smaller (most answers are gzip already). What `use`
+ * gets is valid during the call.
  */
 export function withCompressed<T>(bytes: Uint8Array, use: (stored: Uint8Array, coding: 'zstd' | 'identity') => T): T {
   if (bytes.length < COMPRESS_FROM_BYTES || (bytes[0] === 0x1f && bytes[1] === 0x8b)) return use(bytes, 'identity');

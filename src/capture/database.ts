@@ -18,9 +18,9 @@ export interface OwnedDatabase {
 }
 
 /**
- * Opens a capture for writing and makes it when there is none: the file 0600, folders that have to be made 0700, for captures hold
- * facts, catalogs and file contents. WAL, so that readers never wait for the writer, nor it for them; synchronous=NORMAL: a commit
- * is in the operating system's hands, and so survives the death of this process, but not a power cut.
+ * Opens a capture for writing and makes it when there is none: the file 0600, folders that have to be made 0700, for captures
+ * hold facts, catalogs and file contents. WAL, so that readers never wait for the writer, nor it for them; synchronous=NORMAL: a
+ * commit is in the operating system's hands, and so survives the death of this process, but not a power cut.
  *
  * @param waitMs how long to wait for another owner that is about to finish
  * @throws CaptureError
@@ -86,8 +86,8 @@ function prepared(path: string, waitMs: number): Lock {
 }
 
 /**
- * Opens a capture for reading. One that a proxy closed can be read anywhere; one in WAL mode (being written, or killed) only where
- * SQLite can make its shared memory beside it.
+ * Opens a capture for reading. One that a proxy closed can be read anywhere; one in WAL mode (being written, or killed) only
+ * where SQLite can make its shared memory beside it.
  *
  * @throws CaptureError
  */

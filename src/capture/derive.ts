@@ -6,7 +6,9 @@ import type { Derived, DerivedWrite } from './messages.ts';
 import { type Peeked, type PeekedHead, peek, peekHead } from './peek.ts';
 import { EVENT_SQL, LAST_SQL, MARK_SQL } from './statements.ts';
 
-/** Events folded in one step. Their rows are one transaction of the writer, for which exchanges may have to wait: some 7 µs each. */
+/**
+ * Events folded in one step. Their rows are one transaction of the writer, for which exchanges may have to wait: some 7 µs each.
+ */
 const STEP_EVENTS = 64;
 
 /** Header field lists that are remembered: agents send the same ones again and again. */
@@ -19,8 +21,8 @@ export interface Step {
 }
 
 /**
- * Makes derived rows out of what is committed, in the order in which it happened. It only reads; whoever owns the file writes the rows,
- * in one transaction with the watermark, so a derivation can end anywhere and another one goes on.
+ * Makes derived rows out of what is committed, in the order in which it happened. It only reads; whoever owns the file writes the
+ * rows, in one transaction with the watermark, so a derivation can end anywhere and another one goes on.
  * Bodies are decoded beside it (decoded-derivation.ts), later: a run is told without waiting for them.
  */
 export interface Derivation {

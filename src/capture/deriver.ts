@@ -13,8 +13,8 @@ import { runRow } from './run-row.ts';
  *   idle ──committed──▶ step ──rows──▶ waiting ──applied──▶ step … ──nothing left──▶ idle
  *                                         └──refused──▶ waits a second, sends the same rows again
  *
- * A step folds runs, or, when all are folded, decodes bodies. Nothing waits for it. It may fall behind without loss, for what it reads
- * stays in the file.
+ * A step folds runs, or, when all are folded, decodes bodies. Nothing waits for it. It may fall behind without loss, for what it
+ * reads stays in the file.
  */
 
 /** How often time passes for runs that nothing comes to any more. */

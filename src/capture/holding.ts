@@ -1,7 +1,10 @@
 /** Bodies are cut into pieces of this size; smaller ones are one piece. */
 export const CHUNK_BYTES = 256 << 10;
 
-/** Full-size buffers that are kept for the next body: making them anew costs more than filling them, and memory until V8 collects them. */
+/**
+ * Full-size buffers that are kept for the next body: making them anew costs more than filling them, and memory until V8 collects
+ * them.
+ */
 const SPARE = 32;
 
 /** What is held of one body: full pieces of CHUNK_BYTES, then a tail that grows. */
@@ -15,9 +18,13 @@ export interface Held {
 export interface Holding {
   /** Bytes of memory that all bodies take. */
   readonly bytes: number;
-  /** Copies a part behind what is held. A body that drips byte by byte costs no object per byte: its tail grows in a few steps. */
+  /**
+   * Copies a part behind what is held. A body that drips byte by byte costs no object per byte: its tail grows in a few steps.
+   */
   append(held: Held, part: Uint8Array): void;
-  /** Hands out the full pieces, with the tail when `all`, one after the other, and frees them; a piece is valid during the call. */
+  /**
+   * Hands out the full pieces, with the tail when `all`, one after the other, and frees them; a piece is valid during the call.
+   */
   drain(held: Held, all: boolean, write: (piece: Uint8Array) => void): void;
   free(held: Held): void;
 }

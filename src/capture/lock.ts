@@ -10,10 +10,10 @@ export interface Lock {
 /**
  * Takes the write lock of a capture, or returns `null` when another process, or another thread of this one, has it.
  *
- * The lock is SQLite's own (`BEGIN EXCLUSIVE`) on an empty file beside the capture, `<capture>.lock`. A lock on the capture itself would
- * keep its readers out, a file that merely exists would survive `kill -9`, and Node has no flock. SQLite's locks end with the process,
- * hold between threads as well, and need no native code of ours. The holder removes the file; who locked a file that was
- * removed meanwhile sees that by its inode, and tries again.
+ * The lock is SQLite's own (`BEGIN EXCLUSIVE`) on an empty file beside the capture, `<capture>.lock`. A lock on the capture
+ * itself would keep its readers out, a file that merely exists would survive `kill -9`, and Node has no flock. SQLite's locks end
+ * with the process, hold between threads as well, and need no native code of ours. The holder removes the file; who locked a file
+ * that was removed meanwhile sees that by its inode, and tries again.
  *
  * @param waitMs how long to wait for a holder that is about to finish
  * @throws when the folder cannot be written
@@ -47,7 +47,9 @@ function release(db: Database.Database, path: string): void {
   db.close();
 }
 
-/** Never opens a file that exists: closing any descriptor of it would drop the locks that this process has on it (POSIX, fcntl). */
+/**
+ * Never opens a file that exists: closing any descriptor of it would drop the locks that this process has on it (POSIX, fcntl).
+ */
 function create(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600));

@@ -11,8 +11,8 @@ import type { Value } from './statements.ts';
  *                   ◀── acks ────         ── kicks ─▶
  *                   ◀──────────── ended runs ───────
  *
- * Rows cross as flat lists of primitives, in the order of the statement's columns: that clones several times faster than the nested objects.
- * Header fields cross as JSON text, which is cheaper to make than to clone the arrays.
+ * Rows cross as flat lists of primitives, in the order of the statement's columns: that clones several times faster than the
+ * nested objects. Header fields cross as JSON text, which is cheaper to make than to clone the arrays.
  */
 
 /** Bytes that body parts pass through from the main thread to the writer; bounds the memory of bodies in flight. */
@@ -54,8 +54,8 @@ export interface LossCount {
 }
 
 /**
- * V8 lets the young generation of a thread grow to tens of megabytes when much passes through it and nothing stays, as here: kept small, it is
- * collected more often, at no cost that can be measured, and the process takes 100 MB less under load.
+ * V8 lets the young generation of a thread grow to tens of megabytes when much passes through it and nothing stays, as here: kept
+ * small, it is collected more often, at no cost that can be measured, and the process takes 100 MB less under load.
  */
 export const THREAD_LIMITS = { maxYoungGenerationSizeMb: 8 } as const;
 

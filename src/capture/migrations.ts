@@ -12,7 +12,9 @@ function number(db: Database, pragma: string): number {
   return Number(db.pragma(pragma, { simple: true }));
 }
 
-/** The schema version of a capture, 0 for an empty file. Reads only. @throws CaptureError for another program's, or a newer, file */
+/**
+ * The schema version of a capture, 0 for an empty file. Reads only. @throws CaptureError for another program's, or a newer, file
+ */
 export function schemaVersion(db: Database, file: string): number {
   const version = number(db, 'user_version');
   if (number(db, 'application_id') !== APPLICATION_ID) {

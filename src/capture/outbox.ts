@@ -64,8 +64,8 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
   let next = emptyContent();
 
   /**
-   * One batch is on its way at a time, as long as the next one is small: what comes while the writer commits joins the next commit.
-   * Under load that is one message for several exchanges, and nobody waits longer for the disk than for two commits.
+   * One batch is on its way at a time, as long as the next one is small: what comes while the writer commits joins the next
+   * commit. Under load that is one message for several exchanges, and nobody waits longer for the disk than for two commits.
    */
   function flushSoon(): void {
     const newest = sent.at(-1);

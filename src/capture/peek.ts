@@ -1,6 +1,6 @@
 /*
- * The few values that join a run, read out of a body without decoding it: formats differ (a form, JSON, PSON, YAML, MessagePack), but each
- * writes the name, a separator of a few bytes that are no letters or digits, and the value.
+ * The few values that join a run, read out of a body without decoding it: formats differ (a form, JSON, PSON, YAML, MessagePack),
+ * but each writes the name, a separator of a few bytes that are no letters or digits, and the value.
  */
 
 /** What of a body is looked at. A catalog form is facts first; a report has these values before its long lists. */

@@ -36,7 +36,9 @@ export interface RecorderOptions {
   onRun?(run: RunRow): void;
 }
 
-/** Writes everything that it is given into a capture. After {@link Recorder.close} it takes nothing more, and says so as a loss. */
+/**
+ * Writes everything that it is given into a capture. After {@link Recorder.close} it takes nothing more, and says so as a loss.
+ */
 export interface Recorder extends Tape {
   readonly file: string;
   readonly losses: readonly Loss[];

@@ -1,9 +1,12 @@
 /**
- * The bytes of bodies on their way to the writer thread: one shared buffer, written here, read there, freed in order as batches are
- * acknowledged. Body bytes are copied exactly once, nothing is allocated or transferred, and memory is bounded by construction.
+ * The bytes of bodies on their way to the writer thread: one shared buffer, written here, read there, freed in order as batches
+ * are acknowledged. Body bytes are copied exactly once, nothing is allocated or transferred, and memory is bounded by
+ * construction.
  */
 export interface Ring {
-  /** Copies up to `length` bytes as far as there is room, and notes where, as triples of key, place and length. @returns how many */
+  /**
+   * Copies up to `length` bytes as far as there is room, and notes where, as triples of key, place and length. @returns how many
+   */
   write(key: number, chunk: Uint8Array, length: number, parts: number[]): number;
   /** Where the next byte goes: hand it to {@link release} when everything before was read. */
   end(): number;

@@ -1,8 +1,9 @@
 import { DECODED } from './decoded-schema.ts';
 
 /**
- * The SQL of a capture's tables and views. Append only: what a released version has written is never edited here, a later migration
- * changes it. All `*_at` columns are milliseconds since the epoch, all `*_mono` milliseconds of the recording's monotonic clock.
+ * The SQL of a capture's tables and views. Append only: what a released version has written is never edited here, a later
+ * migration changes it. All `*_at` columns are milliseconds since the epoch, all `*_mono` milliseconds of the recording's
+ * monotonic clock.
  */
 export interface Migration {
   name: string;

@@ -37,7 +37,9 @@ export interface RunRow {
   /** `null`: the run is still open. */
   end: RunEnd | null;
   exchanges: number;
-  /** Exchanges that failed, were abandoned, or were answered with a 5xx status. A 4xx is normal in a run (`file_metadata` 404). */
+  /**
+   * Exchanges that failed, were abandoned, or were answered with a 5xx status. A 4xx is normal in a run (`file_metadata` 404).
+   */
   failed: number;
   agentConnections: number;
   primaryConnections: number;

@@ -18,8 +18,9 @@ export interface SupervisorHooks {
 }
 
 /**
- * Starts the decoder thread and gives the writer its channel. It may fail without harm, for it only reads the capture: it is started
- * again once, and goes on from the watermark in the file. A second end is final, so that a body that kills it cannot do so for ever.
+ * Starts the decoder thread and gives the writer its channel. It may fail without harm, for it only reads the capture: it is
+ * started again once, and goes on from the watermark in the file. A second end is final, so that a body that kills it cannot do
+ * so for ever.
  */
 export function superviseDeriver(file: string, writer: Worker, hooks: SupervisorHooks): Supervised {
   let restarts = 1;

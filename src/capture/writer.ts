@@ -5,8 +5,8 @@ import { createLog, type Log } from './log.ts';
 import type { Batch, Derived, DeriverToWriter, FromWriter, LossCount, ToDeriver, ToWriter, WriterData } from './messages.ts';
 
 /*
- * The writer thread: owns the only write connection. Everything that waits when it is free goes into one transaction (a group commit: the
- * slower the disk, the larger the group); derived rows go in between, one small transaction at a time.
+ * The writer thread: owns the only write connection. Everything that waits when it is free goes into one transaction (a group
+ * commit: the slower the disk, the larger the group); derived rows go in between, one small transaction at a time.
  */
 
 /** How long a capture that is being opened waits for one that is being closed, or folded by a reader. */

@@ -1,6 +1,6 @@
 /**
- * Writes exchanges as fast as it can until it is killed, and notes in a second file each one whose `committed` ran. Arguments: capture,
- * notes. What an exchange holds follows from its number, see expected().
+ * Writes exchanges as fast as it can until it is killed, and notes in a second file each one whose `committed` ran. Arguments:
+ * capture, notes. What an exchange holds follows from its number, see expected().
  */
 import { openSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
