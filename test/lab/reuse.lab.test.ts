@@ -88,6 +88,6 @@ describe.skipIf(skipLab())('connection reuse of a real agent', () => {
     expect(tls13.handshakes.resumed).toBeGreaterThan(0);
     expect(of('Connection: close, TLS 1.2, tickets').primary.handshakes.resumed).toBeGreaterThan(0);
     expect(of('Connection: close, TLS 1.2, no tickets').primary.handshakes.resumed).toBe(0);
-    expect(of('Connection: close, TLS 1.3').advice.map(({ leg }) => leg)).toEqual(['primary']);
+    expect(of('Connection: close, TLS 1.3').advice.map(({ leg }) => leg)).toContain('primary');
   });
 });
