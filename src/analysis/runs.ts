@@ -8,9 +8,8 @@ import { createPreludes, type Prelude } from './bootstrap.ts';
  * decide:
  *
  *  - An exchange names an agent by its client certificate, or, while the agent has none, by the key of certificate_request/NAME
- * and
- *    certificate/NAME. An exchange that names nobody belongs to no run, but for ca, crl and status, which may open one
- * (bootstrap.ts).
+ *    and certificate/NAME. An exchange that names nobody belongs to no run, but for ca, crl and status, which may open one
+ *    (bootstrap.ts).
  *  - It goes to the run of its connection, else to the latest run of its certname, unless a new run begins: see begins().
  *  - A report that was answered ends a run (`report`). Else its last connection ends it (`connections-closed`), but when the
  *    proxy closed an idle connection the agent may well be busy applying a catalog: such a run stays open until
