@@ -11,6 +11,9 @@ import { EVENT_SQL, LAST_SQL, MARK_SQL } from './statements.ts';
  */
 const STEP_EVENTS = 64;
 
+/** What happened this long ago is committed and folded, or never will be: time that passes must not overtake events. */
+const UNSEEN_MS = 10_000;
+
 /** Header field lists that are remembered: agents send the same ones again and again. */
 const REMEMBERED = 2048;
 
@@ -219,7 +222,7 @@ export function createDerivation(db: Database): Derivation {
       return taken();
     },
     time(at) {
-      fold.apply({ type: 'time', at });
+      fold.apply({ type: 'time', at: at - UNSEEN_MS });
       const step = taken();
       return step.derived.writes.length > 0 ? step : null;
     },
