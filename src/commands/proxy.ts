@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
+import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
@@ -21,6 +22,7 @@ export interface ProxyFlags {
   caFingerprint?: string;
   connectOnlyPrimary?: boolean;
   quiet?: boolean;
+  keylog?: string;
   metrics?: { host: string; port: number };
   maxBody?: number;
   durability: 'commit' | 'async';
@@ -49,6 +51,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
     .option('--quiet', 'no line an exchange')
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
+    .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
     .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
@@ -62,6 +65,7 @@ export function registerProxy(program: Command, io: Io): void {
 }
 
 async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
+  const keyLog = keyLogOf(io, flags.keylog);
   const caPem = flags.caCert === undefined ? null : readPem(flags.caCert);
   const file = flags.capture ?? defaultCapture();
   const existed = existsSync(file);
@@ -104,6 +108,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
           if (line !== null) io.out(line);
         },
       }),
+      ...(keyLog && { onKeys: keyLog.line }),
       onNotice: line => io.err(`stringtap: ${printable(line)}`),
     });
   } catch (error) {
@@ -116,9 +121,21 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
   const clean = await untilSignal();
   if (clean) io.chatter('finishing the exchanges under way; again to leave at once');
   await proxy.close();
+  keyLog?.close();
   await metrics?.close();
   await recorder.close();
   for (const loss of recorder.losses) io.err(lossLine(loss));
+}
+
+/** The key log of `--keylog`, `null` without it. @throws {CliError} */
+export function keyLogOf(io: Io, file: string | undefined): KeyLog | null {
+  if (file === undefined) return null;
+  try {
+    return openKeyLog(file, line => io.err(`stringtap: ${printable(line)}`));
+  } catch (error) {
+    if (error instanceof KeyLogError) throw new CliError(error.message, error.hint);
+    throw error;
+  }
 }
 
 /** An empty capture would be the newest one, which the reading commands take. */

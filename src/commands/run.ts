@@ -11,16 +11,17 @@ import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { byteCount } from './options.ts';
 import { connectionLine } from './present.ts';
-import { address, defaultCapture, discardCapture, lossLine, watched } from './proxy.ts';
+import { address, defaultCapture, discardCapture, keyLogOf, lossLine, watched } from './proxy.ts';
 import { checkAgent, checkCommand, checkDaemon } from './run-checks.ts';
 import { runChild } from './run-child.ts';
-import { findPuppet, onPath, type PuppetCommand, withoutHost, withSettings, writeShim } from './run-command.ts';
+import { findInText, findPuppet, onPath, type PuppetCommand, withoutHost, withSettings, writeShim } from './run-command.ts';
 import { makeRunFolder, removeLeftFolders } from './run-folder.ts';
 import { askPuppet, type PuppetSettings } from './run-settings.ts';
 import { summary } from './run-summary.ts';
 
 interface RunFlags {
   capture?: string;
+  keylog?: string;
   pool: PoolPolicy;
   maxBody?: number;
   durability: 'commit' | 'async';
@@ -36,6 +37,7 @@ export function registerRun(program: Command, io: Io): void {
     .passThroughOptions()
     .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
     .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('mirror'))
+    .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
       new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
@@ -53,7 +55,7 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
   const found = findPuppet(command);
   const path = io.env.PATH ?? '';
   checkCommand(found, command, io.env);
-  const puppet = found ?? unseenPuppet(path);
+  const puppet = found ?? unseenPuppet(command, path);
   const settings = await askPuppet(puppet, { ...io.env });
   if (found !== null) checkDaemon(found, settings);
   const { lines } = checkAgent(settings);
@@ -90,11 +92,11 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
 }
 
 /** The puppet that a command without the word is thought to start. */
-function unseenPuppet(path: string): PuppetCommand {
+function unseenPuppet(command: readonly string[], path: string): PuppetCommand {
   const program = onPath('puppet', path);
   if (program === null)
     throw new CliError('there is no puppet on PATH', 'as in: stringtap run -- /opt/puppetlabs/bin/puppet agent --test');
-  return { wrapper: [], program, subcommand: 'agent', args: [] };
+  return { wrapper: [], subcommand: 'agent', args: [], ...findInText(command), program };
 }
 
 /** Before the command runs, a signal ends everything; afterwards nothing does until the capture is closed and the folder is gone. */
@@ -135,6 +137,7 @@ async function open(
   const { certname, files } = settings;
   const file = flags.capture ?? defaultCapture();
   const existed = existsSync(file);
+  const keyLog = keyLogOf(io, flags.keylog);
   const listen = { host: '127.0.0.1', port: 0 };
   const runs = new Map<number, RunRow>();
   const notes: string[] = [];
@@ -176,6 +179,7 @@ async function open(
           if (line !== null) notes.push(line);
         },
       }),
+      ...(keyLog && { onKeys: keyLog.line }),
       onNotice: line => notes.push(`stringtap: ${printable(line)}`),
     });
   } catch (error) {
@@ -187,6 +191,7 @@ async function open(
     proxy,
     async close() {
       await proxy.close();
+      keyLog?.close();
       await recorder.close();
     },
     report() {

@@ -7,6 +7,7 @@ import { type SecureContext, type SecureContextOptions, TLSSocket } from 'node:t
 import { Proxy as Engine } from 'http-mitm-proxy';
 import type { Connection, Tape } from '../model.ts';
 import { reasonOf } from './failure.ts';
+import type { KeyLine } from './keylog.ts';
 import { authority, type Ending, followEnd, noteError, openConnection, secured } from './tracking.ts';
 
 /**
@@ -63,6 +64,8 @@ export interface InterceptOptions {
   /** @returns `intercept` to read the tunnel; `taken` when the callback has answered and owns the socket now */
   onConnect(agent: AgentConnection, target: string, socket: Socket, head: Buffer): 'intercept' | 'taken';
   onOpened(agent: AgentConnection): void;
+  /** TLS secrets of each handshake, for a key log. */
+  onKeys?: KeyLine;
   onClosed(agent: AgentConnection): void;
 }
 
@@ -211,6 +214,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     tape.connection(agent.record);
     followStream(agent, socket);
   });
+  if (options.onKeys) secure.on('keylog', options.onKeys);
   secure.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
     const agent = agentOf(socket);
     if (!agent) return;

@@ -13,6 +13,7 @@ import { contact, type PrimaryAddress, readCrl } from './contact.ts';
 import { openLeafContexts } from './contexts.ts';
 import { reasonOf } from './failure.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
+import type { KeyLine } from './keylog.ts';
 import { openRelay } from './relay.ts';
 import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
@@ -36,6 +37,8 @@ export interface ProxyOptions {
   /** Whom the proxy can act as, and who answers certificate requests; default: the folders of `certsDir`. */
   identities?: IdentitySource;
   enrolment?: Enrolment;
+  /** TLS secrets of both legs, for a key log. */
+  onKeys?: KeyLine;
   /** A line that the operator should read. */
   onNotice(line: string): void;
   /** See upstream.ts; tests shorten them. */
@@ -88,6 +91,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ...(options.idleMs !== undefined && { idleMs: options.idleMs }),
     ...(options.answerMs !== undefined && { answerMs: options.answerMs }),
     ...(options.connectMs !== undefined && { connectMs: options.connectMs }),
+    ...(options.onKeys && { onKeys: options.onKeys }),
     onMirrorClosed: id => agents.get(id)?.closeWhenIdle(),
   });
   const bootstrap = openBootstrap({
@@ -170,6 +174,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       agents.delete(agent.record.id);
       upstream.release(agent.record.id);
     },
+    ...(options.onKeys && { onKeys: options.onKeys }),
     onOpened: agent => agents.set(agent.record.id, agent),
   });
 

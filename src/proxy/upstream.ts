@@ -5,6 +5,7 @@ import { Client, type Dispatcher, Pool } from 'undici';
 import type { Certname, Connection, ConnectionId, Failure, Fields, PoolPolicy, ResponseHead, Tape, Use } from '../model.ts';
 import { failureOf, reasonOf } from './failure.ts';
 import { flat, latin1Pairs } from './fields.ts';
+import type { KeyLine } from './keylog.ts';
 import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
 
 /** Where requests go, and by whose CA that place is known. */
@@ -78,6 +79,8 @@ export interface UpstreamOptions {
   maxPools?: number;
   /** `mirror`: the primary ended the connection that mirrored this one. */
   onMirrorClosed?(agentConnection: ConnectionId): void;
+  /** TLS secrets of each handshake, for a key log. */
+  onKeys?: KeyLine;
 }
 
 export interface Upstream {
@@ -301,6 +304,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         if (closing) ending.note('proxy', 'shutdown');
         noteError(ending, error, 'primary');
       });
+      if (options.onKeys) socket.on('keylog', options.onKeys);
       socket.on('session', ticket => {
         session = ticket;
       });
