@@ -1,0 +1,112 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
+import { startDemoPrimary } from '../../src/demo/primary.ts';
+import { openIdentities } from '../../src/pki/identity.ts';
+import { subjectAltName } from '../../src/pki/x509.ts';
+import { startRawPrimary } from '../rig/raw.ts';
+import { stringtap } from './stringtap.ts';
+
+let dir = '';
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'stringtap-doctor-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+interface Row {
+  level: string;
+  name: string;
+  detail: string;
+  remedy: string | null;
+}
+
+async function doctor(...args: string[]): Promise<{ code: number | null; rows: Row[] }> {
+  const { code, stdout, stderr } = await stringtap(dir, 'doctor', '--json', ...args);
+  expect(stderr).toBe('');
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as Row);
+  for (const { level, remedy } of rows) if (level === 'fail') expect(remedy).not.toBeNull();
+  return { code, rows };
+}
+
+const failed = (rows: readonly Row[]): string[] => rows.filter(row => row.level === 'fail').map(row => row.name);
+
+describe('stringtap doctor', { timeout: 60_000 }, () => {
+  test('a primary that is in order, with an identity that it takes', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec' });
+    const key = await makeKey('ec');
+    const certPem = primary.ca.issue('agent1.example', key.publicKey);
+    primary.enter('agent1.example', certPem);
+    openIdentities(join(dir, 'certs', 'identities')).importPair(key.pem, certPem);
+    const { code, rows } = await doctor('--primary', `localhost:${primary.port}`);
+    expect(failed(rows)).toEqual([]);
+    expect(code).toBe(0);
+    for (const name of [
+      'dns',
+      'tcp',
+      'tls',
+      'ca',
+      'name',
+      'certificate',
+      'trust',
+      'clock',
+      'crl',
+      'keep-alive',
+      'authorization',
+      'disk',
+    ]) {
+      expect(rows.map(row => row.name)).toContain(name);
+    }
+    const { stdout } = await stringtap(dir, 'doctor', '--primary', `localhost:${primary.port}`);
+    expect(stdout).toMatch(/^ok {3}trust /m);
+  });
+
+  test('an identity of another CA is refused by the primary', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec' });
+    const other = await makeDemoCa('other.example', 'self', 'ec');
+    const key = await makeKey('ec');
+    openIdentities(join(dir, 'certs', 'identities')).importPair(key.pem, other.issue('agent1.example', key.publicKey));
+    const { code, rows } = await doctor('--primary', `localhost:${primary.port}`);
+    expect(failed(rows)).toEqual(['authorization']);
+    expect(code).toBe(3);
+  });
+
+  test('nothing listens; the name does not exist', async () => {
+    const closed = await startDemoPrimary({ keyType: 'ec' });
+    await closed[Symbol.asyncDispose]();
+    const down = await doctor('--primary', `localhost:${closed.port}`);
+    expect(failed(down.rows)).toEqual(['tcp']);
+    expect(down.code).toBe(3);
+    const nobody = await doctor('--primary', 'nobody.invalid');
+    expect(failed(nobody.rows)).toEqual(['dns']);
+  });
+
+  test('another CA than the pinned one', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec' });
+    const other = await makeDemoCa('other.example', 'self', 'ec');
+    const pinned = join(dir, 'certs', 'primaries', `localhost_${primary.port}`);
+    mkdirSync(pinned, { recursive: true, mode: 0o700 });
+    writeFileSync(join(pinned, 'ca.pem'), other.caPem);
+    const { code, rows } = await doctor('--primary', `localhost:${primary.port}`);
+    expect(failed(rows)).toEqual(['ca', 'trust']);
+    expect(code).toBe(3);
+  });
+
+  test('a certificate that has ended and carries another name', async () => {
+    const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
+    const key = await makeKey('ec');
+    const day = 86_400_000;
+    const cert = ca.issue('puppet.example.com', key.publicKey, {
+      extensions: [subjectAltName(['other.example'])],
+      notBefore: Date.now() - 3 * day,
+      notAfter: Date.now() - day,
+    });
+    await using primary = await startRawPrimary(ca, { tls: { key: key.pem, cert } });
+    const { rows } = await doctor('--primary', `localhost:${primary.port}`);
+    expect(failed(rows)).toEqual(['name', 'certificate', 'trust']);
+  });
+});
