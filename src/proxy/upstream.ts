@@ -1,10 +1,11 @@
 import { isIP, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
-import { Client, type Dispatcher, Pool } from 'undici';
-import type { Certname, Connection, ConnectionId, Failure, Fields, PoolPolicy, ResponseHead, Tape, Use } from '../model.ts';
+import { type Client, Pool } from 'undici';
+import type { Certname, ConnectionId, Fields, PoolPolicy, Tape } from '../model.ts';
+import { type Answering, Attempt, type Lane, LaneClient } from './attempt.ts';
 import { failureOf, reasonOf } from './failure.ts';
-import { flat, latin1Pairs } from './fields.ts';
+import { flat } from './fields.ts';
 import type { KeyLine } from './keylog.ts';
 import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
 
@@ -46,19 +47,6 @@ export interface UpstreamRequest {
   resendable: boolean;
 }
 
-/** Takes one answer. The calls come in the order of the members; onFailure ends it at any point. */
-export interface Answering {
-  /** A connection took the request; again when it is resent. */
-  onReady(use: Use, resent: number): void;
-  /** A 1xx answer other than 100. */
-  onInformation(status: number, fields: Fields): void;
-  onHead(head: ResponseHead): void;
-  /** @returns false to hold the primary back until {@link Call.resume} */
-  onData(chunk: Buffer): boolean;
-  onEnd(trailers: Fields): void;
-  onFailure(failure: Failure): void;
-}
-
 /** One request under way. */
 export interface Call {
   resume(): void;
@@ -95,36 +83,6 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-/** The connection that an undici Client is on: it has one at a time, and one request on it at a time. */
-interface Lane {
-  connection: Connection | null;
-  note: ((by: 'proxy' | 'primary', cause: 'connection-close' | 'policy') => void) | null;
-  /**
-   * The answer under way: a FIN in one whose length is known breaks it off, in one without a length it is its end. `stale`: awaited on
-   * a connection that was used before, where a FIN is the primary's idle limit that crossed the request.
-   */
-  answer: 'none' | 'awaited' | 'stale' | 'framed' | 'until-end';
-  /** The answer carried `Connection: close`. */
-  announced: boolean;
-  /** The first error of the connection itself, such as a TLS alert: undici passes on the last one, which says only that it is closed. */
-  error: Error | null;
-}
-
-/** A Client that tells each of our handlers which lane took its request; undici itself does not say. */
-class LaneClient extends Client {
-  readonly #lane: Lane;
-
-  constructor(origin: URL, options: Client.Options, lane: Lane) {
-    super(origin, options);
-    this.#lane = lane;
-  }
-
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof Attempt) handler.lane = this.#lane;
-    return super.dispatch(options, handler);
-  }
-}
-
 interface PoolEntry {
   pool: Pool;
   /** Those that are connected. */
@@ -135,107 +93,6 @@ interface PoolEntry {
 
 /** Node's errors for a connection that the peer had closed already, or closes while the request is being written. */
 const STALE = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
-
-/** One try at one request: undici's handler on one side, {@link Answering} on the other. */
-class Attempt implements Dispatcher.DispatchHandler {
-  lane: Lane | null = null;
-  #controller: Dispatcher.DispatchController | null = null;
-  #use: Use | null = null;
-  #head = false;
-  #over = false;
-  readonly #answering: Answering;
-  readonly #resent: number;
-  readonly #retry: ((error: Error, reused: boolean) => boolean) | null;
-  readonly #fail: (error: Error, partial: boolean) => Failure;
-  readonly #done: () => void;
-
-  constructor(parts: {
-    answering: Answering;
-    resent: number;
-    retry: ((error: Error, reused: boolean) => boolean) | null;
-    fail: (error: Error, partial: boolean) => Failure;
-    done: () => void;
-  }) {
-    this.#answering = parts.answering;
-    this.#resent = parts.resent;
-    this.#retry = parts.retry;
-    this.#fail = parts.fail;
-    this.#done = parts.done;
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#over) {
-      controller.abort(new Error('the agent went away'));
-      return;
-    }
-    const connection = this.lane?.connection;
-    if (connection) {
-      connection.exchanges += 1;
-      this.#use = { connection: connection.id, ordinal: connection.exchanges };
-      this.#answer(connection.exchanges > 1 ? 'stale' : 'awaited');
-      this.#answering.onReady(this.#use, this.#resent);
-    }
-  }
-
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, _parsed: unknown, reason?: string): void {
-    if (this.#over) return;
-    const raw = controller.rawHeaders;
-    const fields = Array.isArray(raw) ? latin1Pairs(raw) : [];
-    if (status < 200) {
-      this.#answering.onInformation(status, fields);
-      return;
-    }
-    this.#head = true;
-    const has = (wanted: RegExp, inValue: RegExp): boolean =>
-      fields.some(([name, value]) => wanted.test(name) && inValue.test(value));
-    if (this.lane) this.lane.announced = has(/^connection$/i, /close/i);
-    this.#answer(has(/^(content-length|transfer-encoding)$/i, /./) || status === 204 || status === 304 ? 'framed' : 'until-end');
-    this.#answering.onHead({ status, reason: reason ?? '', fields });
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#over && !this.#answering.onData(chunk)) controller.pause();
-  }
-
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    if (this.#over) return;
-    // Before undici closes it for that reason; not at the head, as the answer may yet break off.
-    if (this.lane?.announced) this.lane.note?.('primary', 'connection-close');
-    this.#end();
-    const raw = controller.rawTrailers;
-    this.#answering.onEnd(Array.isArray(raw) ? latin1Pairs(raw) : []);
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.#over) return;
-    this.#end();
-    const reused = this.#use !== null && this.#use.ordinal > 1;
-    if (!this.#head && this.#retry?.(error, reused)) return;
-    const isVague = (error as NodeJS.ErrnoException).code === 'UND_ERR_SOCKET';
-    this.#answering.onFailure(this.#fail((isVague && this.lane?.error) || error, this.#head));
-  }
-
-  resume(): void {
-    this.#controller?.resume();
-  }
-
-  abort(): void {
-    if (this.#over) return;
-    this.#end();
-    this.#controller?.abort(new Error('the agent went away'));
-  }
-
-  #answer(state: Lane['answer']): void {
-    if (this.lane) this.lane.answer = state;
-  }
-
-  #end(): void {
-    this.#over = true;
-    this.#answer('none');
-    this.#done();
-  }
-}
 
 /** What a pool is found by; `whose` is an agent's connection with `mirror`, else `*`. */
 function keyOf(whose: string, primary: Primary, identity: Presented | null): string {
