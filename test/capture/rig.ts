@@ -54,6 +54,7 @@ export interface Sending {
   outcome?: Outcome;
   bodies?: Partial<Record<Side, Uint8Array | readonly Uint8Array[]>>;
   fields?: Fields;
+  responseFields?: Fields;
 }
 
 /** An agent that puts its connections and exchanges on a tape. */
@@ -143,7 +144,8 @@ function exchangeOf(recorder: Recorder, connection: Connection, request: string,
     resent: 0,
     answeredBy: 'primary',
     request: { method, target, httpVersion: '1.1', fields: sending.fields ?? FIELDS },
-    response: status === null ? null : { status, reason: 'OK', fields: [['Content-Type', 'text/plain']] },
+    response:
+      status === null ? null : { status, reason: 'OK', fields: sending.responseFields ?? [['Content-Type', 'text/plain']] },
     primaryStatus: status,
     trailers: [],
     startedAt: Date.now(),
