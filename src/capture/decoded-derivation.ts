@@ -9,8 +9,8 @@ import { clearing, DECODING_SQL, row } from './decoded-statements.ts';
 import type { DerivedWrite } from './messages.ts';
 
 /** What one transaction of the writer takes of decoded rows: exchanges that end meanwhile wait for it, some 2 ms. */
-const SLICE_ROWS = 64;
-const SLICE_BYTES = 64 << 10;
+const SLICE_ROWS = 32;
+const SLICE_BYTES = 32 << 10;
 
 /** Field lines that are remembered. */
 const REMEMBERED = 2048;

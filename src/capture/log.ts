@@ -159,7 +159,7 @@ export function createLog(db: Database, file: string, recording: Recording, dura
         begin.run();
         applyRows(derived);
         commit.run();
-        pages += 8 + (derived.writes.length >> 4);
+        pages += 8 + (derived.writes.length >> 1); // rows, their indexes and the full text
         return true;
       } catch {
         if (db.inTransaction) rollback.run();

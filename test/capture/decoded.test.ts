@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
@@ -269,4 +270,19 @@ describe('decoding again', () => {
     expect(seen.at(-1)).toBe(0);
     db.close();
   });
+});
+
+test('every view and column is described in docs/capture.md', async () => {
+  using dir = tempDir();
+  using store = await captured(dir.file('a.db'), () => Promise.resolve());
+  const text = readFileSync(new URL('../../docs/capture.md', import.meta.url), 'utf8');
+  const views = [...store.query("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name").rows].map(([name]) =>
+    String(name),
+  );
+  expect(views.length).toBeGreaterThan(20);
+  for (const view of views) {
+    const about = text.split(/^## /m).find(part => part.startsWith(`${view}\n`)) ?? '';
+    const missing = store.query(`SELECT * FROM ${view}`).columns.filter(column => !about.includes(`\`${column}\``));
+    expect([view, missing]).toEqual([view, []]);
+  }
 });
