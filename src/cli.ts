@@ -11,6 +11,7 @@ type Register = (program: Command, io: Io) => void;
 const COMMANDS: Record<string, () => Promise<Register>> = {
   proxy: async () => (await import('./commands/proxy.ts')).registerProxy,
   run: async () => (await import('./commands/run.ts')).registerRun,
+  'agent-setup': async () => (await import('./commands/agent-setup.ts')).registerAgentSetup,
   doctor: async () => (await import('./commands/doctor.ts')).registerDoctor,
   demo: async () => (await import('./commands/demo.ts')).registerDemo,
   runs: async () => (await import('./commands/lists.ts')).registerRuns,

@@ -8,6 +8,8 @@ export interface CertsLayout {
   identities: string;
   /** CSRs that wait for a primary's signature, one file a certname. */
   enrolment: string;
+  /** What may be fetched once by the host of an agent. */
+  handouts: string;
   /** A primary's CA and revocation lists. */
   primary(host: string, port: number): string;
 }
@@ -17,6 +19,7 @@ export function certsLayout(certs: string): CertsLayout {
     ca: join(certs, 'ca'),
     identities: join(certs, 'identities'),
     enrolment: join(certs, 'enrolment'),
+    handouts: join(certs, 'handouts'),
     primary: (host, port) => join(certs, 'primaries', `${folderName(host)}_${port}`),
   };
 }

@@ -12,6 +12,7 @@ import { openBootstrap } from './bootstrap.ts';
 import { contact, type PrimaryAddress, readCrl } from './contact.ts';
 import { openLeafContexts } from './contexts.ts';
 import { reasonOf } from './failure.ts';
+import { serveHandout } from './handout.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
 import type { KeyLine } from './keylog.ts';
 import { openRelay } from './relay.ts';
@@ -149,6 +150,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onSecure,
     onExchange: relay,
     onPlain: (agent, request, response, target) => {
+      if (serveHandout(request, response, target, { dir: layout.handouts, trust })) return;
       void forwardPlain(agent, request, response, target);
     },
     onConnect(agent, target, socket, head) {

@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { startDemoPrimary } from '../../src/demo/primary.ts';
+import { startProxyCommand, stringtap } from './stringtap.ts';
+
+let dir = '';
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'stringtap-setup-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('stringtap agent-setup', { timeout: 60_000 }, () => {
+  test('the printed commands fetch both files once, check them, call puppet and leave nothing', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec' });
+    await using proxy = await startProxyCommand(dir, '--primary', `localhost:${primary.port}`);
+    const setup = await stringtap(dir, 'agent-setup', 'web1.example', '--proxy', `127.0.0.1:${proxy.port}`);
+    expect(setup.code).toBe(0);
+    expect(setup.stdout).toContain('# the proxy has no identity of web1.example');
+    for (const name of readdirSync(join(dir, 'certs', 'handouts')))
+      expect(statSync(join(dir, 'certs', 'handouts', name)).mode & 0o777).toBe(0o600);
+
+    // A puppet that only keeps what it was given.
+    const seen = join(dir, 'seen');
+    writeFileSync(join(dir, 'puppet'), `#!/bin/sh\necho "$@" > ${seen}\ncp "$8" ${seen}.ca\ncp "\${10}" ${seen}.crl\n`, {
+      mode: 0o755,
+    });
+    const env = { PATH: `${dir}:/usr/bin:/bin`, TMPDIR: dir };
+    const { stdout } = await promisify(execFile)('sh', ['-e', '-c', setup.stdout], { env });
+    expect(stdout).toContain('ca.pem: OK');
+    expect(readFileSync(seen, 'utf8')).toMatch(
+      /^agent --test --http_proxy_host 127\.0\.0\.1 --http_proxy_port \d+ --localcacert /,
+    );
+    expect(readFileSync(`${seen}.ca`, 'utf8')).toContain(primary.ca.caPem.trim());
+    expect(readFileSync(`${seen}.crl`, 'utf8')).toContain(primary.ca.crlPem.trim());
+    expect(readdirSync(dir).filter(name => name.startsWith('tmp.'))).toEqual([]);
+
+    const [, url] = /(http:\S+\/ca\.pem)/.exec(setup.stdout)!;
+    const again = await fetch(url!);
+    expect(again.status).toBe(404);
+    const guessed = await fetch(url!.replace(/[0-9a-f]{32}/, 'f'.repeat(32)));
+    expect(guessed.status).toBe(404);
+    const other = await fetch(url!.replace('/ca.pem', '/../../ca'));
+    expect(other.status).toBe(400);
+  });
+
+  test('without a proxy, and for what is no certname', async () => {
+    const early = await stringtap(dir, 'agent-setup', 'web1.example', '--proxy', 'p:1');
+    expect([early.code, early.stderr]).toEqual([1, expect.stringContaining('hint: start it first: stringtap proxy')]);
+    const bad = await stringtap(dir, 'agent-setup', '../x', '--proxy', 'p:1');
+    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining('"../x" is no certname')]);
+  });
+});
