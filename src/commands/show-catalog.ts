@@ -85,7 +85,7 @@ const VERDICTS = { match: 'as promised', mismatch: 'NOT as promised', unchecked:
 export function buckets(page: Page, store: Store, which: Which): void {
   for (const row of store.decoded.rows('filebucket', which)) {
     const sum = row.checksum === null ? '' : ` {${row.checksumType}}${row.checksum}`;
-    page.text('     ', printable(`${idText('exchange', row.exchange)}${sum} ${row.path ?? ''}`));
+    page.text('     ', printable(`${idText('exchange', row.exchange)} ${row.path ?? ''}${sum}`));
   }
 }
 

@@ -17,10 +17,9 @@ export function phaseFacts(page: Page, store: Store, phase: Phase, exchanges: re
   const [first] = exchanges;
   if (first === undefined) return;
   const which = exchanges.length === 1 || first.run === null ? { exchange: first.id } : { run: first.run };
-  refusals(
-    page,
-    only(store.decoded.rows('refusal', which)).filter(row => detail || row.status !== 404 || phase !== 'file'),
-  );
+  const refused = only(store.decoded.rows('refusal', which));
+  // A 404 is how a source that is not there, and a file that no bucket has yet, are told.
+  refusals(page, detail ? refused : refused.filter(row => row.status !== 404 || (phase !== 'file' && phase !== 'filebucket')));
   switch (phase) {
     case 'ca':
       certificates(page, answered(only(store.decoded.rows('certificate', which)), detail), detail);

@@ -44,7 +44,8 @@ const TABLES = {
     { title: 'PROPERTY', value: row => row.property ?? '-' },
     {
       title: 'CHANGE',
-      value: row => (row.property === null ? (row.message ?? '') : change(row.previousValue, row.desiredValue, width)),
+      value: row =>
+        row.property === null ? (row.message ?? '') : change(row.previousValue, row.desiredValue, Math.max(24, width - 50)),
     },
   ]),
   logs: listed('log_line', () => [
@@ -69,10 +70,10 @@ const TABLES = {
   certificates: listed('certificate', () => [
     id(),
     { title: 'LEG', value: row => (row.side === 'response' ? 'agent' : 'primary') },
+    { title: 'UNTIL', value: row => day(row.notAfter) },
     { title: 'SUBJECT', value: row => row.subject },
     { title: 'ISSUER', value: row => row.issuer },
     { title: 'SERIAL', value: row => row.serial },
-    { title: 'UNTIL', value: row => day(row.notAfter) },
     { title: 'SHA-256', value: row => row.fingerprint },
   ]),
 };

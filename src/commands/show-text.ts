@@ -29,7 +29,7 @@ export function pageOf(io: Io, names = 12): Page {
   return page;
 }
 
-/** Breaks a text at blanks, so that each line has at most `width` characters; a longer word stays whole and is cut by the page. */
+/** Breaks a text at blanks, so that each line has at most `width` characters. */
 function wrap(text: string, width: number): string[] {
   if (text.length <= width) return [text];
   const lines: string[] = [];
@@ -46,10 +46,11 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-/** A fingerprint is broken after a colon; any other word stays whole. */
+/** A word that is wider than a line is broken: a fingerprint after a colon, anything else (a path) where the line ends. */
 function pieces(word: string, width: number): string[] {
-  if (word.length <= width || !/^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$/.test(word)) return [word];
-  return [word.slice(0, 48), word.slice(48)];
+  if (word.length <= width) return [word];
+  const step = /^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$/.test(word) ? 48 : width;
+  return Array.from({ length: Math.ceil(word.length / step) }, (_, n) => word.slice(n * step, (n + 1) * step));
 }
 
 /** A value of a parameter, fact or event for a person: a text is itself, anything else is JSON. */
