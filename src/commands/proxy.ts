@@ -11,8 +11,15 @@ import { CliError, type Io, printable } from './io.ts';
 import { byteCount, CAPTURES, hostPort } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 
+interface Place {
+  host: string;
+  port: number;
+}
+
 export interface ProxyFlags {
   primary: { host: string; port: number };
+  /** All of them, the first included. */
+  primaries: { host: string; port: number }[];
   listen: { host: string; port: number };
   capture?: string;
   certs: string;
@@ -36,7 +43,11 @@ export function registerProxy(program: Command, io: Io): void {
   program
     .command('proxy')
     .description('listen for agents, relay them to the primary, capture everything')
-    .requiredOption('--primary <HOST[:PORT]>', 'the real primary', text => hostPort(text, 8140))
+    .requiredOption(
+      '--primary <HOST[:PORT]>',
+      'the real primary; again for more of them: CONNECT and SNI choose',
+      (text: string, all: Place[] = []) => [...all, hostPort(text, 8140)],
+    )
     .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
     .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
@@ -59,8 +70,8 @@ export function registerProxy(program: Command, io: Io): void {
         .choices(['commit', 'async'])
         .default('commit'),
     )
-    .action(async (flags: ProxyFlags) => {
-      await runProxy(io, flags);
+    .action(async ({ primary, ...flags }: Omit<ProxyFlags, 'primary' | 'primaries'> & { primary: Place[] }) => {
+      await runProxy(io, { ...flags, primary: primary[0]!, primaries: primary });
     });
 }
 
@@ -76,7 +87,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
       startedMono: performance.now(),
       version: packageVersion(),
       pool: flags.pool,
-      primaries: [address(flags.primary)],
+      primaries: flags.primaries.map(address),
       listen: address(flags.listen),
     },
     durability: flags.durability,
@@ -93,6 +104,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     proxy = await startProxy({
       listen: flags.listen,
       primary: flags.primary,
+      others: flags.primaries.slice(1),
       certsDir: flags.certs,
       names: flags.name,
       pool: flags.pool,
@@ -256,7 +268,7 @@ function greeting(
   const connect = `--server ${flags.primary.host} --serverport ${flags.primary.port} --http_proxy_host ${reach} --http_proxy_port ${port}${bypass}`;
   return [
     `listening on ${address(proxy.address)}`,
-    `primary      ${address(flags.primary)}, connections ${flags.pool}`,
+    `primary      ${flags.primaries.map(address).join(', ')}, connections ${flags.pool}`,
     `our CA       SHA-256 ${proxy.authority.fingerprint}`,
     `capture      ${recorder.file}`,
     ...(metrics === null ? [] : [`metrics      http://${address(metrics)}/metrics`]),

@@ -19,6 +19,11 @@ import { makeRunFolder, removeLeftFolders } from './run-folder.ts';
 import { askPuppet, type PuppetSettings } from './run-settings.ts';
 import { summary } from './run-summary.ts';
 
+interface Place {
+  host: string;
+  port: number;
+}
+
 interface RunFlags {
   capture?: string;
   keylog?: string;
@@ -61,7 +66,6 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
   const { lines } = checkAgent(settings);
   const [primary, ...others] = settings.places;
   if (primary === undefined) throw new CliError('puppet names no server');
-  for (const other of others) lines.push(`what goes to ${address(other)} is tunnelled unread`);
   if (found === null) {
     lines.push(
       'puppet is not a word of the command: one that is found on PATH goes through stringtap, one called by its path does not',
@@ -72,7 +76,7 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
   const folder = makeRunFolder();
   const guard = guardStart(folder.remove);
   try {
-    const session = await open(io, settings, primary, folder.path, flags);
+    const session = await open(io, settings, [primary, ...others], folder.path, flags);
     const added = addedSettings(settings, session.proxy, folder.path);
     const env: NodeJS.ProcessEnv = { ...io.env, ...cleanedNoProxy(io.env, settings) };
     let code: number;
@@ -130,7 +134,7 @@ interface Session {
 async function open(
   io: Io,
   settings: PuppetSettings,
-  primary: { host: string; port: number },
+  [primary, ...others]: readonly [Place, ...Place[]],
   folder: string,
   flags: RunFlags,
 ): Promise<Session> {
@@ -149,7 +153,7 @@ async function open(
       startedMono: performance.now(),
       version: packageVersion(),
       pool: flags.pool,
-      primaries: [address(primary)],
+      primaries: [primary, ...others].map(address),
       listen: address(listen),
     },
     durability: flags.durability,
@@ -162,6 +166,7 @@ async function open(
     proxy = await startProxy({
       listen,
       primary,
+      others,
       certsDir: join(folder, 'certs'),
       names: [],
       pool: flags.pool,

@@ -24,6 +24,8 @@ import { openUpstream, type Primary } from './upstream.ts';
 export interface ProxyOptions {
   listen: { host: string; port: number };
   primary: PrimaryAddress;
+  /** More of them: CONNECT and SNI choose. One that does not answer now is left out, and said. */
+  others?: readonly PrimaryAddress[];
   /** Folder of our CA, identities, enrolments and pinned CAs. */
   certsDir: string;
   /** Extra names and addresses on every leaf; CONNECT to such a name is read too. */
@@ -71,19 +73,27 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const layout = certsLayout(certsDir);
   const authority = await openAuthority(layout.ca);
   const { identities, enrolment } = openOwn(options, authority, layout);
-  const trust = openTrust(
-    layout.primary(place.host, place.port),
-    authority,
-    options.caPem === null ? {} : { caPem: options.caPem },
-  );
-  await contact(place, trust, options.caFingerprint);
-
-  const primary: Primary = { ...place, caPem: () => trust.caPem() };
+  const open = async (at: PrimaryAddress): Promise<Known> => {
+    const trust = openTrust(layout.primary(at.host, at.port), authority, options.caPem === null ? {} : { caPem: options.caPem });
+    await contact(at, trust, options.caFingerprint);
+    return { host: at.host, port: at.port, trust, caPem: () => trust.caPem() };
+  };
+  const first = await open(place);
+  const { trust } = first;
+  const primaries = [first];
+  for (const other of options.others ?? []) {
+    try {
+      primaries.push(await open(other));
+    } catch (error) {
+      onNotice(`${reasonOf(error)}; what goes there is tunnelled unread`);
+    }
+  }
+  const trustOf = (primary: Primary): Trust => primaries.find(one => one === primary)?.trust ?? trust;
   const names = leafNames(options);
   const contexts = await openLeafContexts({
     authority,
     names,
-    agentCas: () => [authority.caPem, trust.caPem() ?? ''].filter(pem => pem !== ''),
+    agentCas: () => [...new Set([authority.caPem, ...primaries.map(one => one.caPem() ?? '')])].filter(pem => pem !== ''),
   });
   const agents = new Map<number, AgentConnection>();
   const upstream = openUpstream({
@@ -98,7 +108,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const bootstrap = openBootstrap({
     upstream,
     enrolment,
-    trustOf: () => trust,
+    trustOf,
     onNotice,
     onTrustChanged: () => {
       contexts.renew().then(
@@ -112,7 +122,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     upstream,
     pool: options.pool,
     bootstrap,
-    primaryFor: () => primary,
+    primaryFor,
     identityOf(certname) {
       try {
         return identities.get(certname);
@@ -125,8 +135,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     },
     standing: openStanding({
       upstream,
-      trustOf: () => trust,
-      readCrl: () => readCrl(place, trust),
+      trustOf,
+      readCrl: primary => readCrl(primary, trustOf(primary)),
       ...(options.standingMs !== undefined && { standingMs: options.standingMs }),
     }),
   });
@@ -135,7 +145,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   function onSecure(record: Connection, socket: TLSSocket): void {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return;
-    const verdict = judge(certificate, { authority, trusts: [trust], identities, now: Date.now() });
+    const verdict = judge(certificate, { authority, trusts: [primaryFor(record).trust], identities, now: Date.now() });
     record.peerName = verdict.ok ? verdict.certname : verdict.name;
     if (!verdict.ok) record.refusal = verdict.reason;
     else if (!socket.authorized) record.refusal = String(socket.authorizationError ?? 'not verified');
@@ -159,14 +169,14 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         refuseConnect(socket, 400, 'CONNECT needs HOST:PORT');
         return 'taken';
       }
-      if (wanted.port === place.port && isOurs(wanted.host)) return 'intercept';
+      if (named(wanted)) return 'intercept';
       if (options.connectOnlyPrimary) {
         agent.record.error = 'not the primary';
         agent.ending.note('proxy', 'policy');
         refuseConnect(socket, 403, 'Only the primary may be reached');
         return 'taken';
       }
-      if (wanted.port === place.port) {
+      if (primaries.some(one => one.port === wanted.port)) {
         onNotice(`${authorityOf(wanted.host, wanted.port)} is tunnelled unread; to read it: --name ${wanted.host}`);
       }
       void tunnel(agent, wanted, socket, head);
@@ -180,8 +190,22 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onOpened: agent => agents.set(agent.record.id, agent),
   });
 
-  function isOurs(host: string): boolean {
-    return host === place.host.toLowerCase() || options.names.some(name => name.toLowerCase() === host);
+  /** The primary of that name and port; a name of ours stands for the first one on that port. */
+  function named({ host, port }: PrimaryAddress): Known | undefined {
+    const known = primaries.filter(one => one.port === port);
+    const isAlias = options.names.some(name => name.toLowerCase() === host);
+    return known.find(one => one.host.toLowerCase() === host) ?? (isAlias ? known[0] : undefined);
+  }
+
+  /**
+   * Which primary a connection is for: by what CONNECT asked for, else by SNI, else the first. It decides whose CA judges the agent's
+   * certificate, too: a certname that one primary signed is nobody at another.
+   */
+  function primaryFor({ via, target, tls }: Connection): Known {
+    const wanted = via === 'connect' && target !== null ? parseAuthority(target) : null;
+    if (wanted !== null) return named(wanted) ?? first;
+    const name = tls?.serverName?.toLowerCase();
+    return primaries.find(one => one.host.toLowerCase() === name) ?? first;
   }
 
   return {
@@ -194,6 +218,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       await upstream.close();
     },
   };
+}
+
+/** A primary with what is known of its CA. */
+interface Known extends Primary {
+  trust: Trust;
 }
 
 /** The folders of `certsDir`, unless the caller has its own. */
@@ -211,10 +240,10 @@ function openOwn(
 }
 
 /** What the leaf without SNI carries: agents reach us by the primary's name, by a name given, or by an address of ours. */
-function leafNames({ listen, primary, names }: ProxyOptions): string[] {
+function leafNames({ listen, primary, others = [], names }: ProxyOptions): string[] {
   const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
   const addresses = everywhere
     ? Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address.split('%', 1)[0]!))
     : [listen.host];
-  return [...new Set([primary.host, ...names, 'localhost', '127.0.0.1', '::1', ...addresses])];
+  return [...new Set([primary.host, ...others.map(({ host }) => host), ...names, 'localhost', '127.0.0.1', '::1', ...addresses])];
 }

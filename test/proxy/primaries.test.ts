@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { makeKey } from '../../src/demo/ca.ts';
+import { startDemoPrimary } from '../../src/demo/primary.ts';
+import { openIdentities } from '../../src/pki/identity.ts';
+import { makeRig } from '../rig/rig.ts';
+import { statusOf } from '../rig/wire.ts';
+
+const NODE = (certname: string): string =>
+  `GET /puppet/v3/node/${certname}?environment=production HTTP/1.1\r\nHost: puppet.example.com\r\n\r\n`;
+
+describe('several primaries with CAs of their own', () => {
+  test('CONNECT chooses; each sees its own agents as themselves', async () => {
+    await using second = await startDemoPrimary({ keyType: 'ec' });
+    await using rig = await makeRig({ proxy: { others: [{ host: 'localhost', port: second.port }] } });
+    const key = await makeKey('ec');
+    const certPem = second.ca.issue('agent2.example', key.publicKey);
+    second.enter('agent2.example', certPem);
+    openIdentities(join(rig.dir, 'certs', 'identities')).importPair(key.pem, certPem);
+
+    const one = await rig.agent({ socket: await rig.tunnel(`localhost:${rig.primary.port}`) });
+    one.write(NODE('agent1.example'));
+    expect(statusOf(await one.answer())).toBe(200);
+    const two = await rig.agent({
+      socket: await rig.tunnel(`localhost:${second.port}`),
+      pair: { keyPem: key.pem, certPem },
+      serverName: 'localhost',
+    });
+    two.write(NODE('agent2.example'));
+    expect(statusOf(await two.answer())).toBe(200);
+    const nodes = (primary: { seen: readonly { target: string; certname: string | null }[] }): (string | null)[] =>
+      primary.seen.filter(({ target }) => target.includes('/node/')).map(({ certname }) => certname);
+    expect(nodes(rig.primary)).toEqual(['agent1.example']);
+    expect(nodes(second)).toEqual(['agent2.example']);
+  });
+
+  test('a certname that one primary signed is nobody at the other', async () => {
+    await using second = await startDemoPrimary({ keyType: 'ec' });
+    await using rig = await makeRig({ proxy: { others: [{ host: 'localhost', port: second.port }] } });
+    const key = await makeKey('ec');
+    const pair = { keyPem: key.pem, certPem: second.ca.issue('agent1.example', key.publicKey) };
+    const agent = await rig.agent({ socket: await rig.tunnel(`localhost:${rig.primary.port}`), pair });
+    agent.write(NODE('agent1.example'));
+    expect(statusOf(await agent.answer())).toBe(403);
+    expect(rig.tape.exchanges.at(-1)).toMatchObject({ primary: null, outcome: { failure: { reason: 'certificate-refused' } } });
+    const row = await rig.connection(one => one.refusal !== null, 'a refusal');
+    expect(row.refusal).toBe('issued by an unknown CA');
+  });
+
+  test('one that is down is said, and the others work', async () => {
+    const down = await startDemoPrimary({ keyType: 'ec' });
+    await down[Symbol.asyncDispose]();
+    await using rig = await makeRig({ proxy: { others: [{ host: 'localhost', port: down.port }] } });
+    expect(rig.notices).toEqual([
+      expect.stringMatching(/^cannot get the CA of the primary at .*; what goes there is tunnelled unread$/),
+    ]);
+    const agent = await rig.agent();
+    agent.write(NODE('agent1.example'));
+    expect(statusOf(await agent.answer())).toBe(200);
+  });
+});
