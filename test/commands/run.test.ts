@@ -180,6 +180,7 @@ describe('stringtap run', { timeout: 90_000 }, () => {
     expect(shell.code).toBe(2);
     expect(shell.stderr).toMatch(/^run r2 /m);
     expect(shell.stderr).toContain('one called by its path does not');
+    host.set({ server: 'localhost', ca_server: 'localhost', report_server: 'localhost' });
     const past = await host.run(['sh', '-c', `${host.puppet} agent --test`]);
     expect(past.code).toBe(2);
     expect(past.stderr).toContain('the command made no connection through stringtap');
