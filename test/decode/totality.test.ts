@@ -54,7 +54,7 @@ function measured(run: () => void): void {
   const before = process.memoryUsage();
   const started = performance.now();
   run();
-  expect(performance.now() - started).toBeLessThan(2000);
+  expect(performance.now() - started).toBeLessThan(20_000);
   const after = process.memoryUsage();
   expect(after.heapUsed + after.external - before.heapUsed - before.external).toBeLessThan(100_000_000);
 }

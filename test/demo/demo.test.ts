@@ -15,7 +15,7 @@ test('the demo ends by itself without a terminal, lists its runs, and leaves not
   const options = { cwd: dir, env: { ...process.env, TMPDIR: dir } };
   const began = performance.now();
   const { stdout, stderr } = await run(process.execPath, [bin, 'demo', '--capture', 'demo.db'], options);
-  expect(performance.now() - began).toBeLessThan(20_000);
+  expect(performance.now() - began).toBeLessThan(60_000);
   expect(stderr).toBe('');
   const runs = stdout.split('\n').filter(line => /^r\d /.test(line));
   expect(runs.map(line => line.split(/\s+/)[3])).toEqual(['demo1.example', 'demo1.example', 'demo2.example', 'demo1.example']);
