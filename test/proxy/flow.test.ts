@@ -260,7 +260,7 @@ test('the moments of an exchange are in their order', async () => {
   const { timing, startedAt } = await rig.exchange();
   const moments = [timing.startMono, timing.requestEndMono!, timing.responseHeadMono!, timing.firstByteMono!, timing.endMono];
   expect([...moments].sort((a, b) => a - b)).toEqual(moments);
-  for (let i = 1; i < moments.length; i++) expect(moments[i]! - moments[i - 1]!).toBeGreaterThan(30);
+  for (let i = 1; i < moments.length; i++) expect(moments[i]! - moments[i - 1]!).toBeGreaterThan(5);
   expect(timing.primaryReadyMono).toBeGreaterThan(timing.startMono);
   expect(timing.primaryReadyMono).toBeLessThan(timing.responseHeadMono!);
   expect(Math.abs(Date.now() - startedAt)).toBeLessThan(5000);
