@@ -4,8 +4,8 @@ import type { Loss } from '../capture/recorder.ts';
 import type { Connection, ConnectionId, Exchange, Leg, Tape } from '../model.ts';
 
 /**
- * Figures of a running proxy for Prometheus. No label carries a certname, a target or an address: the number of series does not grow
- * with the site, and nothing of an agent is told. docs/grafana/stringtap.json is a dashboard for them.
+ * Figures of a running proxy for Prometheus. No label carries a target or an address, and none a certname unless that is asked for: the
+ * number of series does not grow with the site, and nothing of an agent is told. docs/grafana/stringtap.json is a dashboard for them.
  */
 
 /** Seconds. A catalog takes some, a file some ms; an agent waits 10 min at most. */
@@ -22,23 +22,25 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-/** @param losses what the capture lacks so far, see Recorder */
-export function createMetrics(losses: () => readonly Loss[]): Metrics {
+/**
+ * @param losses what the capture lacks so far, see Recorder
+ * @param withCertname the figures of exchanges carry the certname that the agent proved: one set of series an agent
+ */
+export function createMetrics(losses: () => readonly Loss[], withCertname = false): Metrics {
+  type ExchangeLabel = 'phase' | 'status_class' | 'certname';
+  const perExchange: readonly ExchangeLabel[] = ['phase', 'status_class', ...(withCertname ? (['certname'] as const) : [])];
   const registry = new Registry();
   const registers = [registry];
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
     new Counter({ name: `stringtap_${name}`, help, labelNames, registers });
 
-  const exchanges = counter('exchanges_total', 'Requests with their outcome', ['phase', 'status_class', 'outcome']);
-  const requestBytes = counter('request_body_bytes_total', 'Bytes of request bodies', ['phase', 'status_class']);
-  const responseBytes = counter('response_body_bytes_total', 'Bytes of response bodies, content coding kept', [
-    'phase',
-    'status_class',
-  ]);
+  const exchanges = counter('exchanges_total', 'Requests with their outcome', [...perExchange, 'outcome']);
+  const requestBytes = counter('request_body_bytes_total', 'Bytes of request bodies', perExchange);
+  const responseBytes = counter('response_body_bytes_total', 'Bytes of response bodies, content coding kept', perExchange);
   const duration = new Histogram({
     name: 'stringtap_exchange_duration_seconds',
     help: 'From the request head to the last byte of the answer at hand',
-    labelNames: ['phase', 'status_class'],
+    labelNames: perExchange,
     buckets: EXCHANGE_BUCKETS,
     registers,
   });
@@ -139,7 +141,11 @@ export function createMetrics(losses: () => readonly Loss[]): Metrics {
   }
 
   function exchange(one: Exchange): void {
-    const labels = { phase: one.route.phase, status_class: statusClass(one) };
+    const labels = {
+      phase: one.route.phase,
+      status_class: statusClass(one),
+      ...(withCertname && { certname: one.certname ?? '' }),
+    };
     exchanges.inc({ ...labels, outcome: one.outcome.type });
     requestBytes.inc(labels, one.requestBytes);
     responseBytes.inc(labels, one.responseBytes);

@@ -31,6 +31,7 @@ export interface ProxyFlags {
   quiet?: boolean;
   keylog?: string;
   metrics?: { host: string; port: number };
+  metricsCertname?: boolean;
   maxBody?: number;
   durability: 'commit' | 'async';
 }
@@ -64,6 +65,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
     .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
     .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
+    .option('--metrics-certname', 'label the figures of exchanges with the certname: one set of series an agent')
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
       new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
@@ -100,7 +102,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
   let proxy: RunningProxy;
   let metrics: ServedMetrics | null = null;
   try {
-    metrics = flags.metrics === undefined ? null : await serveFigures(flags.metrics, recorder);
+    metrics = flags.metrics === undefined ? null : await serveFigures(flags.metrics, recorder, flags.metricsCertname === true);
     proxy = await startProxy({
       listen: flags.listen,
       primary: flags.primary,
@@ -163,9 +165,13 @@ interface ServedMetrics {
 }
 
 /** Starts `--metrics`; its library is loaded only then. */
-async function serveFigures(place: { host: string; port: number }, recorder: Recorder): Promise<ServedMetrics> {
+async function serveFigures(
+  place: { host: string; port: number },
+  recorder: Recorder,
+  withCertname: boolean,
+): Promise<ServedMetrics> {
   const { createMetrics, serveMetrics } = await import('./metrics.ts');
-  const metrics = createMetrics(() => recorder.losses);
+  const metrics = createMetrics(() => recorder.losses, withCertname);
   const server = await serveMetrics(metrics, place).catch((error: unknown) => {
     throw listenError(error, place, '--metrics');
   });

@@ -37,6 +37,28 @@ async function fetched(url: string, method = 'GET'): Promise<{ status: number; t
 }
 
 describe('the figures of a running proxy', () => {
+  test('name the agent of an exchange only when that is asked for', async () => {
+    for (const [asked, labels] of [
+      [false, '{phase="file",status_class="2xx",outcome="answered"}'],
+      [true, '{phase="file",status_class="2xx",certname="agent1.example",outcome="answered"}'],
+    ] as const) {
+      const memory = memoryTape();
+      const metrics = createMetrics(() => [], asked);
+      await using rig = await makeRig({
+        tape: Object.assign(Object.create(memory) as typeof memory, metrics.counted(memory)),
+        raw: async connection => {
+          await connection.request();
+          connection.write(OK);
+        },
+      });
+      const agent = await rig.agent();
+      agent.write(GET);
+      await agent.answer();
+      await rig.exchange(1);
+      expect(await samples(metrics)).toHaveProperty([`stringtap_exchanges_total${labels}`], 1);
+    }
+  });
+
   test('count exchanges, connections, handshakes and reuse of both legs, and name no agent', async () => {
     const memory = memoryTape();
     const losses: Loss[] = [];
