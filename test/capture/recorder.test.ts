@@ -341,8 +341,12 @@ describe('never the reason', () => {
     await until(() => folded.get() === 2);
     reader.close();
     expect(losses).toEqual([]);
-    await started.list[2]!.terminate();
-    await until(() => losses.length > 0);
+    // One that ends while it decodes a body is started again at no cost: the body is what is passed over.
+    for (let last = 2; losses.length === 0; last = started.list.length - 1) {
+      expect(last).toBeLessThan(5);
+      await started.list[last]!.terminate();
+      await until(() => losses.length > 0 || started.list.length > last + 1);
+    }
     started.stop();
     await line.send(FILE);
     await recorder.close();
