@@ -1,4 +1,4 @@
-import type { Connection } from '../model.ts';
+import type { Connection, Failure } from '../model.ts';
 
 /** A connection that failed before it carried anything, in words that a person can act on. */
 export interface TlsFailure {
@@ -234,4 +234,25 @@ export function explainTls({ leg, error, refusal }: FailedConnection): TlsFailur
   if (entry === undefined) return null;
   const { cause, what, remedy, puppet } = entry;
   return { cause, what, remedy, puppet };
+}
+
+/**
+ * The same for an exchange that failed: what the primary leg met, or why the agent's certificate proves nothing. `null` for a failure
+ * that is no matter of TLS.
+ */
+export function explainFailure(failure: Failure | null): TlsFailure | null {
+  switch (failure?.reason) {
+    case 'certificate-refused':
+      return explainTls({ leg: 'agent', error: null, refusal: failure.detail });
+    case 'primary-untrusted':
+      return explainTls({ leg: 'primary', error: failure.detail, refusal: null });
+    case 'primary-rejected-identity':
+      return explainTls({ leg: 'primary', error: failure.alert, refusal: null });
+    case 'primary-unreachable':
+      return explainTls({ leg: 'primary', error: failure.code, refusal: null });
+    case 'internal':
+      return explainTls({ leg: 'primary', error: failure.detail, refusal: null });
+    default:
+      return null;
+  }
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { explainFailure, explainTls, type TlsFailure } from '../analysis/tls-failures.ts';
 import type { ConnectionRow, ExchangeDetail, ExchangeRow, RunRow } from '../capture/store.ts';
 
 /**
@@ -34,20 +35,26 @@ export function runJson(row: RunRow): Named<RunRow, 'id'> {
   return { ...row, id: idText('run', row.id) };
 }
 
+/** Why TLS failed, or a certificate was refused, and what mends it; `null` where nothing of the kind did. */
+interface Explained {
+  problem: TlsFailure | null;
+}
+
 type ExchangeIds = 'id' | 'run' | 'agentConnection' | 'primaryConnection';
 
 /** An exchange as `--json` gives it, in a list or alone. */
-export function exchangeJson<Row extends ExchangeRow | ExchangeDetail>(row: Row): Named<Row, ExchangeIds> {
-  return {
+export function exchangeJson<Row extends ExchangeRow | ExchangeDetail>(row: Row): Named<Row, ExchangeIds> & Explained {
+  const named: Named<Row, ExchangeIds> = {
     ...row,
     id: idText('exchange', row.id),
     run: idText('run', row.run),
     agentConnection: idText('connection', row.agentConnection),
     primaryConnection: idText('connection', row.primaryConnection),
   };
+  return { ...named, problem: explainFailure(row.failure) };
 }
 
 /** A connection as `--json` gives it. */
-export function connectionJson(row: ConnectionRow): Named<ConnectionRow, 'id'> {
-  return { ...row, id: idText('connection', row.id) };
+export function connectionJson(row: ConnectionRow): Named<ConnectionRow, 'id'> & Explained {
+  return { ...row, id: idText('connection', row.id), problem: explainTls(row) };
 }

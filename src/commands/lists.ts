@@ -1,10 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { explainTls } from '../analysis/tls-failures.ts';
 import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
 import { type Leg, PHASES, type Phase } from '../model.ts';
 import { connectionJson, exchangeJson, idText, parseId, runJson } from './ids.ts';
 import type { Io } from './io.ts';
 import { openCapture, wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
+import { problems, showProblems } from './show-problems.ts';
+import { pageOf } from './show-text.ts';
 
 /** The rows of a capture, as tables or NDJSON. */
 export function registerRuns(program: Command, io: Io): void {
@@ -200,4 +203,8 @@ export function listConnections(io: Io, rows: readonly ConnectionRow[]): void {
     { title: 'NOTE', value: row => row.refusal ?? row.error ?? '' },
   ];
   for (const line of table(columns, rows, width(io))) io.out(line);
+  const page = pageOf(io);
+  const failed = problems(rows.flatMap(row => ({ id: idText('connection', row.id), words: explainTls(row) })));
+  if (failed.length > 0) page.line();
+  showProblems(page, failed);
 }

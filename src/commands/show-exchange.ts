@@ -1,3 +1,4 @@
+import { explainFailure } from '../analysis/tls-failures.ts';
 import type { DecodedKind } from '../capture/decoded-shapes.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
 import type { Fields } from '../model.ts';
@@ -5,6 +6,7 @@ import { exchangeJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { bytes, clock, duration, use } from './present.ts';
 import { phaseFacts } from './show-phases.ts';
+import { problems, showProblems } from './show-problems.ts';
 import { type Page, pageOf } from './show-text.ts';
 
 /** Kinds of rows that are the exchange's own: what `--json` gives beside it. */
@@ -58,6 +60,7 @@ export function showExchange(
     const coding = body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone`;
     page.pair(`${body.side} is`, printable(`${body.format} (${body.mime ?? 'no type'}), ${bytes(body.bytes)}${coding}`));
   }
+  showProblems(page, problems([{ id: `e${exchange.id}`, words: explainFailure(exchange.failure) }]));
   if (options.headers) {
     showFields(page, 'request fields', exchange.request.fields);
     if (exchange.response) showFields(page, 'response fields', exchange.response.fields);

@@ -1,3 +1,4 @@
+import { explainFailure, explainTls } from '../analysis/tls-failures.ts';
 import type { ExchangeRow, RunRow, Store } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
@@ -5,6 +6,7 @@ import { type Io, printable } from './io.ts';
 import { bytes, clock, duration } from './present.ts';
 import { reportSummary } from './show-catalog.ts';
 import { phaseFacts } from './show-phases.ts';
+import { problems, showProblems } from './show-problems.ts';
 import { type Page, pageOf, plural } from './show-text.ts';
 
 /** Requests of a phase that the page lists; `stringtap exchanges` has the rest. */
@@ -45,6 +47,13 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   if (run.transactionUuid !== null) page.pair('transaction', printable(run.transactionUuid));
   const behind = store.decoded.behind();
   if (behind > 0) page.pair('note', `${plural(behind, 'exchange')} of this capture not decoded yet: the proxy is at it`);
+  // A cause is told once: by its exchanges, or by a connection that never carried one.
+  const failures = problems([
+    ...exchanges.map(row => ({ id: idText('exchange', row.id), words: explainFailure(row.failure) })),
+    ...connections.map(row => ({ id: idText('connection', row.id), words: explainTls(row) })),
+  ]);
+  if (failures.length > 0) page.line();
+  showProblems(page, failures);
   for (const phase of PHASES) {
     const some = exchanges.filter(row => row.phase === phase);
     if (some.length === 0) continue;

@@ -5,6 +5,7 @@ import { SIDES } from '../model.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture } from './options.ts';
 import { showBody } from './show-body.ts';
+import { showConnection } from './show-connection.ts';
 import { showExchange } from './show-exchange.ts';
 import { showRun } from './show-run.ts';
 import { showTable, TABLE_NAMES, type TableName } from './show-tables.ts';
@@ -17,12 +18,15 @@ interface ShowOptions {
   reveal?: boolean;
 }
 
-/** `stringtap show r3 | e17`: one run or one exchange, decoded. */
+/** `stringtap show r3 | e17 | c5`: one run or one exchange, decoded; one connection. */
 export function registerShow(program: Command, io: Io): void {
   program
     .command('show')
-    .description('show one run (r3) or one exchange (e17), decoded; or one table of it')
-    .argument('<id>', 'r3: run 3, e17: exchange 17; a bare number is a run, with --headers or --body an exchange')
+    .description('show one run (r3) or one exchange (e17), decoded; or one table of it; or one connection (c5)')
+    .argument(
+      '<id>',
+      'r3: run 3, e17: exchange 17, c5: connection 5; a bare number is a run, with --headers or --body an exchange',
+    )
     .argument('[table]', `one table in place of the page: ${TABLE_NAMES.join(', ')}`)
     .argument('[filter]', 'only rows with this text in them')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
@@ -39,11 +43,11 @@ export function registerShow(program: Command, io: Io): void {
 }
 
 function show(io: Io, text: string, words: readonly string[], options: ShowOptions): void {
-  const match = /^([re]?)(\d{1,15})$/.exec(text);
+  const match = /^([rec]?)(\d{1,15})$/.exec(text);
   if (!match) {
     throw new CliError(
-      `show takes a run or an exchange, not ${JSON.stringify(text)}`,
-      'as in: stringtap show r3, stringtap show e17',
+      `show takes a run, an exchange or a connection, not ${JSON.stringify(text)}`,
+      'as in: stringtap show r3, stringtap show e17, stringtap show c5',
       2,
     );
   }
@@ -53,6 +57,11 @@ function show(io: Io, text: string, words: readonly string[], options: ShowOptio
   const { table, filter, file } = sorted(words);
   if (!isExchange && (asked !== null || options.headers === true)) {
     throw new CliError('--headers, --body and --raw are of an exchange', `as in: stringtap show e${id} --headers`, 2);
+  }
+  if (match[1] === 'c') {
+    if (table !== null) throw new CliError('tables are of a run or an exchange', `as in: stringtap show r1 ${table}`, 2);
+    showConnection(io, file, id, options.json === true);
+    return;
   }
   const store = openCapture(file ?? undefined, 'bodies');
   const flags = { json: options.json === true, reveal: options.reveal === true, headers: options.headers === true };

@@ -137,7 +137,7 @@ describe('show', () => {
   test.each([
     [['show', 'r9'], 1, 'there is no run r9'],
     [['show', 'e9'], 1, 'there is no exchange e9'],
-    [['show', 'x'], 2, 'show takes a run or an exchange'],
+    [['show', 'x'], 2, 'show takes a run, an exchange or a connection'],
     [['show', 'r1', 'nothing'], 2, 'there is no table "nothing"'],
     [['show', 'r1', '--body', 'request'], 2, '--headers, --body and --raw are of an exchange'],
     [['show', 'e1', '--body', 'answer'], 2, '--body is one of'],

@@ -1,0 +1,38 @@
+import { explainTls } from '../analysis/tls-failures.ts';
+import { connectionJson, idText } from './ids.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { openCapture } from './options.ts';
+import { bytes, clock, duration } from './present.ts';
+import { problems, showProblems } from './show-problems.ts';
+import { pageOf } from './show-text.ts';
+
+/** The page of one connection: whose, with what, how long, and why it ended. */
+export function showConnection(io: Io, file: string | null, id: number, json: boolean): void {
+  const store = openCapture(file ?? undefined);
+  try {
+    const row = store.connection(id);
+    if (row === null) throw new CliError(`there is no connection c${id} in ${store.file}`, 'stringtap connections lists them');
+    if (json) {
+      io.out(JSON.stringify(connectionJson(row)));
+      return;
+    }
+    const page = pageOf(io);
+    page.pair('connection', `${idText('connection', row.id)}, ${row.leg} leg, ${row.via}`);
+    page.pair('peer', printable(`${row.peer}${row.target === null ? '' : `, for ${row.target}`}`));
+    page.pair('certname', row.certname ?? '-');
+    if (row.peerName !== null) page.pair('peer is', printable(row.peerName));
+    const name = row.serverName === null ? '' : `, server name ${row.serverName}`;
+    const tls = row.tlsVersion === null ? 'none' : `${row.tlsVersion} ${row.cipher}${row.resumed ? ', resumed' : ''}${name}`;
+    page.pair('TLS', printable(tls));
+    page.pair('opened', `${row.openedAt} (${clock(Date.parse(row.openedAt))} here)`);
+    if (row.handshakeMs !== null) page.pair('handshake', duration(row.handshakeMs));
+    const lasted = row.closedAt === null ? 'open' : duration(Date.parse(row.closedAt) - Date.parse(row.openedAt));
+    page.pair('lasted', row.closedBy === null ? lasted : `${lasted}, closed by ${row.closedBy}: ${row.cause}`);
+    page.pair('traffic', `${row.exchanges} exchanges, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`);
+    if (row.refusal !== null) page.pair('refused', printable(row.refusal));
+    if (row.error !== null) page.pair('error', printable(row.error));
+    showProblems(page, problems([{ id: `c${id}`, words: explainTls(row) }]));
+  } finally {
+    store.close();
+  }
+}
