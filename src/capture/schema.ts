@@ -1,4 +1,5 @@
 import { DECODED } from './decoded-schema.ts';
+import { FINDINGS } from './findings-schema.ts';
 
 /**
  * The SQL of a capture's tables and views. Append only: what a released version has written is never edited here, a later
@@ -210,4 +211,5 @@ FROM connection;
 export const MIGRATIONS: readonly Migration[] = [
   { name: 'the capture log', sql: RAW + DERIVED + VIEWS },
   { name: 'decoded bodies', sql: DECODED },
+  { name: 'findings', sql: FINDINGS },
 ];

@@ -138,9 +138,11 @@ const RUN_COLUMNS = [
  * runs them. Each can be repeated with the same values.
  */
 export const DERIVED_SQL: Readonly<Record<string, string>> = {
-  run: `${insert('run', RUN_COLUMNS)} ON CONFLICT (id) DO UPDATE SET ${RUN_COLUMNS.slice(1)
-    .map(column => `${column} = excluded.${column}`)
-    .join(', ')}`,
+  // what judged a run (findings) has to see it again when there is more of it
+  run: `${insert('run', RUN_COLUMNS)} ON CONFLICT (id) DO UPDATE SET ${[
+    'judged = judged AND exchanges = excluded.exchanges',
+    ...RUN_COLUMNS.slice(1).map(column => `${column} = excluded.${column}`),
+  ].join(', ')}`,
   runExchange: 'INSERT OR REPLACE INTO run_exchange (exchange, run, n) VALUES (?, ?, ?)',
   runConnection: 'INSERT OR IGNORE INTO run_connection (run, connection) VALUES (?, ?)',
 };
