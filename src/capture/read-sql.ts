@@ -77,6 +77,7 @@ export function runListing(filter: RunFilter): Listing {
     where('certname = ?', filter.certname),
     ended === null ? null : [ended, []],
     where('id > ?', filter.after),
+    where('id < ?', filter.before),
   ]);
 }
 
@@ -90,6 +91,7 @@ export function exchangeListing(filter: ExchangeFilter): Listing {
     where('certname = ?', filter.certname),
     connection === undefined ? null : ['(agent_connection = ? OR primary_connection = ?)', [connection, connection]],
     where('id > ?', filter.after),
+    where('id < ?', filter.before),
   ]);
 }
 
@@ -99,5 +101,6 @@ export function connectionListing(filter: ConnectionFilter): Listing {
     where('leg = ?', filter.leg),
     where('certname = ?', filter.certname),
     where('id > ?', filter.after),
+    where('id < ?', filter.before),
   ]);
 }

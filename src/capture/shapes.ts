@@ -175,6 +175,8 @@ export interface RunFilter {
   ended?: boolean;
   /** Only runs with a greater id. */
   after?: number;
+  /** Only runs with a lower id. */
+  before?: number;
   /** Newest first; `limit` then takes the newest. */
   reverse?: boolean;
   limit?: number;
@@ -190,6 +192,8 @@ export interface ExchangeFilter {
   connection?: number;
   /** Only exchanges with a greater id. */
   after?: number;
+  /** Only exchanges with a lower id. */
+  before?: number;
   reverse?: boolean;
   limit?: number;
 }
@@ -200,6 +204,7 @@ export interface ConnectionFilter {
   leg?: Leg;
   certname?: string;
   after?: number;
+  before?: number;
   reverse?: boolean;
   limit?: number;
 }
