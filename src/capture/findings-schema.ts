@@ -7,7 +7,7 @@ const iso = (column: string): string => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column
 
 export const FINDINGS = `
 -- What a rule found. run is NULL for connections that belong to no run: subject is then the agent's address, else the certname.
--- severity: error, warning, info. evidence: JSON {exchanges, connections, rows, figures}, ids as bare numbers.
+-- severity: error, warning, info. fix: the setting or the command that mends it. evidence: JSON {exchanges, connections, rows, figures}, ids as bare numbers.
 CREATE TABLE finding (
   id INTEGER PRIMARY KEY,
   run INTEGER,
@@ -17,6 +17,7 @@ CREATE TABLE finding (
   subject TEXT NOT NULL,
   at REAL NOT NULL,
   summary TEXT NOT NULL,
+  fix TEXT NOT NULL,
   evidence TEXT NOT NULL
 ) STRICT;
 CREATE INDEX finding_run ON finding (run, rule);
@@ -33,5 +34,5 @@ CREATE INDEX run_unjudged ON run (id) WHERE judged = 0 AND "end" IS NOT NULL;
 CREATE INDEX run_certname ON run (certname, id);
 
 CREATE VIEW v_finding AS
-SELECT id, run, recording, rule, severity, subject, ${iso('at')} AS at, summary, evidence FROM finding;
+SELECT id, run, recording, rule, severity, subject, ${iso('at')} AS at, summary, fix, evidence FROM finding;
 `;
