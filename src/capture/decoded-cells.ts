@@ -1,5 +1,6 @@
 import type { Rich } from '../decode/rich-data.ts';
 import { richJson } from '../decode/rich-text.ts';
+import { PRIVATE_KEY } from '../decode/secrets.ts';
 
 /*
  * Values of decoded bodies as cells. Whatever a body says has to fit its column: a row that the schema refuses would be lost.
@@ -13,12 +14,6 @@ export function int(value: number | null): number | null {
 export function json(value: unknown): string {
   return JSON.stringify(value);
 }
-
-/**
- * The PEM block of a private key, in text or in JSON, where its lines end with `\n`. Without an end it reaches to the next quote, which no
- * PEM block holds. Each match is consumed, so the search is linear.
- */
-const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^"']*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|(?=["'])|$)/g;
 
 /** Text without private keys: nobody needs to read one out of a capture's tables. */
 export function keyless(text: string): string;

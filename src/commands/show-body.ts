@@ -1,9 +1,9 @@
-import { keyless } from '../capture/decoded-cells.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { type Data, entriesOf, field, has, isMapping, itemsOf, SYMBOL, Tagged, textOf, textsOf } from '../decode/data.ts';
 import { type Body, bodyOf, isPrintable, isStructured, parseBody } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS } from '../decode/limits.ts';
 import { percentDecode } from '../decode/route.ts';
+import { createHiding, hideInData, hideInText, isSecretName } from '../decode/secrets.ts';
 import type { Side } from '../model.ts';
 import { SIDES } from '../model.ts';
 import { CliError, type Io, printable } from './io.ts';
