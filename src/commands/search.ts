@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type Hit, SEARCHED, type Searched } from '../capture/decoded-shapes.ts';
+import { withoutSecrets } from '../capture/hidden-store.ts';
 import { idText, parseId } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { openCapture, wholeNumber } from './options.ts';
@@ -20,7 +21,7 @@ export function registerSearch(program: Command, io: Io): void {
       (terms: string, file: string | undefined, options: { in?: Searched; run?: number; limit: number; json?: boolean }) => {
         if (!/[\p{L}\p{N}]/u.test(terms))
           throw new CliError('search takes at least one word', "as in: stringtap search 'motd'", 2);
-        const store = openCapture(file, 'bodies');
+        const store = withoutSecrets(openCapture(file, 'bodies'));
         try {
           const { in: where, run, limit } = options;
           const hits = store.decoded.search(terms, {

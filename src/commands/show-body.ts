@@ -1,9 +1,10 @@
+import { keyless } from '../capture/decoded-cells.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { type Data, entriesOf, field, has, isMapping, itemsOf, SYMBOL, Tagged, textOf, textsOf } from '../decode/data.ts';
 import { type Body, bodyOf, isPrintable, isStructured, parseBody } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS } from '../decode/limits.ts';
 import { percentDecode } from '../decode/route.ts';
-import { createHiding, hideInData, hideInText, isSecretName } from '../decode/secrets.ts';
+import { createHiding, HIDDEN as HIDDEN_TEXT, hideInData, hideInText, isSecretName } from '../decode/secrets.ts';
 import type { Side } from '../model.ts';
 import { SIDES } from '../model.ts';
 import { CliError, type Io, printable } from './io.ts';
@@ -49,7 +50,7 @@ function print(io: Io, body: Body, reveal: boolean): void {
   if (isStructured(body.format)) {
     const parsed = attempt(() => parseBody(body, DEFAULT_LIMITS));
     if ('value' in parsed) {
-      for (const line of pretty(parsed.value, reveal)) io.out(line);
+      for (const line of pretty(shown(parsed.value, reveal), reveal)) io.out(line);
       return;
     }
     io.err(`stringtap: not ${body.format}: ${printable(parsed.error)}`);
@@ -62,7 +63,18 @@ function print(io: Io, body: Body, reveal: boolean): void {
     io.out(`(${body.bytes.length} bytes that are no text; --raw gives them)`);
     return;
   }
-  for (const line of lines(keyless(Buffer.from(body.bytes).toString('utf8')))) io.out(printable(line));
+  for (const line of lines(shownText(Buffer.from(body.bytes).toString('utf8'), reveal))) io.out(printable(line));
+}
+
+/** Passwords, tokens, eyaml and the like are hidden unless they are asked for; Sensitive values are {@link pretty}'s. */
+function shown(data: Data, reveal: boolean): Data {
+  return reveal ? data : hideInData(data, createHiding());
+}
+
+/** @param reveal `null`: all of the text is a secret */
+function shownText(text: string, reveal: boolean | null): string {
+  if (reveal === null) return HIDDEN_TEXT;
+  return keyless(reveal ? text : hideInText(text, createHiding()));
 }
 
 function lines(text: string): string[] {
@@ -81,10 +93,10 @@ function form(io: Io, body: Body, reveal: boolean): void {
       ? attempt(() => parseBody({ ...body, format: 'json', bytes: Buffer.from(inner) }, DEFAULT_LIMITS))
       : { error: '' };
     if ('value' in parsed) {
-      const [first, ...rest] = pretty(parsed.value, reveal);
+      const [first, ...rest] = pretty(shown(parsed.value, reveal), reveal);
       io.out(`${printable(plain(name))} = ${first ?? ''}`);
       for (const line of rest) io.out(line);
-    } else io.out(printable(`${plain(name)} = ${keyless(value)}`));
+    } else io.out(printable(`${plain(name)} = ${shownText(value, !reveal && isSecretName(plain(name)) ? null : reveal)}`));
   }
 }
 

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
+import { withoutSecrets } from '../capture/hidden-store.ts';
 import type { Store } from '../capture/store.ts';
 import { SIDES } from '../model.ts';
 import { CliError, type Io } from './io.ts';
@@ -33,7 +34,7 @@ export function registerShow(program: Command, io: Io): void {
     .option('--headers', 'field lines as received')
     .option('--body <SIDE>', `one body, decoded: ${SIDES.join(', ')}`)
     .option('--raw', 'with --body: the bytes as they were on the wire')
-    .option('--reveal', 'Sensitive values as they are (private keys never)')
+    .option('--reveal', 'Sensitive values, passwords and tokens as they are (private keys never)')
     .option('--json', 'as JSON; tables one object a line')
     .action((text: string, ...rest: [string?, string?, string?, ShowOptions?]) => {
       const [second, third, fourth, options] = rest;
@@ -63,7 +64,8 @@ function show(io: Io, text: string, words: readonly string[], options: ShowOptio
     showConnection(io, file, id, options.json === true);
     return;
   }
-  const store = openCapture(file ?? undefined, 'bodies');
+  const opened = openCapture(file ?? undefined, 'bodies');
+  const store = options.reveal === true ? opened : withoutSecrets(opened);
   const flags = { json: options.json === true, reveal: options.reveal === true, headers: options.headers === true };
   try {
     if (isExchange) {

@@ -1,0 +1,236 @@
+import type { Fields } from '../model.ts';
+import { type Data, entriesOf, field, has, isMapping, SYMBOL, Tagged, textOf, textsOf } from './data.ts';
+import { dataJson } from './data-json.ts';
+
+/*
+ * Where the secrets of Puppet's bodies are. What stands in their place is the caller's choice: `(hidden)` for a reader, a pseudonym for
+ * a capture that is shared. Nothing here knows a store or a file.
+ */
+
+/** What made a value a secret. */
+export type SecretKind =
+  /** Puppet calls it Sensitive. */
+  | 'sensitive'
+  | 'private-key'
+  /** `ENC[PKCS7,…]`: encrypted, and still for nobody's ticket. */
+  | 'eyaml'
+  /** Its name says so: `password`, `api_key`, an Authorization field, the password in a URL. */
+  | 'named'
+  /** The same text is a secret elsewhere in the run. */
+  | 'known';
+
+/** What becomes of secrets. Called for each one; the caller counts and lists as it likes. */
+export interface Hiding {
+  replace(secret: string, kind: SecretKind): string;
+  /** Texts that are secret wherever they are; see {@link knownPattern}. */
+  known: RegExp | null;
+}
+
+/** What a reader sees in the place of a secret. */
+export const HIDDEN = '(hidden)';
+
+/** Hides for a reader, and counts. */
+export function createHiding(known: RegExp | null = null): Hiding & { count: number } {
+  const hiding = {
+    count: 0,
+    known,
+    replace(_: string, kind: SecretKind): string {
+      hiding.count += 1;
+      return kind === 'sensitive' ? '(sensitive)' : kind === 'private-key' ? '(private key)' : HIDDEN;
+    },
+  };
+  return hiding;
+}
+
+/**
+ * Names whose values are secrets, at the end of a longer name too (`db_password`, `rootPassword`). What comes after such a word makes
+ * it another thing: `password_max_age`, `token_file`.
+ */
+const SECRET_NAME =
+  /(?:^|[_.:\s-])(?:(?:pass|password|passwd|passphrase|pwd|secret|token|credential|psk)s?|(?:api|access|private|secret|encryption|preshared|shared|license|auth)_?keys?|(?:password|pw)_?hash(?:es)?|auth_?string|salt|pw)$/;
+
+/** Whether a parameter, fact, setting or field of this name holds a secret. */
+export function isSecretName(name: string): boolean {
+  if (name.length > 300) return false;
+  return SECRET_NAME.test(name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase());
+}
+
+/** What is never a secret, whatever its name: nothing, a switch, one digit (`pass` of a mount), what is hidden already. */
+function isPlaceholder(text: string): boolean {
+  return /^(?:|\d|true|false|undef|unset|absent|present|nil|\[redacted\]|\(sensitive\)|\(hidden\)|\(private key\))$/.test(text);
+}
+
+/**
+ * The PEM block of a private key, in text or in JSON, where its lines end with `\n`. Without an end it reaches to the next quote, which
+ * no PEM block holds. Each match is consumed, so the search is linear.
+ */
+export const PRIVATE_KEY =
+  /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^"']*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|(?=["'])|$)/g;
+/** A value of hiera-eyaml, also over several lines or with its line ends escaped. */
+const EYAML = /ENC\[[A-Z0-9]{1,20},[A-Za-z0-9+/=\s\\]+\]/g;
+const USER_INFO = /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s/:@"']{0,200}:)([^\s/@"']{1,200})@/gi;
+
+/** Hides what a text shows by itself: private keys, eyaml, passwords in URLs, and what is known to be a secret. */
+export function hideInText(text: string, hiding: Hiding): string {
+  let shown = text;
+  if (shown.includes('PRIVATE KEY-----')) shown = shown.replace(PRIVATE_KEY, key => hiding.replace(key, 'private-key'));
+  if (shown.includes('ENC[')) shown = shown.replace(EYAML, value => hiding.replace(value, 'eyaml'));
+  if (shown.includes('://')) {
+    shown = shown.replace(USER_INFO, (_, before: string, secret: string) => `${before}${hiding.replace(secret, 'named')}@`);
+  }
+  if (hiding.known !== null) shown = shown.replace(hiding.known, value => hiding.replace(value, 'known'));
+  return shown;
+}
+
+/** Shorter texts are words that occur anywhere. */
+const KNOWN_MIN = 8;
+const KNOWN_MAX = 4096;
+const KNOWN_COUNT = 1000;
+
+/** One pattern for many texts, the longest first; `null` when none is fit: 8 to 4096 characters, 1000 of them. */
+export function knownPattern(texts: Iterable<string>): RegExp | null {
+  const fit = [...new Set(texts)].filter(text => text.length >= KNOWN_MIN && text.length <= KNOWN_MAX && !isPlaceholder(text));
+  if (fit.length === 0) return null;
+  fit.sort((a, b) => b.length - a.length);
+  const escaped = fit.slice(0, KNOWN_COUNT).map(text => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
+  return new RegExp(escaped.join('|'), 'g');
+}
+
+/** The texts that data holds as secrets by name or by type: what {@link knownPattern} takes. */
+export function secretsIn(data: Data): string[] {
+  const found: string[] = [];
+  const replace = (secret: string, kind: SecretKind): string => {
+    if (kind === 'sensitive' || kind === 'named') found.push(secret);
+    return secret;
+  };
+  hideInData(data, { replace, known: null });
+  return found;
+}
+
+/**
+ * A copy of data without its secrets. It knows a resource with `sensitive_parameters`, Sensitive values, events and log lines of
+ * secret properties, facts and extensions by their names, in the spelling of the wire and in that of `--json`.
+ */
+export function hideInData(data: Data, hiding: Hiding): Data {
+  return walk(data, hiding, false);
+}
+
+/** @param secret a name above says that what is below is one */
+function walk(data: Data, hiding: Hiding, secret: boolean): Data {
+  if (data === null || typeof data === 'boolean') return data;
+  if (typeof data === 'string') return secret ? replaced(data, hiding) : hideInText(data, hiding);
+  if (typeof data === 'number' || typeof data === 'bigint') return secret ? keptNumber(data, hiding) : data;
+  if (data instanceof Uint8Array) return bytes(data, hiding, secret);
+  if (Array.isArray(data)) return data.map(item => walk(item, hiding, secret));
+  if (data instanceof Tagged) return data.tag === SYMBOL ? data : new Tagged(data.tag, walk(data.value, hiding, secret));
+  const ptype = textOf(field(data, '__ptype'));
+  if (ptype === 'Sensitive') return hiding.replace(plain(field(data, '__pvalue')), 'sensitive');
+  if (ptype === 'Binary') return binary(data, hiding, secret);
+  const special = specialOf(data);
+  const entries = [...entriesOf(data)].map(([key, value]): [Data, Data] => {
+    const name = textOf(key) ?? '';
+    if (name === 'parameters' && special.sensitive.size > 0) return [key, parameters(value, special.sensitive, hiding)];
+    if (name === '__ptype' || (ptype === 'Deferred' && name === 'name')) return [key, value];
+    return [key, walk(value, hiding, secret || special.fields.has(name) || isSecretName(name))];
+  });
+  return like(data, entries);
+}
+
+/** Fields that are secret because of what stands beside them. */
+function specialOf(data: Data): { sensitive: ReadonlySet<string>; fields: ReadonlySet<string> } {
+  const sensitive = new Set(textsOf(field(data, 'sensitive_parameters')));
+  const fields = new Set<string>();
+  const named = (key: string): boolean => isSecretName(textOf(field(data, key))?.split(/[./]/).at(-1) ?? '');
+  if (has(data, 'property') && named('property')) for (const name of CHANGED) fields.add(name);
+  if (has(data, 'message') && has(data, 'source') && named('source')) fields.add('message');
+  // a fact as a row, an X.509 extension or a CSR's attribute
+  if (has(data, 'value') && (named('name') || (textOf(field(data, 'path')) ?? '').split('.').some(isSecretName))) {
+    fields.add('value');
+  }
+  return { sensitive, fields };
+}
+
+const CHANGED = [
+  'previous_value',
+  'desired_value',
+  'historical_value',
+  'message',
+  'previousValue',
+  'desiredValue',
+  'historicalValue',
+];
+
+function parameters(data: Data, sensitive: ReadonlySet<string>, hiding: Hiding): Data {
+  if (!isMapping(data)) return walk(data, hiding, true);
+  return like(
+    data,
+    [...entriesOf(data)].map(([key, value]): [Data, Data] => {
+      const name = textOf(key) ?? '';
+      if (sensitive.has(name) && plain(value) !== '(sensitive)') return [key, hiding.replace(plain(value), 'sensitive')];
+      return [key, walk(value, hiding, isSecretName(name))];
+    }),
+  );
+}
+
+/** A mapping of the same kind; no key is special in either. */
+function like(data: Data, entries: readonly (readonly [Data, Data])[]): Data {
+  if (data instanceof Map) return new Map(entries);
+  return Object.fromEntries(entries.map(([key, value]) => [textOf(key) ?? '', value]));
+}
+
+/** What a value is as a text: itself, or its JSON; of a Sensitive value what is in it. */
+function plain(data: Data): string {
+  const inner = textOf(field(data, '__ptype')) === 'Sensitive' ? field(data, '__pvalue') : data;
+  return textOf(inner) ?? dataJson(inner);
+}
+
+function replaced(text: string, hiding: Hiding): string {
+  return isPlaceholder(text) ? text : hiding.replace(text, 'named');
+}
+
+function keptNumber(data: number | bigint, hiding: Hiding): Data {
+  const text = String(data);
+  return isPlaceholder(text) ? data : hiding.replace(text, 'named');
+}
+
+function bytes(data: Uint8Array, hiding: Hiding, secret: boolean): Data {
+  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
+  if (secret) return hiding.replace(text, 'named');
+  return text.includes('PRIVATE KEY-----') ? hiding.replace(text, 'private-key') : data;
+}
+
+function binary(data: Data, hiding: Hiding, secret: boolean): Data {
+  const value = textOf(field(data, '__pvalue')) ?? '';
+  if (secret) return hiding.replace(value, 'named');
+  return Buffer.from(value, 'base64').includes('PRIVATE KEY-----') ? hiding.replace(value, 'private-key') : data;
+}
+
+/** Credentials of a proxy or a person in front of the primary; X-Authentication is a token of Puppet Enterprise. */
+const SECRET_FIELD = /^(?:proxy-)?authorization$|^x-authentication$|^cookie$|^set-cookie$/i;
+
+/** Whether a header field holds credentials. */
+export function isSecretField(name: string): boolean {
+  return SECRET_FIELD.test(name) || isSecretName(name.replaceAll('-', '_'));
+}
+
+export function hideInFields(fields: Fields, hiding: Hiding): Fields {
+  return fields.map(
+    ([name, value]) => [name, isSecretField(name) ? replaced(value, hiding) : hideInText(value, hiding)] as const,
+  );
+}
+
+/** A request target, or a URL, with the values of secret query fields and a password before the host hidden. */
+export function hideInTarget(target: string, hiding: Hiding): string {
+  const start = target.indexOf('?');
+  const before = hideInText(start < 0 ? target : target.slice(0, start), hiding);
+  if (start < 0) return before;
+  const pairs = target.slice(start + 1).split('&');
+  const shown = pairs.map(pair => {
+    const equals = pair.indexOf('=');
+    const name = equals < 0 ? '' : pair.slice(0, equals);
+    const value = pair.slice(equals + 1);
+    if (!isSecretName(name) || isPlaceholder(value)) return hideInText(pair, hiding);
+    return `${name}=${encodeURIComponent(hiding.replace(value, 'named'))}`;
+  });
+  return `${before}?${shown.join('&')}`;
+}
