@@ -1,6 +1,6 @@
 import { explainFailure } from '../analysis/tls-failures.ts';
-import type { DecodedKind } from '../capture/decoded-shapes.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
+import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
 import { exchangeJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
@@ -8,33 +8,6 @@ import { bytes, clock, duration, use } from './present.ts';
 import { phaseFacts } from './show-phases.ts';
 import { problems, showProblems } from './show-problems.ts';
 import { type Page, pageOf } from './show-text.ts';
-
-/** Kinds of rows that are the exchange's own: what `--json` gives beside it. */
-const KINDS: readonly DecodedKind[] = [
-  'body',
-  'decode_note',
-  'csr',
-  'certificate',
-  'crl',
-  'revoked',
-  'node',
-  'file_metadata',
-  'file_content',
-  'filebucket',
-  'catalog_request',
-  'soft_limit',
-  'fact',
-  'catalog',
-  'class',
-  'resource',
-  'edge',
-  'refusal',
-  'report',
-  'event',
-  'resource_status',
-  'log_line',
-  'metric',
-];
 
 /** The page of one exchange: what was on the wire, then what it says. */
 export function showExchange(
@@ -44,14 +17,11 @@ export function showExchange(
   options: { json: boolean; headers: boolean; reveal: boolean },
 ): void {
   if (options.json) {
-    const decoded = KINDS.flatMap(kind => {
-      const rows = store.decoded.rows(kind, { exchange: exchange.id, reveal: options.reveal });
-      return rows.length === 0 ? [] : [[kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), rows] as const];
-    });
+    const decoded = decodedOf(store, exchange.id, options.reveal);
     const shown = options.headers
       ? exchange
       : { ...exchange, request: bare(exchange.request), response: bare(exchange.response) };
-    io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), decoded: Object.fromEntries(decoded) }));
+    io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), decoded }));
     return;
   }
   const page = pageOf(io, 16);

@@ -1,0 +1,31 @@
+import { withoutSecrets } from '../capture/hidden-store.ts';
+import { hideInFields, hideInTarget } from '../decode/secrets.ts';
+import { decodedOf } from './decoded.ts';
+import { hidingOr, type Selection } from './selection.ts';
+
+/**
+ * One JSON object a line, each with its `type`: `recording`, `run`, `connection`, `exchange`. The shapes are those of `--json`; an exchange
+ * has its fields and what was decoded of it. Bodies are named by SHA-256 and size.
+ */
+export function* jsonLines(selection: Selection): Generator<string> {
+  const line = (type: string, row: object): string => `${JSON.stringify({ type, ...row })}\n`;
+  const store = selection.reveal ? selection.store : withoutSecrets(selection.store);
+  for (const row of selection.recordings.values()) yield line('recording', row);
+  for (const row of selection.runs) yield line('run', { ...row, id: `r${row.id}` });
+  for (const row of selection.connections.values()) yield line('connection', { ...row, id: `c${row.id}` });
+  for (const exchange of selection.exchanges()) {
+    const hiding = hidingOr(selection, exchange.run);
+    const { request, response, primaryConnection } = exchange;
+    yield line('exchange', {
+      ...exchange,
+      id: `e${exchange.id}`,
+      run: exchange.run === null ? null : `r${exchange.run}`,
+      agentConnection: `c${exchange.agentConnection}`,
+      primaryConnection: primaryConnection === null ? null : `c${primaryConnection}`,
+      target: hideInTarget(exchange.target, hiding),
+      request: { ...request, target: hideInTarget(request.target, hiding), fields: hideInFields(request.fields, hiding) },
+      response: response === null ? null : { ...response, fields: hideInFields(response.fields, hiding) },
+      decoded: decodedOf(store, exchange.id, selection.reveal),
+    });
+  }
+}

@@ -1,0 +1,63 @@
+import { hidingFor } from '../capture/hidden-store.ts';
+import type { ConnectionRow, ExchangeDetail, RecordingRow, RunRow, Store } from '../capture/store.ts';
+import { createHiding, type Hiding } from '../decode/secrets.ts';
+import type { ExchangeId } from '../model.ts';
+
+/** What is exported, and whether secrets are. */
+export interface Selection {
+  store: Store;
+  reveal: boolean;
+  /** In the order of their ids. */
+  runs: readonly RunRow[];
+  /** Of the runs; or of the whole capture, those of no run included. */
+  exchanges(): Iterable<ExchangeDetail>;
+  connections: ReadonlyMap<number, ConnectionRow>;
+  recordings: ReadonlyMap<number, RecordingRow>;
+  /** `null` when nothing is to be hidden. */
+  hiding(run: number | null): (Hiding & { count: number }) | null;
+}
+
+/** @param runs `null`: everything in the capture */
+export function select(store: Store, runs: readonly RunRow[] | null, reveal: boolean): Selection {
+  const some = runs === null ? [...store.runs()] : [...runs].sort((a, b) => a.id - b.id);
+  const hiding = hidingFor(store);
+  return {
+    store,
+    reveal,
+    runs: some,
+    exchanges: () => (runs === null ? all(store) : chosen(store, some)),
+    connections: connectionsOf(store, runs === null ? null : some),
+    recordings: new Map(store.recordings().map(row => [row.id, row])),
+    hiding: run => (reveal ? null : hiding(run)),
+  };
+}
+
+function connectionsOf(store: Store, runs: readonly RunRow[] | null): Map<number, ConnectionRow> {
+  const rows = runs === null ? store.connections() : runs.flatMap(run => [...store.connections({ run: run.id })]);
+  return new Map([...rows].sort((a, b) => a.id - b.id).map(row => [row.id, row]));
+}
+
+function* all(store: Store): Generator<ExchangeDetail> {
+  for (const { id } of store.exchanges()) yield* detail(store, id);
+}
+
+/** In the order of ids, so that runs that overlap stay in the order of the wire. */
+function* chosen(store: Store, runs: readonly RunRow[]): Generator<ExchangeDetail> {
+  const ids = runs.flatMap(run => [...store.exchanges({ run: run.id })].map(row => row.id));
+  for (const id of ids.sort((a, b) => a - b)) yield* detail(store, id);
+}
+
+function* detail(store: Store, id: ExchangeId): Generator<ExchangeDetail> {
+  const exchange = store.exchange(id);
+  if (exchange !== null) yield exchange;
+}
+
+/** What hides in texts that belong to no body; without secrets to hide it changes nothing. */
+export function hidingOr(selection: Selection, run: number | null): Hiding {
+  return selection.hiding(run) ?? REVEALING;
+}
+
+const REVEALING: Hiding = { known: null, replace: secret => secret };
+
+/** A hiding for texts outside of a run. */
+export const plainHiding = (selection: Selection): Hiding => (selection.reveal ? REVEALING : createHiding());
