@@ -4,22 +4,24 @@ import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
+import type { RevocationMode } from '../pki/trust.ts';
 import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount, CAPTURES, hostPort } from './options.ts';
+import { byteCount, CAPTURES, hostPort, type PrimaryOption, primaryOption } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 
 interface Place {
   host: string;
   port: number;
+  plain?: boolean;
 }
 
 export interface ProxyFlags {
-  primary: { host: string; port: number };
+  primary: Place;
   /** All of them, the first included. */
-  primaries: { host: string; port: number }[];
+  primaries: Place[];
   listen: { host: string; port: number };
   capture?: string;
   certs: string;
@@ -27,6 +29,8 @@ export interface ProxyFlags {
   pool: PoolPolicy;
   caCert?: string;
   caFingerprint?: string;
+  identity: 'certificate' | 'headers';
+  certificateRevocation: RevocationMode;
   connectOnlyPrimary?: boolean;
   quiet?: boolean;
   keylog?: string;
@@ -46,8 +50,8 @@ export function registerProxy(program: Command, io: Io): void {
     .description('listen for agents, relay them to the primary, capture everything')
     .requiredOption(
       '--primary <HOST[:PORT]>',
-      'the real primary; again for more of them: CONNECT and SNI choose',
-      (text: string, all: Place[] = []) => [...all, hostPort(text, 8140)],
+      'the real primary, or http://HOST[:PORT]; again for more of them: CONNECT and SNI choose',
+      (text: string, all: PrimaryOption[] = []) => [...all, primaryOption(text)],
     )
     .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
     .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
@@ -61,6 +65,19 @@ export function registerProxy(program: Command, io: Io): void {
     .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
     .option('--ca-cert <FILE>', "the primary's CA (default: pinned on first contact)")
     .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
+    .addOption(
+      new Option('--identity <WAY>', 'how the primary is told which agent it is: its certificate, or X-Client-* fields')
+        .choices(['certificate', 'headers'])
+        .default('certificate'),
+    )
+    .addOption(
+      new Option(
+        '--certificate-revocation <MODE>',
+        "how far CRLs are looked at for the primary's certificate, as Puppet's setting",
+      )
+        .choices(['chain', 'leaf', 'false'])
+        .default('chain'),
+    )
     .option('--quiet', 'no line an exchange')
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
     .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
@@ -72,8 +89,9 @@ export function registerProxy(program: Command, io: Io): void {
         .choices(['commit', 'async'])
         .default('commit'),
     )
-    .action(async ({ primary, ...flags }: Omit<ProxyFlags, 'primary' | 'primaries'> & { primary: Place[] }) => {
-      await runProxy(io, { ...flags, primary: primary[0]!, primaries: primary });
+    .action(async ({ primary, ...flags }: Omit<ProxyFlags, 'primary' | 'primaries'> & { primary: PrimaryOption[] }) => {
+      const primaries = primary.flatMap(one => ('srv' in one ? [] : [one]));
+      await runProxy(io, { ...flags, primary: primaries[0]!, primaries });
     });
 }
 
@@ -113,6 +131,8 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
       connectOnlyPrimary: flags.connectOnlyPrimary === true,
       caPem,
       caFingerprint: flags.caFingerprint ?? null,
+      identity: flags.identity,
+      revocation: flags.certificateRevocation,
       tape: watched(metrics?.tape ?? recorder, {
         exchange: exchange => {
           if (!flags.quiet) io.out(exchangeLine(exchange));
@@ -213,8 +233,8 @@ export function watched(tape: Tape, on: { exchange(exchange: Exchange): void; co
   };
 }
 
-export function address({ host, port }: { host: string; port: number }): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+export function address({ host, port, plain }: Place): string {
+  return `${plain ? 'http://' : ''}${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export function defaultCapture(): string {
@@ -269,12 +289,14 @@ function greeting(
   const crlFile = resolve(bundles, 'crl.pem');
   writeFileSync(caFile, proxy.trust.bundle().pem, { mode: 0o644 });
   writeFileSync(crlFile, proxy.trust.crlBundle().pem, { mode: 0o644 });
+  const isSaid = flags.primaries.every(one => one.plain === true || flags.identity === 'headers');
+  const imports = isSaid ? '' : 'once `stringtap identity import --ssldir DIR`, then ';
   const direct = `--server ${loopback ? 'localhost' : reach} --serverport ${port}`;
   const bypass = /^(localhost|127\.0\.0\.1)$/.test(flags.primary.host) ? ' --no_proxy none' : '';
   const connect = `--server ${flags.primary.host} --serverport ${flags.primary.port} --http_proxy_host ${reach} --http_proxy_port ${port}${bypass}`;
   return [
     `listening on ${address(proxy.address)}`,
-    `primary      ${flags.primaries.map(address).join(', ')}, connections ${flags.pool}`,
+    `primary      ${flags.primaries.map(address).join(', ')}, connections ${flags.pool}${saysWho(flags)}`,
     `our CA       SHA-256 ${proxy.authority.fingerprint}`,
     `capture      ${recorder.file}`,
     ...(metrics === null ? [] : [`metrics      http://${address(metrics)}/metrics`]),
@@ -282,11 +304,17 @@ function greeting(
     'a new agent (empty ssldir), straight or by CONNECT:',
     `  puppet agent --test ${direct}`,
     `  puppet agent --test ${connect}`,
-    'an agent that the primary has signed already: once `stringtap identity import --ssldir DIR`, then for each run',
+    `an agent that the primary has signed already: ${imports}for each run`,
     `  puppet agent --test ${direct} --localcacert ${caFile} --hostcrl ${crlFile}`,
     `  puppet agent --test ${connect} --localcacert ${caFile} --hostcrl ${crlFile}`,
     '',
   ];
+}
+
+/** Agents that are named in header fields: the primary has to believe them, which it does not unless told. */
+function saysWho({ identity, primaries }: ProxyFlags): string {
+  const said = primaries.filter(one => one.plain === true || identity === 'headers');
+  return said.length === 0 ? '' : `, agents named in X-Client-* fields (the primary needs allow-header-cert-info: true)`;
 }
 
 /** The summary of a run that ended. */

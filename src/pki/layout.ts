@@ -10,8 +10,8 @@ export interface CertsLayout {
   enrolment: string;
   /** What may be fetched once by the host of an agent. */
   handouts: string;
-  /** A primary's CA and revocation lists. */
-  primary(host: string, port: number): string;
+  /** A primary's CA and revocation lists. What came over plain HTTP is never taken for what TLS has shown. */
+  primary(place: { host: string; port: number; plain?: boolean }): string;
 }
 
 export function certsLayout(certs: string): CertsLayout {
@@ -20,7 +20,7 @@ export function certsLayout(certs: string): CertsLayout {
     identities: join(certs, 'identities'),
     enrolment: join(certs, 'enrolment'),
     handouts: join(certs, 'handouts'),
-    primary: (host, port) => join(certs, 'primaries', `${folderName(host)}_${port}`),
+    primary: ({ host, port, plain }) => join(certs, 'primaries', `${folderName(host)}_${port}${plain ? '_http' : ''}`),
   };
 }
 

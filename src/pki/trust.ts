@@ -33,7 +33,18 @@ export interface Trust {
   matchesFingerprint(fp: string): boolean;
   /** Whether the primary's CA vouches for the certificate of an agent, by its chain, dates and the newest CRLs. */
   check(certificate: X509Certificate, now: number): TrustVerdict;
+  /**
+   * What the CRLs at hand say against a certificate of this CA; `null`: nothing. A list that is not at hand says nothing: whoever asks
+   * for the primary's lists over a connection to it has none yet.
+   */
+  revocation(certificate: X509Certificate, mode: RevocationMode, now: number): RevocationError | null;
 }
+
+/** How far revocation is looked at: Puppet's setting `certificate_revocation`. `chain`: every CA on it needs a list that has not ended. */
+export type RevocationMode = 'chain' | 'leaf' | 'false';
+
+/** OpenSSL's word for what is wrong with a certificate that its CA signed, as X509_verify_cert_error_string(3) has it. */
+export type RevocationError = 'certificate revoked' | 'CRL has expired';
 
 export type TrustVerdict =
   /** `unlisted`: its CA's revocation list is not known, so nobody here can say whether it is revoked. */
@@ -185,6 +196,19 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
         child = issuer.x509;
       }
       return { type: 'stranger' };
+    },
+    revocation(certificate, mode, at) {
+      let child = certificate;
+      for (let depth = 0; mode !== 'false' && depth < (mode === 'leaf' ? 1 : MAX_DEPTH); depth++) {
+        const issuer = issuerOf(child, at);
+        if (issuer === null) return null;
+        const list = lists.get(issuer.fingerprint);
+        if (list?.revoked.has(plainSerial(child.serialNumber))) return 'certificate revoked';
+        if (list !== undefined && list.nextUpdate !== null && list.nextUpdate <= at) return 'CRL has expired';
+        if (isIssuedBy(issuer.x509, issuer.x509)) return null;
+        child = issuer.x509;
+      }
+      return null;
     },
   };
 }

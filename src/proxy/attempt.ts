@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { Client, type Dispatcher } from 'undici';
 import type { Connection, Failure, Fields, ResponseHead, Use } from '../model.ts';
 import { latin1Pairs } from './fields.ts';
@@ -18,6 +19,8 @@ export interface Answering {
 /** The connection that an undici Client is on: it has one at a time, and one request on it at a time. */
 export interface Lane {
   connection: Connection | null;
+  /** The primary's, on a connection over TLS. */
+  certificate: X509Certificate | null;
   note: ((by: 'proxy' | 'primary', cause: 'connection-close' | 'policy') => void) | null;
   /**
    * The answer under way: a FIN in one whose length is known breaks it off, in one without a length it is its end. `stale`: awaited on

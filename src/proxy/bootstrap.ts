@@ -41,7 +41,8 @@ export interface Bootstrap {
 
 export interface BootstrapOptions {
   upstream: Upstream;
-  enrolment: Enrolment;
+  /** Who answers certificate requests that go to this primary. */
+  enrolmentFor(primary: Primary): Enrolment;
   trustOf(primary: Primary): Trust;
   /** Something about trust that the operator should read: the primary's CA changed, a CRL did not verify. */
   onNotice(line: string): void;
@@ -58,7 +59,7 @@ interface Answer {
 }
 
 export function openBootstrap(options: BootstrapOptions): Bootstrap {
-  const { upstream, enrolment, onNotice } = options;
+  const { upstream, enrolmentFor, onNotice } = options;
 
   async function serve(exchange: BootstrapRequest): Promise<void> {
     switch (exchange.route.indirection) {
@@ -118,7 +119,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     const body = await collect(request, delivery);
     if (body === null) return delivery.fail({ reason: 'not-forwarded', detail: 'the certificate request is larger than 1 MiB' });
     const name = toCertname(route.key ?? '');
-    const swap = name === null ? null : await enrolment.request(name, body.toString('latin1'));
+    const swap = name === null ? null : await enrolmentFor(exchange.primary).request(name, body.toString('latin1'));
     const sent = swap?.type === 'swap' ? Buffer.from(swap.csrPem) : body;
     if (swap?.type === 'pass') onNotice(`the CSR for ${name} goes to the primary as it is: ${swap.why}`);
     if (sent !== body) delivery.tap('primary-request').write(sent);
@@ -141,7 +142,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     if ('reason' in answer) return delivery.fail(answer);
     const name = toCertname(route.key ?? '');
     if (answer.head.status !== 200 || name === null) return relayAnswer(delivery, answer);
-    const { pem, by } = await enrolment.certificate(name, answer.body.toString('latin1'));
+    const { pem, by } = await enrolmentFor(exchange.primary).certificate(name, answer.body.toString('latin1'));
     replace(delivery, answer, pem, by);
   }
 
@@ -153,7 +154,11 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     if ('reason' in answer) return delivery.fail(answer);
     const presented = agent.certificatePem();
     if (answer.head.status !== 200 || identity === null || presented === null) return relayAnswer(delivery, answer);
-    const { pem, by } = await enrolment.renewed(identity.certname, presented, answer.body.toString('latin1'));
+    const { pem, by } = await enrolmentFor(exchange.primary).renewed(
+      identity.certname,
+      presented,
+      answer.body.toString('latin1'),
+    );
     replace(delivery, answer, pem, by);
   }
 

@@ -1,3 +1,5 @@
+import type { X509Certificate } from 'node:crypto';
+import { request as requestPlain } from 'node:http';
 import { request } from 'node:https';
 import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -9,6 +11,8 @@ import { authority } from './tracking.ts';
 export interface PrimaryAddress {
   host: string;
   port: number;
+  /** Plain HTTP, as behind a TLS terminator: agents are named in header fields then. */
+  plain?: boolean;
 }
 
 /** Why the proxy cannot start with a primary; `hint` says what to do. */
@@ -32,7 +36,12 @@ const MAX_BUNDLE_BYTES = 16 * 1024 * 1024;
  * @param fingerprint of the CA, when the operator gave one
  * @throws {ContactError} when it is unknown so far and cannot be known, or is not the one that it was; PkiError when its bundle is refused
  */
-export async function contact(primary: PrimaryAddress, trust: Trust, fingerprint: string | null): Promise<void> {
+export async function contact(
+  primary: PrimaryAddress,
+  trust: Trust,
+  fingerprint: string | null,
+  vet: (certificate: X509Certificate) => Error | null = () => null,
+): Promise<void> {
   const origin = authority(primary.host, primary.port);
   const known = trust.caPem();
   const bundle =
@@ -46,8 +55,8 @@ export async function contact(primary: PrimaryAddress, trust: Trust, fingerprint
   if (!/-----BEGIN CERTIFICATE-----/.test(bundle)) {
     throw new ContactError(`what ${origin} gave as its CA is no certificate`, 'is --primary a Puppet primary?');
   }
-  // Before anything is kept: whoever gave this bundle must also hold a certificate of it.
-  await handshake(primary, bundle).catch((error: unknown) => {
+  // Before anything is kept: whoever gave this bundle must also hold a certificate of it. Over plain HTTP nobody can show that.
+  const certificate = await (primary.plain ? null : handshake(primary, bundle))?.catch((error: unknown) => {
     throw new ContactError(
       `the primary at ${origin} cannot be used: ${reasonOf(error)}`,
       'is it up, and does its certificate carry this name? A CA that was replaced is forgotten with: rm -r CERTS/primaries',
@@ -62,6 +71,13 @@ export async function contact(primary: PrimaryAddress, trust: Trust, fingerprint
   }
   // Optional: without it revoked agents are refused by the primary only.
   await readCrl(primary, trust).catch(() => undefined);
+  const refused = certificate ? vet(certificate) : null;
+  if (refused !== null) {
+    throw new ContactError(
+      `the primary at ${origin} cannot be used: ${reasonOf(refused)}`,
+      'the primary needs a certificate or a CRL that is good; --certificate-revocation leaf|false checks less, as the setting of agents does',
+    );
+  }
 }
 
 /** Reads the primary's CRLs anew. Rejects when it cannot be reached. */
@@ -69,12 +85,12 @@ export async function readCrl(primary: PrimaryAddress, trust: Trust): Promise<vo
   trust.updateCrl(await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem()));
 }
 
-/** One TLS handshake that must verify. Nothing is requested. */
-function handshake(primary: PrimaryAddress, ca: string): Promise<void> {
+/** One TLS handshake that must verify; the certificate that did. Nothing is requested. */
+function handshake(primary: PrimaryAddress, ca: string): Promise<X509Certificate | undefined> {
   return new Promise((resolve, reject) => {
     const servername = isIP(primary.host) === 0 ? primary.host : '';
     const socket = connectTls({ host: primary.host, port: primary.port, ca, servername, timeout: CONTACT_MS }, () => {
-      resolve();
+      resolve(socket.getPeerX509Certificate());
       socket.end();
     });
     socket.once('timeout', () => socket.destroy(new Error(`no TLS handshake in ${CONTACT_MS / 1000} s`)));
@@ -85,7 +101,7 @@ function handshake(primary: PrimaryAddress, ca: string): Promise<void> {
 /** A text body of the primary; with `ca` only over a connection that verifies. */
 function get(primary: PrimaryAddress, path: string, ca: string | null): Promise<string> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(
+    const outgoing = (primary.plain ? requestPlain : request)(
       {
         host: primary.host,
         port: primary.port,

@@ -5,14 +5,16 @@ import { type Authority, openAuthority } from '../pki/authority.ts';
 import { type Enrolment, openEnrolment } from '../pki/enrolment.ts';
 import { PkiError } from '../pki/error.ts';
 import { type IdentitySource, openIdentities } from '../pki/identity.ts';
+import { NO_SWAP } from '../pki/in-place.ts';
 import { type CertsLayout, certsLayout } from '../pki/layout.ts';
-import { openTrust, type Trust } from '../pki/trust.ts';
+import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
 import { contact, type PrimaryAddress, readCrl } from './contact.ts';
 import { openLeafContexts } from './contexts.ts';
 import { reasonOf } from './failure.ts';
 import { serveHandout } from './handout.ts';
+import { openHeaderIdentities } from './header-identity.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
 import type { KeyLine } from './keylog.ts';
 import { openRelay } from './relay.ts';
@@ -20,6 +22,7 @@ import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
 import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
 import { openUpstream, type Primary } from './upstream.ts';
+import { openVetting, revocationError } from './vetting.ts';
 
 export interface ProxyOptions {
   listen: { host: string; port: number };
@@ -36,6 +39,10 @@ export interface ProxyOptions {
   /** The primary's CA bundle, PEM; pinned on first contact without it. */
   caPem: string | null;
   caFingerprint: string | null;
+  /** `headers`: agents are named in X-Client-* fields; always so for a primary over plain HTTP. Default `certificate`. */
+  identity?: 'certificate' | 'headers';
+  /** How far the revocation of the primary's own certificate is looked at; default `chain`, as with agents. */
+  revocation?: RevocationMode;
   tape: Tape;
   /** Whom the proxy can act as, and who answers certificate requests; default: the folders of `certsDir`. */
   identities?: IdentitySource;
@@ -74,9 +81,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const authority = await openAuthority(layout.ca);
   const { identities, enrolment } = openOwn(options, authority, layout);
   const open = async (at: PrimaryAddress): Promise<Known> => {
-    const trust = openTrust(layout.primary(at.host, at.port), authority, options.caPem === null ? {} : { caPem: options.caPem });
-    await contact(at, trust, options.caFingerprint);
-    return { host: at.host, port: at.port, trust, caPem: () => trust.caPem() };
+    const trust = openTrust(layout.primary(at), authority, options.caPem === null ? {} : { caPem: options.caPem });
+    const mode = options.revocation ?? 'chain';
+    await contact(at, trust, options.caFingerprint, certificate => revocationError(trust, mode, certificate));
+    return { ...at, trust, caPem: () => trust.caPem(), vet: openVetting(trust, mode, () => readCrl(at, trust)) };
   };
   const first = await open(place);
   const { trust } = first;
@@ -95,6 +103,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     names,
     agentCas: () => [...new Set([authority.caPem, ...primaries.map(one => one.caPem() ?? '')])].filter(pem => pem !== ''),
   });
+  const isSaid = (primary: Primary): boolean => primary.plain === true || options.identity === 'headers';
+  const headerIdentity = openHeaderIdentities(authority, identities);
   const agents = new Map<number, AgentConnection>();
   const upstream = openUpstream({
     tape,
@@ -107,7 +117,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   });
   const bootstrap = openBootstrap({
     upstream,
-    enrolment,
+    // Named in header fields, an agent needs no key of ours: it enrols with its own, and keeps what the primary signs.
+    enrolmentFor: primary => (isSaid(primary) ? NO_SWAP : enrolment),
     trustOf,
     onNotice,
     onTrustChanged: () => {
@@ -123,9 +134,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     pool: options.pool,
     bootstrap,
     primaryFor,
-    identityOf(certname) {
+    identityOf(certname, agent, primary) {
       try {
-        return identities.get(certname);
+        return isSaid(primary) ? headerIdentity(certname, agent) : identities.get(certname);
       } catch (error) {
         // A file that is damaged, or that others may read: nothing is presented, and the operator reads why.
         if (!(error instanceof PkiError)) throw error;

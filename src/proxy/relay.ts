@@ -19,7 +19,8 @@ export interface RelayOptions {
   bootstrap: Bootstrap;
   /** Which primary an agent's connection is for. */
   primaryFor(connection: Connection): Primary;
-  identityOf(certname: Certname): Presented | null;
+  /** What is presented for a certname that this connection has proved. */
+  identityOf(certname: Certname, agent: AgentConnection, primary: Primary): Presented | null;
   standing: Standing;
 }
 
@@ -56,7 +57,8 @@ export function openRelay(options: RelayOptions): Relay {
       },
     );
 
-    const admission = admit(agent.record, method, target, options.identityOf);
+    const primary = options.primaryFor(agent.record);
+    const admission = admit(agent.record, method, target, name => options.identityOf(name, agent, primary));
     if (!admission.admitted) {
       request.resume();
       delivery.fail(admission.failure);
@@ -67,14 +69,18 @@ export function openRelay(options: RelayOptions): Relay {
       delivery.fail({ reason: 'not-forwarded', detail: 'a request over TLS needs a target that starts with a slash' });
       return;
     }
-    const primary = options.primaryFor(agent.record);
     const { identity } = admission;
 
     const standing = identity && options.standing(agent, primary, identity);
     if (standing === null) carry();
     else {
-      void standing.then(() => {
-        if (!delivery.over) carry();
+      void standing.then(refused => {
+        if (delivery.over) return;
+        if (refused === null) carry();
+        else {
+          request.resume();
+          delivery.fail(refused);
+        }
       });
     }
 

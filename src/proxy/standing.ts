@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto';
+import type { Failure } from '../model.ts';
 import type { Trust } from '../pki/trust.ts';
+import { reasonOf } from './failure.ts';
 import type { AgentConnection } from './intercept.ts';
 import { mono } from './tracking.ts';
 import type { Presented, Primary, Upstream } from './upstream.ts';
@@ -19,14 +21,19 @@ export interface StandingOptions {
 }
 
 /**
- * Asked with each exchange: `null` when it may go on at once, else a promise after which it may. Only the exchanges of a new agent
- * connection that would go on with an old pooled one ever wait. Nothing is decided here: the pool of a revoked identity is closed,
- * so that the primary itself refuses the next handshake.
+ * Asked with each exchange: `null` when it may go on at once, else a promise of why it may not, or `null`.
+ *
+ * An identity that is presented by TLS: only the exchanges of a new agent connection that would go on with an old pooled one ever wait.
+ * Nothing is decided here: the pool of a revoked identity is closed, so that the primary itself refuses the next handshake.
+ *
+ * One that is said in header fields meets no handshake that could refuse it, so it is judged here, by a revocation list that is not
+ * older than STANDING_MS: revoked, or with no list to judge by, it does not go on.
  */
-export type Standing = (agent: AgentConnection, primary: Primary, identity: Presented) => Promise<void> | null;
+export type Standing = (agent: AgentConnection, primary: Primary, identity: Presented) => Promise<Failure | null> | null;
 
 export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING_MS }: StandingOptions): Standing {
-  const asked = new WeakMap<AgentConnection, Promise<void> | null>();
+  const asked = new WeakMap<AgentConnection, Promise<null> | null>();
+  const judged = new WeakMap<AgentConnection, { by: number; refused: Failure | null }>();
   const readAt = new WeakMap<Trust, number>();
   const reading = new WeakMap<Trust, Promise<void>>();
 
@@ -35,7 +42,10 @@ export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING
     let look = reading.get(trust);
     if (!look) {
       look = readCrl(primary)
-        .then(() => void readAt.set(trust, mono()))
+        .then(() => {
+          readAt.set(trust, mono());
+          upstream.revet(primary);
+        })
         .finally(() => reading.delete(trust));
       reading.set(trust, look);
     }
@@ -51,7 +61,7 @@ export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING
     }
   }
 
-  function ask(primary: Primary, identity: Presented): Promise<void> | null {
+  function ask(primary: Primary, identity: Presented): Promise<null> | null {
     const provedAt = upstream.provedAt(primary, identity);
     if (provedAt === null) return null;
     const trust = trustOf(primary);
@@ -64,10 +74,40 @@ export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING
       return null;
     }
     // A list that cannot be read says nothing: a new handshake does.
-    return read(primary, trust).then(settle, () => upstream.retire(primary, identity));
+    return read(primary, trust)
+      .then(settle, () => upstream.retire(primary, identity))
+      .then(() => null);
+  }
+
+  /** Once for each list and connection: a signature is checked. */
+  function judge(agent: AgentConnection, trust: Trust, identity: Presented): Failure | null {
+    const by = readAt.get(trust) ?? 0;
+    let known = judged.get(agent);
+    if (known?.by !== by) {
+      const detail = whyRefused(trust, identity.certPem);
+      known = { by, refused: detail === null ? null : { reason: 'certificate-refused', detail } };
+      judged.set(agent, known);
+    }
+    return known.refused;
+  }
+
+  function judgeSaid(agent: AgentConnection, primary: Primary, identity: Presented): Promise<Failure | null> | null {
+    const trust = trustOf(primary);
+    if (mono() - (readAt.get(trust) ?? Number.NEGATIVE_INFINITY) < standingMs) {
+      const refused = judge(agent, trust, identity);
+      return refused === null ? null : Promise.resolve(refused);
+    }
+    return read(primary, trust).then(
+      () => judge(agent, trust, identity),
+      (error: unknown) => ({
+        reason: 'certificate-refused',
+        detail: `whether it is revoked cannot be known, the primary gives no revocation list: ${reasonOf(error)}`,
+      }),
+    );
   }
 
   return (agent, primary, identity) => {
+    if (identity.fields) return judgeSaid(agent, primary, identity);
     let pending = asked.get(agent);
     if (pending === undefined) {
       pending = ask(primary, identity)?.finally(() => asked.set(agent, null)) ?? null;
@@ -75,4 +115,23 @@ export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING
     }
     return pending;
   };
+}
+
+/** What the CRLs of the primary's CA say against an agent's certificate; `null`: nothing, and they speak of its CA. */
+function whyRefused(trust: Trust, certPem: string): string | null {
+  try {
+    const certificate = new X509Certificate(certPem);
+    const verdict = trust.check(certificate, Date.now());
+    switch (verdict.type) {
+      case 'good':
+        if (verdict.unlisted) return "its CA's revocation list is not known";
+        return trust.revocation(certificate, 'chain', Date.now());
+      case 'stranger':
+        return 'issued by an unknown CA';
+      case 'refused':
+        return verdict.reason;
+    }
+  } catch (error) {
+    return reasonOf(error);
+  }
 }

@@ -1,6 +1,7 @@
-import { isIP, type Socket } from 'node:net';
+import type { X509Certificate } from 'node:crypto';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { type Client, Pool } from 'undici';
 import type { Certname, ConnectionId, Fields, PoolPolicy, Tape } from '../model.ts';
 import { type Answering, Attempt, type Lane, LaneClient } from './attempt.ts';
@@ -13,8 +14,12 @@ import { authority, followEnd, mono, noteError, openConnection, secured } from '
 export interface Primary {
   host: string;
   port: number;
+  /** Plain HTTP: there is no certificate of the primary, and none of an agent. */
+  plain?: boolean;
   /** PEM bundle that the primary's certificate must verify against; `null` while it is not known: nothing is sent then. */
   caPem(): string | null;
+  /** Whether a certificate that its CA signed is refused: revoked, or by a list that has ended. `null`: it is not, as far as is known. */
+  vet?(certificate: X509Certificate): Promise<Error | null> | null;
 }
 
 /** What is presented to the primary; see pki/identity.ts. */
@@ -23,6 +28,8 @@ export interface Presented {
   keyPem: string;
   certPem: string;
   fingerprint: string;
+  /** Given, the certname is said in these header fields, and nothing is presented by TLS. */
+  fields?: Fields;
 }
 
 /** A body that can be sent, and perhaps sent again. */
@@ -79,6 +86,8 @@ export interface Upstream {
   provedAt(primary: Primary, identity: Presented): number | null;
   /** Closes the pool of an identity: its next request needs a new handshake. */
   retire(primary: Primary, identity: Presented): void;
+  /** Closes the pools to a primary whose certificate was refused since they were opened. */
+  revet(primary: Primary): void;
   /** Waits for the requests under way, then closes every connection. */
   close(): Promise<void>;
 }
@@ -113,24 +122,33 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     let context: SecureContext | null = null;
     // The session cache of exactly one certname: a session resumed under another certificate would act as its first owner.
     let session: Buffer | undefined;
+    function secureSocket(): TLSSocket {
+      const shown = identity && !identity.fields ? { key: identity.keyPem, cert: identity.certPem } : {};
+      context ??= createSecureContext({ ca: caPem, ...shown });
+      const secure = connectTls({
+        host: primary.host,
+        port: primary.port,
+        servername: serverName,
+        secureContext: context,
+        ...(session && { session }),
+      });
+      if (options.onKeys) secure.on('keylog', options.onKeys);
+      secure.on('session', ticket => {
+        session = ticket;
+      });
+      return secure;
+    }
     return (lane: Lane) => (_: unknown, callback: (...args: [null, Socket] | [Error, null]) => void) => {
       const connection = openConnection(tape, {
         leg: 'primary',
-        via: 'direct',
+        via: primary.plain ? 'plain' : 'direct',
         peer: origin,
         target: origin,
         certname: identity?.certname ?? null,
       });
-      let socket: TLSSocket;
+      let socket: Socket;
       try {
-        context ??= createSecureContext({ ca: caPem, ...(identity && { key: identity.keyPem, cert: identity.certPem }) });
-        socket = connectTls({
-          host: primary.host,
-          port: primary.port,
-          servername: serverName,
-          secureContext: context,
-          ...(session && { session }),
-        });
+        socket = primary.plain ? connectTcp({ host: primary.host, port: primary.port }) : secureSocket();
       } catch (error) {
         connection.error = reasonOf(error);
         connection.closed = { at: Date.now(), mono: mono(), by: 'proxy', cause: 'tls-failed' };
@@ -161,10 +179,6 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         if (closing) ending.note('proxy', 'shutdown');
         noteError(ending, error, 'primary');
       });
-      if (options.onKeys) socket.on('keylog', options.onKeys);
-      socket.on('session', ticket => {
-        session = ticket;
-      });
       socket.once('end', () => {
         const { answer, announced } = lane;
         if (answer === 'awaited' || answer === 'framed') ending.note('primary', 'aborted');
@@ -175,19 +189,33 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         if (lane.connection === connection) lane.connection = null;
         if (options.pool === 'mirror') options.onMirrorClosed?.(agentConnection);
       });
-      socket.once('secureConnect', () => {
+      socket.once(primary.plain ? 'connect' : 'secureConnect', () => {
+        const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+        if (socket instanceof TLSSocket) secured(connection, socket, serverName === '' ? null : serverName);
+        connection.peerName = certificate?.subject ?? null;
+        tape.connection(connection);
+        const vetted = (certificate && primary.vet?.(certificate)) ?? null;
+        if (vetted === null) ready(certificate);
+        else {
+          void vetted.then(refused => {
+            if (refused !== null) socket.destroy(refused);
+            // Gone in between, without an error that says so.
+            else if (socket.destroyed) socket.emit('error', Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+            else ready(certificate);
+          });
+        }
+      });
+      function ready(certificate?: X509Certificate): void {
         clearTimeout(timer);
         socket.off('error', failed);
-        secured(connection, socket, serverName === '' ? null : serverName);
-        connection.peerName = socket.getPeerX509Certificate()?.subject ?? null;
-        tape.connection(connection);
         lanes.add(lane);
         lane.connection = connection;
+        lane.certificate = certificate ?? null;
         lane.note = ending.note;
         lane.answer = 'none';
         lane.announced = false;
         callback(null, socket);
-      });
+      }
     };
   }
 
@@ -213,11 +241,11 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         bodyTimeout: answerMs,
         maxHeaderSize: 256 * 1024,
       };
-      const pool = new Pool(`https://${authority(primary.host, primary.port)}`, {
+      const pool = new Pool(`${primary.plain ? 'http' : 'https'}://${authority(primary.host, primary.port)}`, {
         ...settings,
         connections: options.pool === 'mirror' ? 1 : null,
         factory: origin => {
-          const lane: Lane = { connection: null, note: null, answer: 'none', announced: false, error: null };
+          const lane: Lane = { connection: null, certificate: null, note: null, answer: 'none', announced: false, error: null };
           return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
         },
       });
@@ -245,7 +273,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
 
   function send(request: UpstreamRequest, answering: Answering): Call {
     const origin = authority(request.primary.host, request.primary.port);
-    const caPem = request.primary.caPem();
+    const caPem = request.primary.plain ? '' : request.primary.caPem();
     if (caPem === null) {
       queueMicrotask(() =>
         answering.onFailure({ reason: 'primary-untrusted', origin, detail: "the primary's CA is not known yet" }),
@@ -280,7 +308,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         {
           method: request.method,
           path: request.target,
-          headers: flat(request.fields),
+          headers: flat(request.identity?.fields ? [...request.fields, ...request.identity.fields] : request.fields),
           body: request.body?.open() ?? null,
           // undici closes the connection after a HEAD unless told not to; Jetty answers it properly framed.
           reset: false,
@@ -307,6 +335,14 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       const key = keyOf('*', primary, identity);
       const entry = pools.get(key);
       if (entry) drop(key, entry);
+    },
+    revet(primary) {
+      const origin = authority(primary.host, primary.port);
+      for (const [key, entry] of pools) {
+        if (key.split(' ', 2)[1] !== origin) continue;
+        const shown = [...entry.lanes].flatMap(lane => lane.certificate ?? []);
+        if (shown.some(certificate => primary.vet?.(certificate))) drop(key, entry);
+      }
     },
     async close() {
       closing = true;
