@@ -1,0 +1,56 @@
+import { X509Certificate } from 'node:crypto';
+import type { Certname, Fields } from '../model.ts';
+import type { Authority } from '../pki/authority.ts';
+import type { IdentitySource } from '../pki/identity.ts';
+import { readCertificates } from '../pki/x509.ts';
+import type { AgentConnection } from './intercept.ts';
+import type { Presented } from './upstream.ts';
+
+/**
+ * The identity `headers`: what a TLS terminator in front of a primary with `allow-header-cert-info: true` would say of an agent. The
+ * primary believes it, so it is said only of the certname that this connection has proved.
+ */
+export function openHeaderIdentities(
+  authority: Authority,
+  identities: IdentitySource,
+): (certname: Certname, agent: AgentConnection) => Presented | null {
+  const known = new WeakMap<AgentConnection, Presented>();
+  return (certname, agent) => {
+    let presented = known.get(agent) ?? null;
+    if (presented === null) {
+      const shown = agent.certificatePem();
+      const [own] = shown === null ? [] : readCertificates(shown);
+      if (own === undefined) return null;
+      // An agent that enrolled through us shows a certificate of our CA: the one that the primary signed for it is ours to show.
+      const certPem = authority.issued(own) ? identities.get(certname)?.certPem : shown;
+      if (certPem === undefined || certPem === null) return null;
+      presented = saidOf(certname, certPem);
+      known.set(agent, presented);
+    }
+    return presented;
+  };
+}
+
+/** @param certPem the certificate of the primary's CA; a chain after it is left out */
+function saidOf(certname: Certname, certPem: string): Presented {
+  const leaf = new X509Certificate(certPem);
+  return {
+    certname,
+    keyPem: '',
+    certPem: leaf.toString(),
+    fingerprint: `said ${leaf.fingerprint256}`, // not the pool of the same certificate presented by TLS
+    fields: clientFields(certname, leaf.toString()),
+  };
+}
+
+/**
+ * trapperkeeper-authorization, ring_middleware.clj: `X-Client-Verify` must be SUCCESS, `X-Client-DN` an RFC 2253 name, `X-Client-Cert`
+ * exactly one certificate as percent-encoded PEM (it gives the extensions; a `+` is not a blank there).
+ */
+export function clientFields(certname: Certname, certPem: string): Fields {
+  return [
+    ['X-Client-Verify', 'SUCCESS'],
+    ['X-Client-DN', `CN=${certname}`],
+    ['X-Client-Cert', encodeURIComponent(certPem)],
+  ];
+}
