@@ -156,7 +156,7 @@ async function checkPrimary(primary: Place, flags: DoctorFlags, add: Add): Promi
 
 /** The CA that is known already: given, or pinned by a proxy. */
 function pinnedCa(primary: Place, flags: DoctorFlags): { pem: string; from: string } | null {
-  const file = flags.caCert ?? `${certsLayout(flags.certs).primary(primary)}/ca.pem`;
+  const file = flags.caCert ?? `${certsLayout(flags.certs).primary(primary.host, primary.port)}/ca.pem`;
   try {
     return { pem: readFileSync(file, 'utf8'), from: file };
   } catch (error) {

@@ -11,7 +11,7 @@ export interface CertsLayout {
   /** What may be fetched once by the host of an agent. */
   handouts: string;
   /** A primary's CA and revocation lists. What came over plain HTTP is never taken for what TLS has shown. */
-  primary(place: { host: string; port: number; plain?: boolean }): string;
+  primary(host: string, port: number, plain?: boolean): string;
 }
 
 export function certsLayout(certs: string): CertsLayout {
@@ -20,7 +20,7 @@ export function certsLayout(certs: string): CertsLayout {
     identities: join(certs, 'identities'),
     enrolment: join(certs, 'enrolment'),
     handouts: join(certs, 'handouts'),
-    primary: ({ host, port, plain }) => join(certs, 'primaries', `${folderName(host)}_${port}${plain ? '_http' : ''}`),
+    primary: (host, port, plain = false) => join(certs, 'primaries', `${folderName(host)}_${port}${plain ? '_http' : ''}`),
   };
 }
 

@@ -81,7 +81,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const authority = await openAuthority(layout.ca);
   const { identities, enrolment } = openOwn(options, authority, layout);
   const open = async (at: PrimaryAddress): Promise<Known> => {
-    const trust = openTrust(layout.primary(at), authority, options.caPem === null ? {} : { caPem: options.caPem });
+    const trust = openTrust(
+      layout.primary(at.host, at.port, at.plain),
+      authority,
+      options.caPem === null ? {} : { caPem: options.caPem },
+    );
     const mode = options.revocation ?? 'chain';
     await contact(at, trust, options.caFingerprint, certificate => revocationError(trust, mode, certificate));
     return { ...at, trust, caPem: () => trust.caPem(), vet: openVetting(trust, mode, () => readCrl(at, trust)) };
