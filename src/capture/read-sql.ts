@@ -1,3 +1,5 @@
+import type { Filter, Subject } from '../analysis/filter.ts';
+import { conditionOf } from './filter-sql.ts';
 import type { ConnectionFilter, ExchangeFilter, RunFilter } from './shapes.ts';
 
 /** Rows that are read at once: long lists are walked through in pages, so that no reader holds a snapshot for long. */
@@ -71,6 +73,15 @@ function where(sql: string, value: string | number | undefined): [string, Array<
   return value === undefined ? null : [sql, [value]];
 }
 
+/** The rows of a view that a filter wants; the filter asks the table behind it. */
+function matching(filter: Filter | null | undefined, subject: Subject): [string, Array<string | number>] | null {
+  if (filter === null || filter === undefined) return null;
+  const { sql, values } = conditionOf(filter, subject);
+  const alias = subject === 'run' ? 'r' : subject === 'connection' ? 'c' : 'e';
+  const view = `v_${subject}`;
+  return [`EXISTS (SELECT 1 FROM ${subject} ${alias} WHERE ${alias}.id = ${view}.id AND ${sql})`, [...values]];
+}
+
 export function runListing(filter: RunFilter): Listing {
   const ended = filter.ended === undefined ? null : filter.ended ? '"end" IS NOT NULL' : '"end" IS NULL';
   return listing(RUN, 'id', filter, [
@@ -78,6 +89,7 @@ export function runListing(filter: RunFilter): Listing {
     ended === null ? null : [ended, []],
     where('id > ?', filter.after),
     where('id < ?', filter.before),
+    matching(filter.match, 'run'),
   ]);
 }
 
@@ -92,6 +104,7 @@ export function exchangeListing(filter: ExchangeFilter): Listing {
     connection === undefined ? null : ['(agent_connection = ? OR primary_connection = ?)', [connection, connection]],
     where('id > ?', filter.after),
     where('id < ?', filter.before),
+    matching(filter.match, 'exchange'),
   ]);
 }
 
@@ -102,5 +115,6 @@ export function connectionListing(filter: ConnectionFilter): Listing {
     where('certname = ?', filter.certname),
     where('id > ?', filter.after),
     where('id < ?', filter.before),
+    matching(filter.match, 'connection'),
   ]);
 }

@@ -5,6 +5,7 @@ import { createBodyReader } from './body-reader.ts';
 import { readingError } from './database.ts';
 import { createDecodedStore } from './decoded-read.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
+import { registerFilterFunctions } from './filter-functions.ts';
 import { connectionListing, exchangeListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
 import type {
   BodyInfo,
@@ -53,6 +54,7 @@ export function createStore(db: Database, file: string): Store {
   const bodyIds = db.prepare<[number], BodyIds>(READ_SQL.bodyIds).raw();
   const body = db.prepare<[number], Omit<BodyInfo, 'side'>>(READ_SQL.body);
   const readBody = createBodyReader(db);
+  const closeFilters = registerFilterFunctions(db, file);
 
   function reading<T>(read: () => T): T {
     try {
@@ -157,6 +159,7 @@ export function createStore(db: Database, file: string): Store {
     version: () => reading(() => Number(db.pragma('data_version', { simple: true }))),
     close() {
       for (const rows of unread) rows.return?.();
+      closeFilters();
       db.close();
     },
   };

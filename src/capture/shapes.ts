@@ -1,3 +1,4 @@
+import type { Filter } from '../analysis/filter.ts';
 import type {
   Certname,
   CloseCause,
@@ -179,6 +180,8 @@ export interface RunFilter {
   before?: number;
   /** Newest first; `limit` then takes the newest. */
   reverse?: boolean;
+  /** Only what a filter of the filter language wants, see analysis/filter-parse.ts. */
+  match?: Filter | null;
   limit?: number;
 }
 
@@ -195,6 +198,8 @@ export interface ExchangeFilter {
   /** Only exchanges with a lower id. */
   before?: number;
   reverse?: boolean;
+  /** Only what a filter of the filter language wants, see analysis/filter-parse.ts. */
+  match?: Filter | null;
   limit?: number;
 }
 
@@ -206,6 +211,8 @@ export interface ConnectionFilter {
   after?: number;
   before?: number;
   reverse?: boolean;
+  /** Only what a filter of the filter language wants, see analysis/filter-parse.ts. */
+  match?: Filter | null;
   limit?: number;
 }
 

@@ -1,0 +1,113 @@
+import type { Database } from 'better-sqlite3';
+import type { Pattern } from '../analysis/filter.ts';
+import { bodyMatcher, type Matches, matcher } from '../analysis/filter-match.ts';
+import { codingsOf, decodeContent } from '../decode/encoding.ts';
+import { Malformed } from '../decode/limits.ts';
+import type { Fields } from '../model.ts';
+import { createBodyReader, type ReadBody } from './body-reader.ts';
+import { openForReading } from './database.ts';
+
+/** Of a body no more than this is read, and no more than that once its content codings are undone. */
+export const SEARCHED_BODY_BYTES = 16 << 20;
+export const SEARCHED_PLAIN_BYTES = 32 << 20;
+
+/** Bodies whose answer is remembered, for each pattern: the same bytes come again with every run. */
+const REMEMBERED_BODIES = 200_000;
+const REMEMBERED_PATTERNS = 64;
+
+/**
+ * Gives a connection the functions that filter-sql.ts uses where SQLite's own do not suffice. Each takes a pattern as JSON.
+ *
+ * `filter_text(text, pattern)`, `filter_line(lines, pattern)` of header lines, `filter_type(lines, pattern)` of their Content-Type, and
+ * `filter_body(body, lines, pattern)`; of NULL each is 0.
+ *
+ * @param stop asked before each body: `true` ends the statement with {@link Stopped}
+ * @returns what closes the connection that bodies are read through: a connection runs no second statement while one runs
+ */
+export function registerFilterFunctions(db: Database, file: string, stop: () => boolean = () => false): () => void {
+  let reader: Database | null = null;
+  let readBody: ReadBody | null = null;
+  const bodyOf = (id: number): Iterable<Uint8Array> => {
+    reader ??= openForReading(file);
+    readBody ??= createBodyReader(reader);
+    return readBody(id);
+  };
+
+  const text = remembered(pattern => matcher(pattern));
+  const line = remembered(pattern => lineMatcher(matcher(pattern)));
+  const type = remembered(pattern => typeMatcher(matcher(pattern)));
+  const body = remembered(pattern => {
+    const test = bodyMatcher(pattern);
+    const answers = new Map<number, 0 | 1>();
+    return (id: number, lines: string | null): 0 | 1 => {
+      const known = answers.get(id);
+      if (known !== undefined) return known;
+      if (stop()) throw new Stopped();
+      const found = test(plain(bodyOf(id), lines)) ? 1 : 0;
+      if (answers.size >= REMEMBERED_BODIES) answers.clear();
+      answers.set(id, found);
+      return found;
+    };
+  });
+
+  // Rows are ours, and so are the types of what SQLite passes.
+  const options = { deterministic: true, directOnly: true } as const;
+  const flag = (found: boolean): 0 | 1 => (found ? 1 : 0);
+  db.function('filter_text', options, (value, pattern) => flag(typeof value === 'string' && text(pattern)(value)));
+  db.function('filter_line', options, (lines, pattern) => flag(typeof lines === 'string' && line(pattern)(lines)));
+  db.function('filter_type', options, (lines, pattern) => flag(typeof lines === 'string' && type(pattern)(lines)));
+  db.function('filter_body', options, (id, lines, pattern) =>
+    typeof id === 'number' ? body(pattern)(id, typeof lines === 'string' ? lines : null) : 0,
+  );
+  return () => reader?.close();
+}
+
+/** A statement that was ended because nobody wants its answer any more. */
+export class Stopped extends Error {}
+
+function remembered<T>(make: (pattern: Pattern) => T): (json: unknown) => T {
+  const made = new Map<string, T>();
+  return json => {
+    const key = String(json);
+    let found = made.get(key);
+    if (found === undefined) {
+      if (made.size >= REMEMBERED_PATTERNS) made.clear();
+      found = make(JSON.parse(key) as Pattern);
+      made.set(key, found);
+    }
+    return found;
+  };
+}
+
+/** A header line is `name: value`, as mitmproxy has it. */
+function lineMatcher(matches: Matches): (lines: string) => boolean {
+  return lines => (JSON.parse(lines) as Fields).some(([name, value]) => matches(`${name}: ${value}`));
+}
+
+function typeMatcher(matches: Matches): (lines: string) => boolean {
+  return lines => (JSON.parse(lines) as Fields).some(([name, value]) => name.toLowerCase() === 'content-type' && matches(value));
+}
+
+/** The beginning of a body without its content codings; as it is when they cannot be undone. */
+function plain(pieces: Iterable<Uint8Array>, lines: string | null): Buffer {
+  const taken: Uint8Array[] = [];
+  let size = 0;
+  for (const piece of pieces) {
+    taken.push(piece);
+    size += piece.length;
+    if (size >= SEARCHED_BODY_BYTES) break;
+  }
+  const stored = taken.length === 1 ? asBuffer(taken[0]!) : Buffer.concat(taken);
+  const codings = lines === null || !/content-encoding/i.test(lines) ? [] : codingsOf(JSON.parse(lines) as Fields);
+  if (codings.length === 0) return stored;
+  try {
+    return asBuffer(decodeContent(stored, codings, SEARCHED_PLAIN_BYTES).bytes);
+  } catch (error) {
+    if (error instanceof Malformed) return stored;
+    throw error;
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
