@@ -1,0 +1,295 @@
+import { editInput, remember } from './input.ts';
+import type { Action, Binding, KeyMap } from './keymap.ts';
+import { commandsFor, resolveKey, specOf } from './keymap.ts';
+import type { KeyName } from './keys.ts';
+import { argumentPrompt, commandPrompt, palette } from './prompts.ts';
+import type { Env, Job, Notice, Prompt, Screen, Size, Step } from './screen.ts';
+import type { Source } from './source.ts';
+import type { Theme } from './theme.ts';
+
+/**
+ * The program behind the screens: the stack of them, the line that is typed, work under way. It is outside React, which only draws it; keys
+ * and the growing capture are the only things that change it.
+ */
+
+export interface AppState {
+  readonly size: Size;
+  /** Never empty; the last one is shown. */
+  readonly stack: readonly Screen[];
+  readonly prompt: Prompt | null;
+  readonly notice: Notice | null;
+  /** Keys of a sequence that was begun, and what may follow. */
+  readonly pending: { readonly keys: string; readonly next: readonly Binding[] } | null;
+  readonly hints: boolean;
+  readonly job: { readonly label: string; readonly progress: string } | null;
+  readonly live: boolean;
+}
+
+export interface Engine {
+  state(): AppState;
+  /** Runs `listener` after each change; the result ends that. */
+  subscribe(listener: () => void): () => void;
+  press(keys: readonly KeyName[]): void;
+  /** Pasted text goes into the line that is typed, and nowhere else: it is no keys. */
+  paste(text: string): void;
+  act(action: Action): void;
+  resize(size: Size): void;
+  /** The capture has grown. */
+  refresh(): void;
+  /** Lines that a view has for itself. */
+  env(): Env;
+  readonly map: KeyMap;
+  readonly theme: Theme;
+}
+
+export interface EngineOptions {
+  source: Source;
+  theme: Theme;
+  map: KeyMap;
+  size: Size;
+  /** The first screen; it may want to read for its size. */
+  first(env: Env): Screen;
+  /** Screens that `:NAME` opens from anywhere; `null`: no such command. */
+  navigate(action: Action, env: Env): Step | null;
+  help(screen: Screen, map: KeyMap, env: Env): Screen;
+  notice?: Notice;
+  now?: () => number;
+  /** Effects on the terminal. */
+  onQuit(): void;
+  onSuspend(): void;
+  onRedraw(): void;
+  onEscape(sequence: string): void;
+}
+
+/** Lines of the frame that are not the view's: title above, status and keys below; tabs where there are some. */
+export function viewSize(size: Size, hasTabs: boolean, hints: boolean): Size {
+  return { columns: size.columns, rows: Math.max(1, size.rows - 2 - (hasTabs ? 1 : 0) - (hints ? 1 : 0)) };
+}
+
+export function createEngine(options: EngineOptions): Engine {
+  const { source, theme, map, now = Date.now } = options;
+  const listeners = new Set<() => void>();
+  const histories = new Map<string, string[]>();
+  let running: AbortController | null = null;
+  const envFor = (size: Size): Env => ({ source, theme, size, now });
+  let state: AppState = {
+    size: options.size,
+    stack: [options.first(envFor(viewSize(options.size, true, true)))],
+    prompt: null,
+    notice: options.notice ?? null,
+    pending: null,
+    hints: true,
+    job: null,
+    live: source.isLive(),
+  };
+
+  const top = (): Screen => state.stack.at(-1)!;
+  const env = (screen = top()): Env => envFor(viewSize(state.size, screen.tabs() !== null, state.hints));
+
+  function set(change: Partial<AppState>): void {
+    state = { ...state, ...change };
+    for (const listener of listeners) listener();
+  }
+
+  function replaced(screen: Screen): readonly Screen[] {
+    return [...state.stack.slice(0, -1), screen];
+  }
+
+  function take(step: Step): void {
+    let { stack } = state;
+    if (step.screen !== undefined) stack = replaced(step.screen);
+    if (step.back === true && stack.length > 1) {
+      stack = stack.slice(0, -1);
+      // What was below may have grown meanwhile.
+      stack = [...stack.slice(0, -1), stack.at(-1)!.refresh(env(stack.at(-1)!))];
+    }
+    if (step.root !== undefined) stack = [step.root];
+    if (step.push !== undefined) stack = [...stack, step.push];
+    set({ stack, ...(step.say && { notice: step.say }), ...(step.prompt && { prompt: step.prompt }) });
+    if (step.escape !== undefined) options.onEscape(step.escape);
+    if (step.job !== undefined) start(step.job);
+    if (step.quit === true) options.onQuit();
+  }
+
+  function start(job: Job): void {
+    running?.abort();
+    const controller = new AbortController();
+    running = controller;
+    set({ job: { label: job.label, progress: '' } });
+    const report = (progress: string): void => {
+      if (running === controller) set({ job: { label: job.label, progress } });
+    };
+    const done = (step: Step): void => {
+      if (running !== controller) return;
+      running = null;
+      set({ job: null });
+      take(step);
+    };
+    job.run(report, controller.signal).then(done, (error: unknown) => done({ say: noticeOf(error) }));
+  }
+
+  function cancelJob(): void {
+    if (running === null) return;
+    running.abort();
+    running = null;
+    set({ job: null, notice: { text: 'cancelled', kind: 'info' } });
+  }
+
+  function act(action: Action): void {
+    try {
+      perform(action);
+    } catch (error) {
+      // A row that cannot be read must not end the session at which somebody looks.
+      set({ notice: noticeOf(error) });
+    }
+  }
+
+  function perform(action: Action): void {
+    const here = env();
+    const step = top().act(action, here) ?? options.navigate(action, here) ?? common(action, here);
+    if (step !== null) take(step);
+  }
+
+  /** Commands that no view need know; `null`: it is done. */
+  function common(action: Action, here: Env): Step | null {
+    const screen = top();
+    switch (action.name) {
+      case 'back':
+        return state.stack.length > 1 ? { back: true } : { say: { text: 'Q quits', kind: 'info' } };
+      case 'quit':
+        return { quit: true };
+      case 'help':
+        return { push: options.help(screen, map, here) };
+      case 'command':
+        return { prompt: commandPrompt(screen.scopes(), histories.get(':') ?? []) };
+      case 'palette':
+        return { prompt: palette(screen.scopes(), map) };
+      case 'suspend':
+        options.onSuspend();
+        return null;
+      case 'redraw':
+        options.onRedraw();
+        return null;
+      case 'hints':
+        set({ hints: !state.hints });
+        return null;
+      default: {
+        const known = commandsFor(screen.scopes()).some(spec => spec.name === action.name);
+        return {
+          say: { text: known ? `nothing to do for ${action.name} here` : `${action.name} is not for this view`, kind: 'info' },
+        };
+      }
+    }
+  }
+
+  /** A command that needs an argument and has none asks for it. */
+  function actOrAsk(action: Action): void {
+    const spec = specOf(action.name);
+    if (action.name === 'search' && action.argument === null) {
+      set({ prompt: argumentPrompt(spec.name, '/', histories.get('/') ?? [], true) });
+    } else act(action);
+  }
+
+  function pressPrompt(prompt: Prompt, key: KeyName): void {
+    if (key === 'esc' || key === 'ctrl-c' || key === 'ctrl-g') leavePrompt(prompt);
+    else if (key === 'enter') submit(prompt);
+    else {
+      const other = prompt.key(key, env());
+      if (other !== null) set({ prompt: other });
+      else edit(prompt, key);
+    }
+  }
+
+  function leavePrompt(prompt: Prompt): void {
+    set({ prompt: null });
+    if (prompt.cancel !== undefined) act(prompt.cancel);
+  }
+
+  function submit(prompt: Prompt): void {
+    if (prompt.problem !== null) {
+      set({ notice: { text: prompt.problem, kind: 'error' } });
+      return;
+    }
+    histories.set(prompt.label, remember(histories.get(prompt.label) ?? [], prompt.input.text));
+    set({ prompt: null });
+    const { action, step } = prompt.submit(env());
+    if (step !== undefined) take(step);
+    if (action !== undefined) actOrAsk(action);
+  }
+
+  function edit(prompt: Prompt, key: KeyName): void {
+    // Backspace on an empty line leaves it, as in vim and less.
+    if (key === 'backspace' && prompt.input.text === '') {
+      leavePrompt(prompt);
+      return;
+    }
+    const input = editInput(prompt.input, key);
+    if (input === null) return;
+    const changed = prompt.change(input, env());
+    set({ prompt: changed.prompt });
+    if (changed.action !== undefined) act(changed.action);
+  }
+
+  function press(key: KeyName): void {
+    if (state.notice !== null) state = { ...state, notice: null };
+    if (state.prompt !== null) pressPrompt(state.prompt, key);
+    else if (state.job !== null && key === 'esc') cancelJob();
+    else pressView(key);
+  }
+
+  function pressView(key: KeyName): void {
+    const resolved = resolveKey(map, top().scopes(), state.pending?.keys ?? '', key);
+    const began = state.pending !== null;
+    state = { ...state, pending: null };
+    switch (resolved.type) {
+      case 'action':
+        actOrAsk(resolved.action);
+        break;
+      case 'pending':
+        set({ pending: { keys: resolved.keys, next: resolved.next } });
+        break;
+      case 'none':
+        set(began ? {} : { notice: { text: `${key} does nothing here; ? shows the keys`, kind: 'info' } });
+        break;
+      default:
+        resolved satisfies never;
+    }
+  }
+
+  return {
+    state: () => state,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    press: keys => keys.forEach(press),
+    paste(text) {
+      // Lines become blanks: a pasted newline must not run what was pasted.
+      for (const character of text.slice(0, 10_000).replace(/\s+/g, ' ')) {
+        if (state.prompt !== null && !/\p{Cc}/u.test(character))
+          pressPrompt(state.prompt, character === ' ' ? 'space' : character);
+      }
+    },
+    act,
+    resize(size) {
+      if (size.columns === state.size.columns && size.rows === state.size.rows) return;
+      state = { ...state, size };
+      set({ stack: replaced(top().refresh(env())) });
+    },
+    refresh() {
+      try {
+        set({ stack: replaced(top().refresh(env())), live: source.isLive() });
+      } catch (error) {
+        set({ notice: noticeOf(error) });
+      }
+    },
+    env,
+    map,
+    theme,
+  };
+}
+
+function noticeOf(error: unknown): Notice {
+  const hint = error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? ` (${error.hint})` : '';
+  return { text: `${error instanceof Error ? error.message : String(error)}${hint}`, kind: 'error' };
+}

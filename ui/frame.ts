@@ -1,0 +1,150 @@
+import { basename } from 'node:path';
+import { type AppState, type Engine, viewSize } from './engine.ts';
+import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope } from './keymap.ts';
+import { paint } from './paint.ts';
+import type { Env, Prompt, Tabs } from './screen.ts';
+import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf } from './text.ts';
+
+/** Below this nothing can be laid out. */
+export const SMALLEST = { columns: 40, rows: 10 } as const;
+
+/** The whole screen as text, exactly as high as the terminal: title, tabs, the view, what is typed, keys. */
+export function frameOf(engine: Engine): string {
+  const state = engine.state();
+  const { columns, rows } = state.size;
+  if (columns < SMALLEST.columns || rows < SMALLEST.rows) {
+    const words = `${columns}x${rows} is too small: stringtap needs ${SMALLEST.columns}x${SMALLEST.rows}, and likes 80x24`;
+    return paint([line(words)], columns, rows, engine.theme);
+  }
+  return paint(linesOf(engine, state), columns, rows, engine.theme);
+}
+
+function linesOf(engine: Engine, state: AppState): Line[] {
+  const screen = state.stack.at(-1)!;
+  const env = engine.env();
+  const tabs = screen.tabs();
+  const size = viewSize(state.size, tabs !== null, state.hints);
+  const view = bodyOf(screen.draw(env).slice(0, size.rows), state.prompt, env);
+  const filled = [...view, ...Array.from({ length: size.rows - view.length }, () => EMPTY)];
+  return [
+    titleLine(engine, state),
+    ...(tabs === null ? [] : [tabLine(tabs, state.size.columns)]),
+    ...filled,
+    statusLine(state, screen.status(env)),
+    ...(state.hints ? [keyLine(engine.map, screen.scopes(), screen.tabs(), state)] : []),
+  ];
+}
+
+/** A prompt's own lines cover the lowest lines of the view. */
+function bodyOf(view: readonly Line[], prompt: Prompt | null, env: Env): readonly Line[] {
+  const over = prompt?.draw(env).slice(0, Math.max(0, env.size.rows - 1)) ?? [];
+  if (over.length === 0) return view;
+  const room = env.size.rows - over.length - 1;
+  const below = Array.from({ length: room }, (_, i) => view[i] ?? EMPTY);
+  return [...below, line(env.theme.signs.rule.repeat(env.size.columns), 'dim'), ...over];
+}
+
+function titleLine(engine: Engine, state: AppState): Line {
+  const { signs } = engine.theme;
+  const { columns } = state.size;
+  const live = state.live ? `${signs.live} capturing ` : `${signs.ended} ended `;
+  const file = basename(engine.env().source.store.file);
+  const crumbs = state.stack.map(screen => screen.title()).join(` ${signs.crumb} `);
+  const room = columns - widthOf(live) - 1;
+  // The end of the path is where one is; the file's name goes first when there is no room.
+  const full = ` ${file} ${signs.crumb} ${crumbs}`;
+  const left = widthOf(full) <= room ? full : cutStart(` ${crumbs}`, room);
+  return [span(pad(left, room + 1), 'title'), span(live, 'title')];
+}
+
+function tabLine(tabs: Tabs, columns: number): Line {
+  const label = (name: string, i: number): string => (i < 9 ? `${i + 1} ${name}` : name);
+  const all = tabs.names.map(label);
+  const width = all.reduce((sum, text) => sum + text.length + 3, 0);
+  // Where not all fit, only the current one has its name.
+  const shown =
+    width <= columns ? all : all.map((text, i) => (i === tabs.current ? text : shortened(text, columns < 60 ? 1 : 5)));
+  return shown.flatMap((text, i): Span[] => [
+    i === tabs.current ? span(`[${text}]`, 'bold') : span(` ${text} `, 'dim'),
+    span(i < shown.length - 1 ? ' ' : ''),
+  ]);
+}
+
+function shortened(label: string, letters: number): string {
+  const [, number = '', name = ''] = /^(\d+) (.*)$/.exec(label) ?? [];
+  return `${number} ${cut(name, letters)}`.trim();
+}
+
+/** What is typed, or what was said, or what a begun key sequence may go on with; on the right the view's own words. */
+function statusLine(state: AppState, status: string): Line {
+  const { columns } = state.size;
+  if (state.prompt !== null) return promptLine(state.prompt, columns);
+  const left = said(state);
+  const right = cut(status, Math.max(0, columns - 2));
+  if (left === null) return [span(pad('', Math.max(0, columns - widthOf(right)))), span(right, 'dim')];
+  const room = Math.max(Math.min(widthOf(left.text), columns), columns - widthOf(right) - 2);
+  return [{ ...left, text: pad(left.text, room) }, span('  '), span(columns - room > 4 ? right : '', 'dim')];
+}
+
+function said(state: AppState): Span | null {
+  if (state.pending !== null) {
+    const next = state.pending.next.map(
+      ({ keys, action }) => `${keys.slice(state.pending!.keys.length + 1)} ${action.argument ?? action.name}`,
+    );
+    return span(` ${state.pending.keys} … ${next.join('  ')}`, 'key');
+  }
+  if (state.notice !== null) {
+    const { kind, text } = state.notice;
+    if (kind === 'error') return span(` error: ${text}`, 'error');
+    return kind === 'warning' ? span(` warning: ${text}`, 'warning') : span(` ${text}`);
+  }
+  return state.job === null ? null : span(` ${state.job.label}: ${state.job.progress || 'working'} (esc cancels)`, 'bold');
+}
+
+/** The line that is typed, with its cursor as an inverse cell, and what is wrong with it. */
+function promptLine({ label, input, problem }: Prompt, columns: number): Line {
+  const bad = problem !== null && input.text !== '';
+  const before = input.text.slice(0, input.cursor);
+  const at = [...input.text.slice(input.cursor)][0] ?? ' ';
+  const room = columns - widthOf(label) - 2;
+  const shown = cutStart(before, Math.max(1, Math.floor(room * 0.8)));
+  const rest = input.text.slice(input.cursor + at.length);
+  return [
+    span(label, 'key'),
+    span(shown, bad ? 'error' : 'value'),
+    span(at, 'selected'),
+    span(rest, bad ? 'error' : 'value'),
+    span(bad ? `  ${problem}` : '', 'warning'),
+  ];
+}
+
+/** Keys of this view, as many as fit; the view's own come first. */
+function keyLine(map: KeyMap, scopes: readonly Scope[], tabs: Tabs | null, state: AppState): Line {
+  if (state.prompt !== null) return [span('enter', 'key'), span(' run  ', 'dim'), span('esc', 'key'), span(' leave  ', 'dim')];
+  const shown = commandsFor(scopes).filter(spec => spec.short !== undefined && (spec.name !== 'next-tab' || tabs !== null));
+  const spans: Span[] = [];
+  let left = state.size.columns;
+  for (const { key, short } of shown.flatMap(spec => hint(map, spec))) {
+    const width = widthOf(key) + 1 + widthOf(short) + 2;
+    if (width > left) continue;
+    left -= width;
+    spans.push(span(key, 'key'), span(` ${short}  `, 'dim'));
+  }
+  return spans;
+}
+
+function hint(map: KeyMap, spec: CommandSpec & { name: CommandName }): { key: string; short: string }[] {
+  const binding = map.find(({ action }) => action.name === spec.name);
+  return binding === undefined || spec.short === undefined ? [] : [{ key: binding.keys, short: spec.short }];
+}
+
+/** Lines in the middle of a view that has nothing to show: what to do next. */
+export function emptyLines(env: { size: { columns: number; rows: number } }, texts: readonly string[]): Line[] {
+  const above = Math.max(0, Math.floor((env.size.rows - texts.length) / 3));
+  const width = Math.max(0, ...texts.map(widthOf));
+  const indent = ' '.repeat(Math.max(1, Math.floor((env.size.columns - width) / 2)));
+  return [
+    ...Array.from({ length: above }, () => EMPTY),
+    ...texts.map((text, i) => line(`${indent}${text}`, i === 0 ? 'bold' : 'value')),
+  ];
+}

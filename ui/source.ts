@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs';
+import type { ExchangeFilter, ExchangeRow, RunFilter, RunRow, Store } from '../src/capture/store.ts';
+import type { Pages } from './window.ts';
+
+/**
+ * What the screens read: the store, in pages. Nothing here holds more than some pages of rows, so a capture of a million exchanges opens
+ * as fast as one of ten. The UI never writes a capture.
+ */
+export interface Source {
+  readonly store: Store;
+  runs(filter: RunFilter, newestFirst: boolean): Pages<RunRow>;
+  requests(filter: ExchangeFilter, newestFirst: boolean): Pages<ExchangeRow>;
+  /** How a run went. Remembered once a run is over, because lists ask for it with every frame. */
+  result(run: RunRow): RunResult;
+  /** A proxy has the capture open. */
+  isLive(): boolean;
+}
+
+/** How a run went, by its report or by what there is instead of one. */
+export type RunResult =
+  | 'changed'
+  | 'unchanged'
+  | 'failed'
+  | 'noop'
+  | 'corrective'
+  | 'compile error'
+  | 'bootstrap'
+  | 'no report'
+  | 'open';
+
+/** Runs whose result is remembered: several screens full. */
+const REMEMBERED = 5000;
+
+export function createSource(store: Store): Source {
+  const results = new Map<number, RunResult>();
+  return {
+    store,
+    runs: (filter, newestFirst) =>
+      pagesOf((place, limit, reverse) => store.runs({ ...filter, ...place, limit, reverse }), newestFirst),
+    requests: (filter, newestFirst) =>
+      pagesOf((place, limit, reverse) => store.exchanges({ ...filter, ...place, limit, reverse }), newestFirst),
+    result(run) {
+      const known = results.get(run.id);
+      if (known !== undefined) return known;
+      const result = resultOf(store, run);
+      if (run.end !== null && result !== 'no report') {
+        if (results.size >= REMEMBERED) results.clear();
+        results.set(run.id, result);
+      }
+      return result;
+    },
+    isLive: () => store.recordings().at(-1)?.endedAt === null && existsSync(`${store.file}.lock`),
+  };
+}
+
+/** Pages of a list by id, in one order or the other. */
+function pagesOf<Row extends { id: number }>(
+  read: (place: { after?: number; before?: number }, limit: number, reverse: boolean) => Iterable<Row>,
+  newestFirst: boolean,
+): Pages<Row> {
+  const up = (key: number | null, limit: number): Row[] => [...read(key === null ? {} : { after: key }, limit, false)];
+  const down = (key: number | null, limit: number): Row[] => [...read(key === null ? {} : { before: key }, limit, true)];
+  return {
+    key: row => row.id,
+    after: newestFirst ? down : up,
+    before: (key, limit) => (newestFirst ? up(key, limit) : down(key, limit)).reverse(),
+  };
+}
+
+function resultOf(store: Store, run: RunRow): RunResult {
+  const [report] = store.decoded.rows('report', { run: run.id });
+  if (report !== undefined) {
+    if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
+    if (report.status === 'failed') return 'failed';
+    if (report.noop === true || report.noopPending === true) return 'noop';
+    if (report.status === 'changed') return report.correctiveChange === true ? 'corrective' : 'changed';
+    return 'unchanged';
+  }
+  if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
+  if (run.end === null) return 'open';
+  return run.transactionUuid === null ? 'bootstrap' : 'no report';
+}

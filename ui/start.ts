@@ -1,0 +1,77 @@
+import { render } from 'ink';
+import { createElement } from 'react';
+import type { Store } from '../src/capture/store.ts';
+import { App } from './app.ts';
+import { createEngine, type Engine } from './engine.ts';
+import { followCapture } from './feed.ts';
+import { keysFile, readKeyMap } from './keys-file.ts';
+import { navigate } from './navigate.ts';
+import { createSource } from './source.ts';
+import { themeOf } from './theme.ts';
+import { helpScreen } from './views/help.ts';
+import { runsScreen } from './views/runs.ts';
+
+export interface UiOptions {
+  store: Store;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Only ASCII signs. */
+  ascii: boolean;
+  /** Why the UI ends from outside: the proxy that it came with was told to. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Shows a capture until the user quits. The terminal is a real one, which the caller has made sure of; it is left as it was, whatever ends
+ * the UI: Ink restores it when the process ends, also by a signal or an exception.
+ */
+export async function startUi({ store, env, ascii, signal }: UiOptions): Promise<void> {
+  const { map, problems } = readKeyMap(keysFile(env));
+  const { stdout } = process;
+  const [problem] = problems;
+  let ended = (): void => {};
+  const engine: Engine = createEngine({
+    source: createSource(store),
+    theme: themeOf(env, ascii),
+    map,
+    size: { columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 },
+    first: runsScreen,
+    navigate,
+    help: helpScreen,
+    ...(problem !== undefined && { notice: { text: problem, kind: 'warning' } }),
+    onQuit: () => ended(),
+    onSuspend: () => suspend(),
+    onRedraw: () => void stdout.emit('resize'),
+    onEscape: sequence => void stdout.write(sequence),
+  });
+  // Before Ink's own listener: it then draws the new frame, not the old one in the new size.
+  const resized = (): void => engine.resize({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
+  stdout.prependListener('resize', resized);
+  const app = render(createElement(App, { engine }), {
+    alternateScreen: true,
+    // A CI variable in the environment makes a terminal no less of one.
+    interactive: true,
+    exitOnCtrlC: false,
+    incrementalRendering: true,
+    maxFps: 60,
+    patchConsole: true,
+  });
+  ended = () => app.unmount();
+  const stop = followCapture(store, engine.refresh);
+  const leave = (): void => app.unmount();
+  signal?.addEventListener('abort', leave);
+  for (const name of SIGNALS) process.on(name, leave);
+  try {
+    await app.waitUntilExit();
+  } finally {
+    stop();
+    stdout.off('resize', resized);
+    signal?.removeEventListener('abort', leave);
+    for (const name of SIGNALS) process.off(name, leave);
+  }
+
+  function suspend(): void {
+    process.kill(process.pid, 'SIGTSTP');
+  }
+}
+
+const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGINT'] as const;

@@ -1,0 +1,86 @@
+import sliceAnsi from 'slice-ansi';
+import stringWidth from 'string-width';
+import { printable } from '../src/commands/io.ts';
+import type { StyleName } from './theme.ts';
+
+/**
+ * What a screen is made of: lines of spans. Views only ever say what a text means; columns are counted, control characters escaped and
+ * colours chosen in one place (paint.ts), so that no view can break the frame.
+ */
+
+/** Text with one meaning. Its text may be of the wire: it is escaped when it is painted. */
+export interface Span {
+  readonly text: string;
+  readonly style?: StyleName;
+}
+
+export type Line = readonly Span[];
+
+const ASCII = /^[\x20-\x7e]*$/;
+
+/** Text that is safe to count and print. Most texts are plain ASCII, which this finds out fast. */
+export function clean(text: string): string {
+  return ASCII.test(text) ? text : printable(text);
+}
+
+/** Terminal columns of a clean text. */
+export function widthOf(text: string): number {
+  return ASCII.test(text) ? text.length : stringWidth(text);
+}
+
+/** Cuts a text to `columns`, with `…` where something was cut. Wide characters are never halved. */
+export function cut(text: string, columns: number): string {
+  if (columns <= 0) return '';
+  // Escaping makes texts longer only: what is far beyond the edge needs no look.
+  const safe = clean(text.length > columns * 8 ? text.slice(0, columns * 8) : text);
+  if (widthOf(safe) <= columns) return safe;
+  if (ASCII.test(safe)) return `${safe.slice(0, columns - 1)}…`;
+  return `${sliceAnsi(safe, 0, columns - 1)}…`;
+}
+
+/** A text in exactly `columns`: cut or filled up. */
+export function pad(text: string, columns: number, align: 'left' | 'right' = 'left'): string {
+  const shown = cut(text, columns);
+  const blank = ' '.repeat(Math.max(0, columns - widthOf(shown)));
+  return align === 'left' ? `${shown}${blank}` : `${blank}${shown}`;
+}
+
+/** Keeps the end of a text instead of its start: for paths, whose end tells more. */
+export function cutStart(text: string, columns: number): string {
+  const safe = clean(text);
+  const width = widthOf(safe);
+  if (width <= columns) return safe;
+  if (columns <= 1) return columns === 1 ? '…' : '';
+  return `…${sliceAnsi(safe, width - columns + 1)}`;
+}
+
+export function span(text: string, style?: StyleName): Span {
+  return style === undefined ? { text } : { text, style };
+}
+
+/** A line of one text. */
+export function line(text: string, style?: StyleName): Line {
+  return [span(text, style)];
+}
+
+export const EMPTY: Line = [];
+
+/** Breaks a text into lines of at most `columns`, at blanks where there are some. */
+export function wrapText(text: string, columns: number, limit = 1000): string[] {
+  const room = Math.max(1, columns);
+  const lines: string[] = [];
+  let rest = clean(text);
+  while (rest !== '' && lines.length < limit) {
+    if (widthOf(rest) <= room) {
+      lines.push(rest);
+      break;
+    }
+    let part = ASCII.test(rest.slice(0, room)) ? rest.slice(0, room) : sliceAnsi(rest, 0, room);
+    if (part === '') part = rest.slice(0, 1); // a wide character in one column
+    const blank = part.lastIndexOf(' ');
+    const end = blank > room / 3 && rest[part.length] !== ' ' ? blank : part.length;
+    lines.push(rest.slice(0, end).trimEnd());
+    rest = rest.slice(end).trimStart();
+  }
+  return lines.length === 0 ? [''] : lines;
+}

@@ -1,0 +1,48 @@
+import { clock, duration } from '../src/commands/present.ts';
+
+/** What the time column says: the clock, since the start of the run, since the row before, or how long. */
+export const TIME_COLUMNS = ['clock', 'start', 'before'] as const;
+export type TimeColumn = (typeof TIME_COLUMNS)[number];
+
+interface Timed {
+  startedAt: string;
+  startMono: number;
+  endMono: number;
+  recording: number;
+}
+
+export function nextTime(time: TimeColumn): TimeColumn {
+  return TIME_COLUMNS[(TIME_COLUMNS.indexOf(time) + 1) % TIME_COLUMNS.length]!;
+}
+
+/**
+ * @param before the row before, of which only the same recording's moments can be compared
+ * @param from monotonic moment that `start` counts from
+ */
+export function timeText(row: Timed, time: TimeColumn, before: Timed | null, from: number | null): string {
+  switch (time) {
+    case 'clock':
+      return clockOf(row.startedAt);
+    case 'start':
+      return from === null ? clockOf(row.startedAt) : `+${duration(Math.max(0, row.startMono - from))}`;
+    case 'before': {
+      if (before === null || before.recording !== row.recording) return '-';
+      const gap = row.startMono - before.endMono;
+      return gap < 0 ? 'overlaps' : `+${duration(gap)}`;
+    }
+  }
+}
+
+/** `14:03:21.123` of the local day. */
+export function clockOf(at: string): string {
+  return clock(Date.parse(at));
+}
+
+/** `3 s ago`, `5 min ago`, or the day when it is longer than that. */
+export function ago(at: string, now: number): string {
+  const seconds = Math.max(0, Math.round((now - Date.parse(at)) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return at.slice(0, 10);
+}
