@@ -27,6 +27,7 @@ const OWNERS: Record<string, readonly string[]> = {
   'node-forge': ['src/pki/'],
   'js-yaml': ['src/decode/'],
   'prom-client': ['src/commands/metrics.ts'],
+  diff: ['src/analysis/'],
   commander: ['src/cli.ts', 'src/commands/'],
   ink: ['ui/'],
   react: ['ui/'],

@@ -1,0 +1,72 @@
+import { structuredPatch } from 'diff';
+import { isPrintable } from '../decode/format.ts';
+import { keyless } from '../decode/private-keys.ts';
+import type { ContentDifference, ContentId, Hunk, TextDiff } from './compare-result.ts';
+
+/** Texts that are longer are told apart by their digests. */
+export const MAX_TEXT_BYTES = 2 * 1024 * 1024;
+
+/**
+ * The search for the shortest difference costs the square of its length: texts that differ in more lines than this are not compared line by
+ * line. 2000 take some 20 ms.
+ */
+const MAX_EDIT_LENGTH = 2000;
+
+/** Lines of hunks that are told of one text, and characters of one line. */
+const MAX_LINES = 1000;
+const MAX_LINE = 2000;
+
+/** What differs between two texts, line by line with three lines around, as `diff -u` says it. Private keys are left out. */
+export function textDiff(before: string, after: string): TextDiff {
+  const [one, other] = [keyless(before), keyless(after)];
+  const short = Math.max(one.length, other.length) <= MAX_TEXT_BYTES;
+  const patch = short
+    ? structuredPatch('a', 'b', one, other, undefined, undefined, { context: 3, maxEditLength: MAX_EDIT_LENGTH })
+    : undefined;
+  if (patch === undefined) {
+    const counts = { addedLines: lineCount(other), removedLines: lineCount(one) };
+    return { hunks: [], ...counts, omittedLines: counts.addedLines + counts.removedLines };
+  }
+  const count = (sign: string): number =>
+    patch.hunks.reduce((sum, hunk) => sum + hunk.lines.filter(line => line.startsWith(sign)).length, 0);
+  const result = { addedLines: count('+'), removedLines: count('-') };
+  return { ...shortened(patch.hunks), ...result };
+}
+
+function lineCount(text: string): number {
+  let count = text === '' || text.endsWith('\n') ? 0 : 1;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count++;
+  return count;
+}
+
+function shortened(hunks: readonly Hunk[]): Pick<TextDiff, 'hunks' | 'omittedLines'> {
+  const kept: Hunk[] = [];
+  let left = MAX_LINES;
+  let omittedLines = 0;
+  for (const { oldStart, oldLines, newStart, newLines, lines } of hunks) {
+    const shown = lines.slice(0, Math.max(0, left)).map(line => (line.length <= MAX_LINE ? line : `${line.slice(0, MAX_LINE)}…`));
+    left -= shown.length;
+    omittedLines += lines.length - shown.length;
+    if (shown.length > 0) kept.push({ oldStart, oldLines, newStart, newLines, lines: shown });
+  }
+  return { hunks: kept, omittedLines };
+}
+
+/** How two contents differ: as text where both are that, else by what identifies them. `null` bytes are not at hand. */
+export function contentDifference(
+  before: { id: ContentId; bytes: Uint8Array | null },
+  after: { id: ContentId; bytes: Uint8Array | null },
+  hidden = false,
+): ContentDifference {
+  const ids = { before: before.id, after: after.id };
+  if (hidden) return { type: 'hidden', ...ids };
+  if (before.bytes === null || after.bytes === null) return { type: 'unknown', ...ids };
+  const [one, other] = [textOf(before.bytes), textOf(after.bytes)];
+  if (one === null || other === null) return { type: 'binary', ...ids };
+  return { type: 'text', text: textDiff(one, other), ...ids };
+}
+
+function textOf(bytes: Uint8Array): string | null {
+  if (bytes.length > MAX_TEXT_BYTES || !isPrintable(bytes)) return null;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
