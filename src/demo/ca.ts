@@ -51,6 +51,8 @@ export interface DemoCa {
   /** A certificate for a request: its subject alternative names and extension requests are taken over. */
   sign(csr: Csr, certname: string): string;
   revoke(certPem: string): void;
+  /** Signs the list of the issuing CA anew, to end at this moment (ms). */
+  relist(nextUpdate: number): void;
   isRevoked(serial: string): boolean;
 }
 
@@ -101,7 +103,7 @@ export async function makeDemoCa(certname: string, chain: 'self' | 'chain', keyT
   const revoked: { serial: string; at: number }[] = [];
   let crlNumber = 0;
 
-  function list(of: Issuer, entries: readonly { serial: string; at: number }[]): string {
+  function list(of: Issuer, entries: readonly { serial: string; at: number }[], nextUpdate = Date.now() + LIFETIME_MS): string {
     crlNumber += 1;
     const at = Date.now();
     return signCrl(
@@ -109,7 +111,7 @@ export async function makeDemoCa(certname: string, chain: 'self' | 'chain', keyT
         issuer: of.name,
         issuerKey: of.id,
         thisUpdate: at - DAY_MS,
-        nextUpdate: at + LIFETIME_MS,
+        nextUpdate,
         number: crlNumber,
         revoked: entries,
       },
@@ -158,6 +160,10 @@ export async function makeDemoCa(certname: string, chain: 'self' | 'chain', keyT
     revoke(certPem) {
       for (const certificate of readCertificates(certPem)) revoked.push({ serial: certificate.serial, at: Date.now() });
       ownList = list(issuer, revoked);
+      crlModifiedAt = Date.now();
+    },
+    relist(nextUpdate) {
+      ownList = list(issuer, revoked, nextUpdate);
       crlModifiedAt = Date.now();
     },
     isRevoked: wanted => revoked.some(entry => entry.serial === wanted.toUpperCase()),

@@ -19,6 +19,8 @@ export interface Understood {
 
 export interface HeaderPrimary extends AsyncDisposable {
   ca: DemoCa;
+  /** Its own certificate. */
+  certPem: string;
   port: number;
   seen: Understood[];
   /** `false`: the CRL is answered with 500. */
@@ -67,6 +69,7 @@ export async function startHeaderPrimary(plain: boolean): Promise<HeaderPrimary>
   const bound = server.address();
   return {
     ca,
+    certPem: cert,
     port: bound !== null && typeof bound === 'object' ? bound.port : 0,
     seen,
     get givesCrl() {
