@@ -31,6 +31,8 @@ export const READ_SQL = {
       q.lines AS requestFields, s.lines AS responseFields, t.lines AS trailers
     FROM exchange e LEFT JOIN fields q ON q.id = e.request_fields LEFT JOIN fields s ON s.id = e.response_fields
     LEFT JOIN fields t ON t.id = e.trailers WHERE e.id = ?`,
+  moments: `SELECT e.id, e.request_end_mono AS requestEndMono, e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono
+    FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = ? ORDER BY m.n`,
   bodyIds: `SELECT request_body, response_body, primary_request_body, primary_response_body FROM exchange WHERE id = ?`,
   body: 'SELECT lower(hex(sha256)) AS sha256, size, kept, stored, cut FROM body WHERE id = ? AND sha256 IS NOT NULL',
   recordings: `SELECT id, strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS startedAt,

@@ -1,7 +1,7 @@
 import type { Database, Statement } from 'better-sqlite3';
 import type { Fields, Sha256, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
-import { createBodyReader } from './body-reader.ts';
+import { createBodyReader, createPartReader } from './body-reader.ts';
 import { readingError } from './database.ts';
 import { createDecodedStore } from './decoded-read.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
@@ -13,6 +13,7 @@ import type {
   ExchangeDetail,
   ExchangeRow,
   LossRow,
+  MomentsRow,
   QueryResult,
   RecordingRow,
   RunRow,
@@ -54,6 +55,8 @@ export function createStore(db: Database, file: string): Store {
   const bodyIds = db.prepare<[number], BodyIds>(READ_SQL.bodyIds).raw();
   const body = db.prepare<[number], Omit<BodyInfo, 'side'>>(READ_SQL.body);
   const readBody = createBodyReader(db);
+  const readPart = createPartReader(db);
+  const moments = db.prepare<[number], MomentsRow>(READ_SQL.moments);
   const closeFilters = registerFilterFunctions(db, file);
 
   function reading<T>(read: () => T): T {
@@ -141,6 +144,12 @@ export function createStore(db: Database, file: string): Store {
     exchanges: (filter = {}) => pages(exchangeListing(filter), exchangeRow),
     exchange: id => reading(() => detail(id)),
     body: bytes,
+    bodyPart: (id, side, at, length) =>
+      reading(() => {
+        const bodyId = bodyIds.get(id)?.[SIDES.indexOf(side)] ?? null;
+        return bodyId === null ? new Uint8Array(0) : readPart(bodyId, at, length);
+      }),
+    moments: id => reading(() => moments.all(id)),
     connections: (filter = {}) => pages(connectionListing(filter), connectionRow),
     connection(id) {
       const stored = reading(() => connection.get(id));

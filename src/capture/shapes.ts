@@ -85,6 +85,14 @@ export interface ExchangeRow {
   endMono: number;
 }
 
+/** Moments of an exchange between its start and its end, see {@link Timing}. */
+export interface MomentsRow {
+  id: ExchangeId;
+  requestEndMono: number | null;
+  responseHeadMono: number | null;
+  firstByteMono: number | null;
+}
+
 /** One body of an exchange: what is stored of it. */
 export interface BodyInfo {
   side: Side;
@@ -234,6 +242,10 @@ export interface Store {
   exchange(id: number): ExchangeDetail | null;
   /** The stored bytes of a body in pieces, content coding kept; nothing when the exchange has no such body. */
   body(exchange: number, side: Side): Iterable<Uint8Array>;
+  /** Some bytes of a body, from `at`: a reader of a large one holds no more than it shows. */
+  bodyPart(exchange: number, side: Side, at: number, length: number): Uint8Array;
+  /** The moments of each exchange of a run that its row has not. */
+  moments(run: number): MomentsRow[];
   connections(filter?: ConnectionFilter): Iterable<ConnectionRow>;
   connection(id: number): ConnectionRow | null;
   recordings(): RecordingRow[];

@@ -17,6 +17,7 @@ export type {
   ExchangeFilter,
   ExchangeRow,
   LossRow,
+  MomentsRow,
   OutcomeType,
   QueryResult,
   RecordingRow,
