@@ -23,6 +23,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   redecode: async () => (await import('./commands/redecode.ts')).registerRedecode,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   export: async () => (await import('./commands/export.ts')).registerExport,
+  import: async () => (await import('./commands/import.ts')).registerImport,
   query: async () => (await import('./commands/query.ts')).registerQuery,
   identity: async () => (await import('./commands/identity.ts')).registerIdentity,
   ca: async () => (await import('./commands/ca.ts')).registerCa,

@@ -36,7 +36,7 @@ export const READ_SQL = {
   bodyIds: `SELECT request_body, response_body, primary_request_body, primary_response_body FROM exchange WHERE id = ?`,
   body: 'SELECT lower(hex(sha256)) AS sha256, size, kept, stored, cut FROM body WHERE id = ? AND sha256 IS NOT NULL',
   recordings: `SELECT id, strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS startedAt,
-    strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1000.0, 'unixepoch') AS endedAt, version, pool, primaries, listen FROM recording ORDER BY id`,
+    strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1000.0, 'unixepoch') AS endedAt, version, pool, primaries, listen, durability = 'import' AS imported FROM recording ORDER BY id`,
   losses: `SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, recording, reason, count, detail FROM loss ORDER BY id`,
 } as const;
 

@@ -158,9 +158,11 @@ export function createStore(db: Database, file: string): Store {
     recordings: () =>
       reading(() =>
         db
-          .prepare<[], Omit<RecordingRow, 'primaries'> & { primaries: string }>(READ_SQL.recordings)
+          .prepare<[], Omit<RecordingRow, 'primaries' | 'imported'> & { primaries: string; imported: number }>(
+            READ_SQL.recordings,
+          )
           .all()
-          .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[] })),
+          .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[], imported: row.imported === 1 })),
       ),
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
     decoded: createDecodedStore(db, reading),

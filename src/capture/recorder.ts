@@ -24,8 +24,8 @@ export type { Loss, LossReason } from './losses.ts';
 export interface RecorderOptions {
   file: string;
   recording: Recording;
-  /** `commit`: an answer waits for the disk. `async`: it does not. */
-  durability: 'commit' | 'async';
+  /** `commit`: an answer waits for the disk. `async`: it does not. `import`: as `commit`, of traffic that another program recorded. */
+  durability: 'commit' | 'async' | 'import';
   /** Of each body this many bytes are stored, `null` for all. */
   maxBodyBytes: number | null;
   /** How long an answer waits for a slow disk at most; default 250 ms. */
@@ -200,7 +200,7 @@ function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuf
       }
       for (const tap of bodies) outbox.body(bodyKey(exchange.id, tap.side), tap.size, tap.cut);
       const row = exchangeRow(exchange, ++seq);
-      if (options.durability === 'commit') return outbox.exchange(exchange.id, row, committed);
+      if (options.durability !== 'async') return outbox.exchange(exchange.id, row, committed);
       outbox.exchange(exchange.id, row, null);
       committed();
     },

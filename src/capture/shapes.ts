@@ -167,6 +167,8 @@ export interface RecordingRow {
   pool: PoolPolicy;
   primaries: readonly string[];
   listen: string;
+  /** It was not seen by stringtap: `version` says where it is from, and what was not told there is unknown. */
+  imported: boolean;
 }
 
 /** Something that the capture lacks, see LossReason in losses.ts. */
