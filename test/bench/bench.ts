@@ -1,149 +1,24 @@
 // npm run bench: one table on loopback with mutual TLS on both sides, targets in turn and repeated. What counts are the ratios of one
 // run; the absolute figures are this machine's.
 //   --rounds N (3)  --seconds S (4)  --only NAME,…
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { LoadPlan, LoadResult } from './load.ts';
 import { type Material, makeMaterial } from './material.ts';
+import { killAll, start, stop, usage } from './process.ts';
+import { type Target, targets } from './targets.ts';
 
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '4' }, only: { type: 'string' } },
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
-
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const cli = here('../../dist/src/bin.js');
 const dir = mkdtempSync(join(tmpdir(), 'stringtap-bench-'));
-const children = new Set<ChildProcess>();
-
-/** Starts a process and waits for the line in which it says its port. */
-async function start(file: string, args: readonly string[], port: RegExp): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(file, args, { cwd: dir, stdio: ['ignore', 'pipe', 'inherit'] });
-  children.add(child);
-  const lines = createInterface({ input: child.stdout! });
-  const found = await new Promise<number>((resolve, reject) => {
-    child.once('exit', code => reject(new Error(`${file} ${args[0]} ended with ${code}`)));
-    lines.on('line', line => {
-      const match = port.exec(line);
-      if (match) resolve(Number(match[1]));
-    });
-  });
-  return { child, port: found };
-}
-
-interface Target {
-  name: string;
-  /** Reached by CONNECT to the primary, with a CA of its own. */
-  tunnel?: { ca: string };
-  start(primary: number, round: number): Promise<{ child: ChildProcess; port: number; ca: string; capture?: string }>;
-}
-
-async function targets(material: Material): Promise<Target[]> {
-  const node = process.execPath;
-  const stringtap = (durability: string): Target => ({
-    name: `stringtap ${durability}`,
-    async start(primary, round) {
-      const certs = join(dir, `certs-${durability}`);
-      execFileSync(
-        node,
-        [cli, 'identity', 'import', '--certs', certs, '--cert', material.agentCert, '--key', material.agentKey],
-        { stdio: 'ignore' },
-      );
-      const capture = join(dir, `${durability}-${round}-${Date.now()}.db`);
-      const options = ['--listen', '127.0.0.1:0', '--certs', certs, '--capture', capture, '--durability', durability, '--quiet'];
-      const running = await start(
-        node,
-        [cli, 'proxy', '--primary', `localhost:${primary}`, ...options],
-        /^listening on .*:(\d+)$/,
-      );
-      return { ...running, ca: join(certs, 'bundle', 'ca.pem'), capture };
-    },
-  });
-  const list: Target[] = [
-    {
-      name: 'direct',
-      start: async primary => ({ child: spawn('true'), port: primary, ca: material.ca }),
-    },
-    {
-      name: 'bare https forwarder',
-      start: async primary => ({
-        ...(await start(node, [here('targets/bare.ts'), JSON.stringify(material), String(primary)], /^(\d+)$/)),
-        ca: material.ca,
-      }),
-    },
-    {
-      name: 'http-mitm-proxy',
-      tunnel: { ca: '' },
-      start: async primary => {
-        const ca = join(dir, 'engine');
-        const running = await start(node, [here('targets/engine.ts'), JSON.stringify(material), String(primary), ca], /^(\d+)$/);
-        return { ...running, ca: join(ca, 'certs', 'ca.pem') };
-      },
-    },
-    stringtap('commit'),
-    stringtap('async'),
-  ];
-  if (installed('mitmdump')) {
-    list.push({
-      name: 'mitmdump -w',
-      async start(primary, round) {
-        const conf = join(dir, 'mitm');
-        mkdirSync(conf, { recursive: true });
-        const pair = join(dir, 'agent-pair.pem');
-        execFileSync('sh', ['-c', `cat '${material.agentKey}' '${material.agentCert}' > '${pair}'`]);
-        const port = 20_000 + (process.pid % 10_000) + round;
-        const child = spawn(
-          'mitmdump',
-          [
-            '-q',
-            '--mode',
-            `reverse:https://localhost:${primary}`,
-            '--listen-host',
-            '127.0.0.1',
-            '-p',
-            String(port),
-            '-w',
-            join(dir, `m${round}`),
-            '--set',
-            `confdir=${conf}`,
-            '--set',
-            `client_certs=${pair}`,
-            '--set',
-            'ssl_insecure=true',
-            '--set',
-            'http2=false',
-          ],
-          { cwd: dir, stdio: 'ignore' },
-        );
-        children.add(child);
-        await new Promise(resolve => setTimeout(resolve, 4000));
-        return { child, port, ca: join(conf, 'mitmproxy-ca-cert.pem'), capture: join(dir, `m${round}`) };
-      },
-    });
-  }
-  return list.filter(({ name }) => !values.only || values.only.split(',').some(part => name.includes(part)));
-}
-
-function installed(program: string): boolean {
-  return (process.env.PATH ?? '').split(':').some(folder => existsSync(join(folder, program)));
-}
-
-/** CPU seconds that a process and its threads have used, and its peak RSS in MB. */
-function usage(pid: number | undefined): { cpu: number; peak: number } {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-    const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return { cpu: (Number(stat[11]) + Number(stat[12])) / 100, peak: Number(peak ?? 0) / 1000 };
-  } catch {
-    return { cpu: Number.NaN, peak: Number.NaN };
-  }
-}
 
 async function load(plan: LoadPlan): Promise<LoadResult> {
   const child = spawn(process.execPath, [here('load.ts'), JSON.stringify(plan)], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -173,7 +48,8 @@ async function measure(target: Target, primary: number, round: number, material:
   const running = await target.start(primary, round);
   const plan = {
     port: running.port,
-    tunnelTo: target.tunnel ? `localhost:${primary}` : null,
+    host: `localhost:${primary}`,
+    tunnel: target.tunnel === true,
     ca: running.ca,
     key: material.agentKey,
     cert: material.agentCert,
@@ -200,8 +76,7 @@ async function measure(target: Target, primary: number, round: number, material:
   row.cpuMs.push(((after.cpu - before.cpu) * 1000) / (small.requests * ((seconds + 1) / seconds)));
   row.peakMB.push(usage(running.child.pid).peak);
   row.errors += small.errors + one.errors + large.errors + fresh.errors;
-  running.child.kill('SIGINT');
-  await new Promise(resolve => (running.child.exitCode === null ? running.child.once('exit', resolve) : resolve(null)));
+  await stop(running.child);
   if (running.capture && existsSync(running.capture)) {
     row.bytesEach.push(statSync(running.capture).size / (small.requests + one.requests + large.requests + fresh.requests));
     rmSync(running.capture, { force: true });
@@ -210,8 +85,10 @@ async function measure(target: Target, primary: number, round: number, material:
 
 try {
   const material = await makeMaterial(dir);
-  const primary = await start(process.execPath, [here('primary.ts'), JSON.stringify(material)], /^(\d+)$/);
-  const all = await targets(material);
+  const primary = await start(process.execPath, [here('primary.ts'), JSON.stringify(material)], /^(\d+)$/, dir);
+  const all = targets(material, dir).filter(
+    ({ name }) => !values.only || values.only.split(',').some(part => name.includes(part)),
+  );
   const rows = new Map<string, Row>();
   for (let round = 0; round < rounds; round += 1) {
     for (const target of all) {
@@ -275,6 +152,6 @@ try {
     );
   }
 } finally {
-  for (const child of children) child.kill('SIGKILL');
+  killAll();
   rmSync(dir, { recursive: true, force: true });
 }

@@ -6,8 +6,10 @@ import { connect, createSecureContext, type TLSSocket } from 'node:tls';
 
 export interface LoadPlan {
   port: number;
-  /** `host:port` to CONNECT to first. */
-  tunnelTo: string | null;
+  /** `host:port` of the primary: what an agent writes into Host. */
+  host: string;
+  /** CONNECT to it first. */
+  tunnel: boolean;
   ca: string;
   key: string;
   cert: string;
@@ -31,7 +33,8 @@ const plan = JSON.parse(process.argv[2] ?? '{}') as LoadPlan;
 const context = createSecureContext({ ca: readFileSync(plan.ca), key: readFileSync(plan.key), cert: readFileSync(plan.cert) });
 const request = Buffer.from(
   `GET ${plan.target} HTTP/1.1\r\nX-Puppet-Version: 7.23.0\r\nUser-Agent: Puppet/7.23.0 Ruby/3.1.7-p261 (x86_64-linux-gnu)\r\n` +
-    'Accept: application/json, text/pson\r\nAccept-Encoding: gzip;q=1.0,deflate;q=0.6,identity;q=0.3\r\nHost: localhost\r\n\r\n',
+    'Accept: application/json, text/pson\r\nAccept-Encoding: gzip;q=1.0,deflate;q=0.6,identity;q=0.3\r\n' +
+    `Host: ${plan.host}\r\n\r\n`,
 );
 
 function dial(): Promise<TLSSocket> {
@@ -42,12 +45,12 @@ function dial(): Promise<TLSSocket> {
       tls.setNoDelay(true);
       tls.once('error', reject);
     };
-    if (plan.tunnelTo === null) {
+    if (!plan.tunnel) {
       secure();
       return;
     }
     const tcp = connectTcp(plan.port, '127.0.0.1', () =>
-      tcp.write(`CONNECT ${plan.tunnelTo} HTTP/1.1\r\nHost: ${plan.tunnelTo}\r\n\r\n`),
+      tcp.write(`CONNECT ${plan.host} HTTP/1.1\r\nHost: ${plan.host}\r\n\r\n`),
     );
     tcp.once('error', reject);
     tcp.once('data', () => secure(tcp));

@@ -5,7 +5,7 @@ import { Proxy as Engine } from 'http-mitm-proxy';
 import type { Material } from '../material.ts';
 
 const material = JSON.parse(process.argv[2] ?? '{}') as Material;
-const dir = process.argv[4] ?? '';
+const dir = `${process.argv[4]}/engine`;
 // It prints each host that it meets, and each reset.
 Object.assign(globalThis.console, { debug: () => undefined, info: () => undefined, error: () => undefined });
 const proxy = new Engine();
