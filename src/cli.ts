@@ -21,6 +21,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   show: async () => (await import('./commands/show.ts')).registerShow,
   search: async () => (await import('./commands/search.ts')).registerSearch,
   redecode: async () => (await import('./commands/redecode.ts')).registerRedecode,
+  replay: async () => (await import('./commands/replay.ts')).registerReplay,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   export: async () => (await import('./commands/export.ts')).registerExport,
   import: async () => (await import('./commands/import.ts')).registerImport,

@@ -1,0 +1,317 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { openRecorder, type Recorder } from '../capture/recorder.ts';
+import { openStore, type RunRow, type Store } from '../capture/store.ts';
+import type { Tape } from '../model.ts';
+import { ContactError } from '../proxy/contact.ts';
+import {
+  enrolNames,
+  openTarget,
+  type PreparedReplay,
+  performReplay,
+  prepareReplay,
+  type ReplaySettings,
+  type Target,
+  unknownNames,
+} from '../replay/agents.ts';
+import { compareReplay, type ReplayedComparison } from '../replay/agents-compare.ts';
+import type { Arrival } from '../replay/agents-load.ts';
+import { WRITES, type Write } from '../replay/agents-plan.ts';
+import type { AgentResult } from '../replay/agents-run.ts';
+import { summarise } from '../replay/agents-summary.ts';
+import { countingTape } from '../replay/agents-tape.ts';
+import { type Pace, parsePace } from '../replay/pace.ts';
+import { packageVersion } from '../version.ts';
+import { parseId } from './ids.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { hostPort, openCapture, wholeNumber } from './options.ts';
+import { address } from './proxy.ts';
+import { progressOf } from './replay-progress.ts';
+import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
+
+export interface ReplayFlags {
+  to: { host: string; port: number };
+  from?: string;
+  certs: string;
+  ssldir?: string;
+  caCert?: string;
+  caFingerprint?: string;
+  timing: Pace;
+  writes: Write[];
+  as?: string;
+  agents?: number;
+  ramp?: number;
+  herd?: boolean;
+  splay?: number;
+  waitForCert: number;
+  capture?: string;
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+/** Agents of a load begin within this time, unless told otherwise. */
+const RAMP_MS = 30_000;
+
+/** `stringtap replay`: captured runs sent again, as the agents, to a primary. */
+export function registerReplay(program: Command, io: Io): void {
+  program
+    .command('replay')
+    .description('send captured runs to a primary again, as the agents; exit 3 when it answers otherwise than then')
+    .argument('<run...>', 'the runs, as in r3; they are replayed in this order', addRun)
+    .requiredOption('--to <HOST[:PORT]>', 'a primary, a stringtap serve, or a stringtap proxy', text => hostPort(text, 8140))
+    .option('--from <FILE>', 'capture file with the runs (default: the newest in captures/)')
+    .option('--certs <DIR>', 'identities and pinned CAs', 'certs')
+    .option('--ssldir <DIR>', "use the key and certificate in an agent's own ssldir")
+    .option('--ca-cert <FILE>', 'the CA of the target (default: pinned on first contact)')
+    .option('--ca-fingerprint <SHA256>', 'the CA of the target must have this fingerprint')
+    .option('--timing <PACE>', 'pauses: recorded, fast (none), x2 (half as long), max-gap=5 (at most 5 s)', pace, {
+      type: 'recorded',
+    } satisfies Pace)
+    .option('--writes <KINDS>', `also send what changes the primary: ${WRITES.join(',')}`, writes, [])
+    .option('--as <NAME>', 'as another certname; with --agents a pattern, as in load-%04d.example')
+    .option('--agents <N>', 'as so many agents, for load; names without an identity are enrolled first', positive)
+    .option('--ramp <TIME>', 'with --agents: they begin one after another within this time (30s)', timeSpan)
+    .option('--herd', 'with --agents: all begin at once')
+    .option('--splay <TIME>', 'with --agents: each begins somewhere in this time', timeSpan)
+    .option('--wait-for-cert <TIME>', 'how long the primary may take to sign what is enrolled', timeSpan, 15_000)
+    .option('--capture <FILE>', 'record the replay as a capture of its own')
+    .option('--dry-run', 'show what would be sent and what not, and send nothing')
+    .option('--json', 'as one JSON object')
+    .action((runs: number[], flags: ReplayFlags) => runReplay(io, runs, flags));
+}
+
+function addRun(text: string, all: number[] | undefined): number[] {
+  return [...(all ?? []), parseId('run')(text)];
+}
+
+function pace(text: string): Pace {
+  const parsed = parsePace(text);
+  if (parsed === null) throw new InvalidArgumentError('expected recorded, fast, x2 or max-gap=5');
+  return parsed;
+}
+
+function writes(text: string): Write[] {
+  return text.split(',').map(name => {
+    const known = WRITES.find(write => write === name);
+    if (known === undefined) throw new InvalidArgumentError(`expected some of ${WRITES.join(',')}`);
+    return known;
+  });
+}
+
+function positive(text: string): number {
+  const count = wholeNumber(text);
+  if (count < 1 || count > 10_000) throw new InvalidArgumentError('expected a number from 1 to 10000');
+  return count;
+}
+
+/** Ms of `90`, `90s`, `5m`, `500ms`. @throws commander's InvalidArgumentError */
+function timeSpan(text: string): number {
+  const match = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('expected a time, as in 60s, 5m');
+  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm' | 'h'];
+}
+
+async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Promise<void> {
+  const arrival = arrivalOf(flags);
+  const store = openCapture(flags.from);
+  try {
+    const settings: ReplaySettings = {
+      store,
+      runs: runsOf(store, ids),
+      writes: new Set(flags.writes),
+      as: flags.as ?? null,
+      agents: flags.agents ?? null,
+    };
+    const prepared = prepareReplay(settings);
+    if (flags.dryRun === true) {
+      if (flags.json === true) io.out(JSON.stringify(planJson(prepared, flags)));
+      else for (const line of [...planLines(prepared, flags), '', ...requestLines(prepared, io)]) io.out(line);
+      return;
+    }
+    for (const line of planLines(prepared, flags)) io.err(line);
+    if (prepared.requests === 0) throw new CliError('there is nothing to send', '--writes names what else may be sent');
+    await perform(io, store, prepared, arrival, flags);
+  } finally {
+    store.close();
+  }
+}
+
+/** @throws {CliError} when options contradict each other */
+function arrivalOf(flags: ReplayFlags): Arrival {
+  const given = [flags.ramp !== undefined, flags.herd === true, flags.splay !== undefined].filter(Boolean).length;
+  if (given > 1) throw new CliError('--ramp, --herd and --splay exclude each other', null, 2);
+  if (given > 0 && flags.agents === undefined) {
+    throw new CliError('--ramp, --herd and --splay need --agents N', 'stringtap replay r1 --to HOST --agents 200 --ramp 60s', 2);
+  }
+  if (flags.ssldir !== undefined && flags.agents !== undefined) {
+    throw new CliError('--ssldir has the identity of one agent', 'leave --ssldir out: --agents enrols names of its own', 2);
+  }
+  if (flags.agents !== undefined && flags.agents > 1 && flags.as !== undefined && !/%(0\d)?d/.test(flags.as)) {
+    throw new CliError(`--as ${printable(flags.as)} is one name`, 'a pattern has %d or %04d in it: --as load-%04d.example', 2);
+  }
+  if (flags.agents === undefined) return { type: 'queue' };
+  if (flags.herd === true) return { type: 'herd' };
+  return flags.splay === undefined ? { type: 'ramp', ms: flags.ramp ?? RAMP_MS } : { type: 'splay', ms: flags.splay };
+}
+
+/** @throws {CliError} for a run that the capture has not */
+function runsOf(store: Store, ids: readonly number[]): RunRow[] {
+  return ids.map(id => {
+    const run = store.run(id);
+    if (run === null)
+      throw new CliError(`there is no run r${id} in ${printable(store.file)}`, `stringtap runs ${printable(store.file)}`);
+    return run;
+  });
+}
+
+async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: Arrival, flags: ReplayFlags): Promise<void> {
+  const ending = untilInterrupted();
+  try {
+    const target = await reach(flags);
+    await identify(io, prepared, target, flags, ending.signal);
+    const recording = await openRecording(prepared, flags);
+    let results: AgentResult[];
+    let compared: ReplayedComparison[] | null = null;
+    try {
+      const progress = progressOf(io, prepared, flags.agents === undefined);
+      const { tape } = recording;
+      const options = { target, pace: flags.timing, arrival, tape, signal: ending.signal };
+      try {
+        results = await performReplay(store, prepared, { ...options, onSent: progress.sent, onAgent: progress.agent });
+      } finally {
+        progress.end();
+      }
+      await recording.recorder?.close();
+      if (recording.recorder !== null) compared = compareAll(store, recording.recorder.file, results);
+    } finally {
+      await recording.recorder?.close();
+      recording.discard();
+    }
+    const outcome = { prepared, results, summary: summarise(results), compared, interrupted: ending.signal.aborted };
+    const { same } = resultJson(outcome, flags);
+    if (flags.json === true) io.out(JSON.stringify(resultJson(outcome, flags)));
+    else for (const line of resultLines(outcome, flags, io)) io.out(line);
+    if (!same) io.exitCode = 3;
+  } finally {
+    ending.stop();
+  }
+}
+
+async function reach(flags: ReplayFlags): Promise<Target> {
+  try {
+    return await openTarget({
+      to: flags.to,
+      certsDir: flags.certs,
+      ssldir: flags.ssldir ?? null,
+      caPem: flags.caCert === undefined ? null : readCa(flags.caCert),
+      caFingerprint: flags.caFingerprint ?? null,
+    });
+  } catch (error) {
+    if (!(error instanceof ContactError)) throw error;
+    throw new CliError(error.message.replaceAll('the primary at', 'the target'), error.hint.replaceAll('--primary', '--to'));
+  }
+}
+
+function readCa(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CliError(
+      `cannot read --ca-cert ${printable(file)}: ${(error as NodeJS.ErrnoException).code}`,
+      'it is the CA bundle of the target, PEM',
+    );
+  }
+}
+
+/** Sees to it that there is an identity for every name. @throws {CliError} */
+async function identify(
+  io: Io,
+  prepared: PreparedReplay,
+  target: Target,
+  flags: ReplayFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const unknown = unknownNames(prepared, target);
+  if (unknown.length === 0) return;
+  const names = `${unknown.slice(0, 3).join(', ')}${unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''}`;
+  if (flags.agents === undefined) {
+    const hint =
+      flags.ssldir === undefined
+        ? "stringtap identity import --ssldir DIR takes over an agent's own; --as NAME sends it as another; --agents 1 --as NAME enrols NAME first"
+        : `${flags.ssldir} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
+    throw new CliError(`there is no identity for ${names}`, hint);
+  }
+  io.err(`enrolling ${unknown.length} names at ${address(flags.to)}: ${names}`);
+  const waiting = await enrolNames(unknown, { target, certsDir: flags.certs, waitMs: flags.waitForCert, signal });
+  if (signal.aborted) throw new CliError('interrupted before anything was replayed');
+  if (waiting.length > 0) {
+    throw new CliError(
+      `${waiting.length} of ${unknown.length} certificate requests are not signed`,
+      `on the primary: puppetserver ca sign --certname ${waiting.slice(0, 100).join(',')}${waiting.length > 100 ? ',…' : ''}, or autosign these names; then the same command again`,
+    );
+  }
+}
+
+interface Recording {
+  tape: Tape;
+  /** `null` for a load that nobody wants recorded. */
+  recorder: Recorder | null;
+  /** Removes it again, unless it was asked for. */
+  discard(): void;
+}
+
+async function openRecording(prepared: PreparedReplay, flags: ReplayFlags): Promise<Recording> {
+  if (flags.capture === undefined && prepared.cast.length > 1 && flags.agents !== undefined) {
+    return { tape: countingTape(), recorder: null, discard: () => undefined };
+  }
+  const dir = flags.capture === undefined ? mkdtempSync(join(tmpdir(), 'stringtap-replay-')) : null;
+  const recorder = await openRecorder({
+    file: flags.capture ?? join(dir!, 'replay.db'),
+    recording: {
+      startedAt: Date.now(),
+      startedMono: performance.now(),
+      version: packageVersion(),
+      pool: 'mirror',
+      primaries: [address(flags.to)],
+      listen: 'replay',
+    },
+    durability: 'commit',
+    maxBodyBytes: null,
+  });
+  return {
+    tape: recorder,
+    recorder,
+    discard: () => {
+      if (dir !== null) rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function compareAll(recorded: Store, file: string, results: readonly AgentResult[]): ReplayedComparison[] {
+  const replayed = openStore(file);
+  try {
+    return results.map(result => compareReplay(recorded, replayed, result));
+  } finally {
+    replayed.close();
+  }
+}
+
+/** A signal that comes with the first Ctrl-C; a second one ends the process. */
+function untilInterrupted(): { signal: AbortSignal; stop(): void } {
+  const controller = new AbortController();
+  const handle = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
+    controller.abort();
+  };
+  process.on('SIGINT', handle);
+  process.on('SIGTERM', handle);
+  return {
+    signal: controller.signal,
+    stop() {
+      process.off('SIGINT', handle);
+      process.off('SIGTERM', handle);
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openRecorder } from '../../src/capture/recorder.ts';
+import { openStore, type Store } from '../../src/capture/store.ts';
+import { runDemoAgent } from '../../src/demo/agent.ts';
+import { type AgentState, newAgentState } from '../../src/demo/options.ts';
+import { type DemoPrimary, type DemoPrimaryOptions, type Seen, startDemoPrimary } from '../../src/demo/primary.ts';
+import { startProxy } from '../../src/proxy/proxy.ts';
+
+const SERVER = 'puppet.example.com';
+
+/** Runs of agents through a real proxy to an embedded primary, captured; the primary goes on. */
+export interface Recorded extends AsyncDisposable {
+  readonly dir: string;
+  readonly primary: DemoPrimary;
+  /** What `--certs` names: the identities of the agents are in it. */
+  readonly certs: string;
+  readonly capture: string;
+  open(): Store;
+  /** What agents have asked the primary for since the recording, in order. */
+  since(): readonly Seen[];
+}
+
+/** @param runs certnames in order; each has a first run, and when it comes again a later one */
+export async function record(
+  runs: readonly string[],
+  options: DemoPrimaryOptions & { factsMs?: number } = {},
+): Promise<Recorded> {
+  const dir = mkdtempSync(join(tmpdir(), 'stringtap-replay-test-'));
+  const certs = join(dir, 'certs');
+  const capture = join(dir, 'capture.db');
+  const { factsMs = 0, ...primaryOptions } = options;
+  const primary = await startDemoPrimary({ certname: SERVER, keyType: 'ec', ...primaryOptions });
+  const recorder = await openRecorder({
+    file: capture,
+    recording: {
+      startedAt: Date.now(),
+      startedMono: performance.now(),
+      version: 'test',
+      pool: 'pooled',
+      primaries: [`localhost:${primary.port}`],
+      listen: '127.0.0.1:0',
+    },
+    durability: 'commit',
+    maxBodyBytes: null,
+  });
+  const proxy = await startProxy({
+    listen: { host: '127.0.0.1', port: 0 },
+    primary: { host: 'localhost', port: primary.port },
+    certsDir: certs,
+    names: [SERVER],
+    pool: 'pooled',
+    connectOnlyPrimary: true,
+    caPem: null,
+    caFingerprint: null,
+    tape: recorder,
+    onNotice: () => undefined,
+  });
+  const states = new Map<string, AgentState>();
+  try {
+    for (const certname of runs) {
+      const state = states.get(certname) ?? newAgentState();
+      states.set(certname, state);
+      const place = { ...proxy.address, serverName: SERVER, via: null };
+      const { error } = await runDemoAgent({ certname, place, state, keyType: 'ec', factsMs });
+      if (error !== null && !primary.failing.has(certname)) throw new Error(error);
+    }
+  } finally {
+    await proxy.close();
+    await recorder.close();
+  }
+  const before = primary.seen.length;
+  return {
+    dir,
+    primary,
+    certs,
+    capture,
+    open: () => openStore(capture, 'bodies'),
+    // What stringtap asks for itself (CA, CRLs) is no agent's request.
+    since: () =>
+      primary.seen
+        .slice(before)
+        .filter(({ fields }) => !fields.some(([name, value]) => name.toLowerCase() === 'user-agent' && value === 'stringtap')),
+    async [Symbol.asyncDispose]() {
+      await primary[Symbol.asyncDispose]();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
