@@ -3,13 +3,14 @@ import type { Rich } from '../decode/rich-data.ts';
 import type { Reasons } from './compare-facts.ts';
 import { type IgnoreRule, ignoresResource, ignoresValue, rulesFor } from './compare-ignore.ts';
 import type { CatalogComparison, EdgeChange, Place, ResourceChange } from './compare-result.ts';
+import type { Secrecy } from './compare-secrets.ts';
 import { type Allowance, allowance, compareValues } from './compare-values.ts';
 
 export interface CatalogOptions {
   ignore: readonly IgnoreRule[];
   /** Tags are compared as well: they say how a resource came about, and change with the name of a class. */
   tags: boolean;
-  reveal: boolean;
+  secrecy: Secrecy;
   /** Finds the changed facts behind a change. */
   reasons: Reasons;
 }
@@ -71,7 +72,7 @@ function compareResource(before: Resource | undefined, after: Resource | undefin
   const rules = rulesFor(context.ignore, type, title);
   const ignored = { count: 0 };
   const changes = compareValues(one ?? new Map(), other ?? new Map(), {
-    reveal: context.reveal,
+    secrecy: context.secrecy,
     allowance: context.allowance,
     skip: (path, was, is) => {
       if (rules.length === 0 || path.length < 1 || kind !== 'changed' || !ignoresValue(rules, path, was, is)) return false;

@@ -13,6 +13,7 @@ import type { IgnoreRule } from './compare-ignore.ts';
 import { routed } from './compare-match.ts';
 import { compareReports, reportDifferences } from './compare-report.ts';
 import type { ExchangeComparison, ExchangeRef, FieldChange, Part, Subject, ValueChange } from './compare-result.ts';
+import { type Secrecy, secrecyOf, secretsOf } from './compare-secrets.ts';
 import {
   certificatesValue,
   crlsValue,
@@ -37,35 +38,38 @@ export interface CompareOptions {
   reveal?: boolean;
 }
 
+/** What a comparison works with. */
+export interface Tools {
+  options: CompareOptions;
+  decode: Decoder;
+  secrecy: Secrecy;
+}
+
 /**
  * Compares two exchanges that ask for the same: how they ended, the header fields that matter, and what their bodies say. Never throws,
  * whatever is in the bodies.
  */
-export function compareExchanges(
-  a: ExchangeData,
-  b: ExchangeData,
-  options: CompareOptions = {},
-  decode: Decoder = createDecoder(),
-): ExchangeComparison {
-  const outcome = compareOutcomes(a, b);
-  const fields = compareFields(a, b);
-  const parts = compareBodies(a, b, options, decode);
-  return {
-    a: exchangeRef(a),
-    b: exchangeRef(b),
-    same: outcome.length === 0 && fields.length === 0 && parts.length === 0,
-    outcome,
-    fields,
-    parts,
-  };
+export function compareExchanges(a: ExchangeData, b: ExchangeData, options: CompareOptions = {}): ExchangeComparison {
+  const decode = createDecoder();
+  const catalogs = [a, b].map(decode).map(decoded => (decoded.phase === 'catalog' ? valueIn(decoded.response) : null));
+  const tools: Tools = { options, decode, secrecy: secrecyOf(options.reveal === true, secretsOf(catalogs)) };
+  return comparisonOf(a, b, tools, compareBodies(a, b, tools));
 }
 
-export function exchangeRef(exchange: ExchangeData): ExchangeRef {
+/** @param parts what is to be told of the bodies */
+export function comparisonOf(a: ExchangeData, b: ExchangeData, { secrecy }: Tools, parts: readonly Part[]): ExchangeComparison {
+  const outcome = compareOutcomes(a, b, secrecy);
+  const fields = compareFields(a, b, secrecy);
+  const same = outcome.length === 0 && fields.length === 0 && parts.length === 0;
+  return { a: exchangeRef(a, secrecy), b: exchangeRef(b, secrecy), same, outcome, fields, parts };
+}
+
+export function exchangeRef(exchange: ExchangeData, secrecy: Secrecy): ExchangeRef {
   const { id, method, target, status, outcome } = exchange;
-  return { id, phase: routed(exchange).route.phase, method, target, status, outcome };
+  return { id, phase: routed(exchange).route.phase, method, target: secrecy.target(target), status, outcome };
 }
 
-export function compareOutcomes(a: ExchangeData, b: ExchangeData): ValueChange[] {
+function compareOutcomes(a: ExchangeData, b: ExchangeData, secrecy: Secrecy): ValueChange[] {
   const value = ({ status, outcome, failure, answeredBy }: ExchangeData): Rich =>
     new Map<string, Rich>([
       ['status', status],
@@ -73,7 +77,7 @@ export function compareOutcomes(a: ExchangeData, b: ExchangeData): ValueChange[]
       ['failure', failure],
       ['answered_by', answeredBy],
     ]);
-  return compareValues(value(a), value(b), { reveal: false, allowance: allowance() });
+  return compareValues(value(a), value(b), { secrecy, allowance: allowance() });
 }
 
 /** Fields of the message's framing, of its moment, of the way it took; the lengths of bodies follow from the bodies. */
@@ -95,7 +99,7 @@ const FRAMING: ReadonlySet<string> = new Set([
 ]);
 
 /** Header fields by name, whatever case they came in; repeated ones in their order. */
-export function compareFields(a: ExchangeData, b: ExchangeData): FieldChange[] {
+function compareFields(a: ExchangeData, b: ExchangeData, secrecy: Secrecy): FieldChange[] {
   return (['request', 'response'] as const).flatMap(side => {
     // an answer that was not made has no fields, which its status tells
     if (side === 'response' && (a.status === null || b.status === null)) return [];
@@ -105,7 +109,7 @@ export function compareFields(a: ExchangeData, b: ExchangeData): FieldChange[] {
       const [one, other] = [before.get(name) ?? null, after.get(name) ?? null];
       if (one === other) return [];
       const shown = (value: string | null): string | null =>
-        value === null ? null : isSecretField(name) ? '(hidden)' : value.slice(0, 4096);
+        value === null ? null : isSecretField(name) ? '(hidden)' : secrecy.text(value).slice(0, 4096);
       return [{ side, name, before: shown(one), after: shown(other) }];
     });
   });
@@ -124,19 +128,18 @@ function fieldValues(fields: Fields): Map<string, string> {
 }
 
 /** Everything in which the bodies of two exchanges differ. */
-export function compareBodies(a: ExchangeData, b: ExchangeData, options: CompareOptions, decode: Decoder): Part[] {
+export function compareBodies(a: ExchangeData, b: ExchangeData, tools: Tools): Part[] {
   const sides = (['request', 'response'] as const).filter(side => !sameBytes(a, b, side));
   if (sides.length === 0) return [];
-  const context: Context = { a, b, one: decode(a), other: decode(b), options };
+  const context: Context = { ...tools, a, b, one: tools.decode(a), other: tools.decode(b) };
   return sides.flatMap(side => (side === 'request' ? requestParts(context) : responseParts(context)));
 }
 
-interface Context {
+interface Context extends Tools {
   a: ExchangeData;
   b: ExchangeData;
   one: Decoded;
   other: Decoded;
-  options: CompareOptions;
 }
 
 function sameBytes(a: ExchangeData, b: ExchangeData, side: 'request' | 'response'): boolean {
@@ -150,24 +153,24 @@ function empty(body: BodyData | null): boolean {
 }
 
 function requestParts(context: Context): Part[] {
-  const { one, other, options } = context;
+  const { one, other, options, secrecy } = context;
   if (one.phase === 'catalog' && other.phase === 'catalog') {
     const [before, after] = [valueIn(one.request), valueIn(other.request)];
     if (before === null || after === null) return raw(context, 'request', one.request, other.request);
-    const parts = values('request', 'catalog request', requestValue(before), requestValue(after));
+    const parts = values(context, 'request', 'catalog request', requestValue(before), requestValue(after));
     const [ones, others] = [before.facts && valueIn(before.facts), after.facts && valueIn(after.facts)];
     if (ones === null || others === null) {
       return before.facts === null && after.facts === null
         ? parts
         : [...parts, ...undecoded('request', before.facts, after.facts)];
     }
-    const { told } = compareFacts(ones, others, options.allFacts === true);
+    const { told } = compareFacts(ones, others, options.allFacts === true, secrecy);
     return told.changes.length === 0 ? parts : [...parts, { type: 'facts', side: 'request', facts: told }];
   }
   if (one.phase === 'report' && other.phase === 'report') {
     const [before, after] = [valueIn(one.request), valueIn(other.request)];
     if (before === null || after === null) return raw(context, 'request', one.request, other.request);
-    const report = compareReports(before, after);
+    const report = compareReports(before, after, secrecy);
     return reportDifferences(report) === 0 ? [] : [{ type: 'report', side: 'request', report }];
   }
   if (one.phase === 'csr' && other.phase === 'csr') {
@@ -180,20 +183,20 @@ function requestParts(context: Context): Part[] {
 }
 
 function responseParts(context: Context): Part[] {
-  const { a, b, one, other, options } = context;
+  const { a, b, one, other, options, secrecy } = context;
   if (one.refusal !== null || other.refusal !== null) {
     const value = ({ refusal }: Decoded): Rich => (refusal === null ? new Map() : refusalValue(refusal));
-    return values('response', 'refusal', value(one), value(other));
+    return values(context, 'response', 'refusal', value(one), value(other));
   }
   if (one.phase === 'catalog' && other.phase === 'catalog') {
     const [before, after] = [valueIn(one.response), valueIn(other.response)];
     if (before === null || after === null) return raw(context, 'response', one.response, other.response);
     const facts = [one, other].map(({ request }) => valueIn(valueIn(request)?.facts ?? null));
-    const changed = facts[0] && facts[1] ? compareFacts(facts[0], facts[1], true).all : [];
+    const changed = facts[0] && facts[1] ? compareFacts(facts[0], facts[1], true, secrecy).all : [];
     const catalog = compareCatalogs(before, after, {
       ignore: options.ignore ?? [],
       tags: options.tags === true,
-      reveal: options.reveal === true,
+      secrecy,
       reasons: reasonsAmong(changed),
     });
     return catalog.resources.length + catalog.edges.length === 0 ? [] : [{ type: 'catalog', side: 'response', catalog }];
@@ -201,12 +204,12 @@ function responseParts(context: Context): Part[] {
   if (one.phase === 'node' && other.phase === 'node') {
     const [before, after] = [valueIn(one.response), valueIn(other.response)];
     if (before === null || after === null) return raw(context, 'response', one.response, other.response);
-    return values('response', 'node', nodeValue(before), nodeValue(after), skipVolatile(options));
+    return values(context, 'response', 'node', nodeValue(before), nodeValue(after), skipVolatile(options));
   }
   if ((one.phase === 'file' || one.phase === 'pluginsync') && (other.phase === 'file' || other.phase === 'pluginsync')) {
     const [before, after] = [valueIn(one.response), valueIn(other.response)];
     if (before?.type === 'metadata' && after?.type === 'metadata') {
-      return values('response', 'file metadata', metadataValue(before.entries), metadataValue(after.entries));
+      return values(context, 'response', 'file metadata', metadataValue(before.entries), metadataValue(after.entries));
     }
     return raw(context, 'response', one.response, other.response);
   }
@@ -232,9 +235,9 @@ export function skipVolatile({ allFacts }: CompareOptions): ValueOptions['skip']
 
 type Side = 'request' | 'response';
 
-function values(side: Side, of: Subject, before: Rich, after: Rich, skip?: ValueOptions['skip']): Part[] {
+function values({ secrecy }: Context, side: Side, of: Subject, before: Rich, after: Rich, skip?: ValueOptions['skip']): Part[] {
   const left = allowance();
-  const changes = compareValues(before, after, { reveal: false, allowance: left, ...(skip !== undefined && { skip }) });
+  const changes = compareValues(before, after, { secrecy, allowance: left, ...(skip !== undefined && { skip }) });
   return changes.length === 0 ? [] : [{ type: 'values', side, of, changes, omitted: left.omitted }];
 }
 
@@ -251,11 +254,11 @@ function both<T>(
   if (one === null || other === null) return raw(context, side, before, after);
   const [first, second] = [valueFrom(one), valueFrom(other)];
   // of a binary body there is no value
-  return first === null && second === null ? raw(context, side, before, after) : values(side, of, first, second);
+  return first === null && second === null ? raw(context, side, before, after) : values(context, side, of, first, second);
 }
 
 /** The bytes themselves, where nothing is known of what they say or one side is not there. */
-function raw({ a, b }: Context, side: Side, before: Decoding<unknown> | null, after: Decoding<unknown> | null): Part[] {
+function raw({ a, b, secrecy }: Context, side: Side, before: Decoding<unknown> | null, after: Decoding<unknown> | null): Part[] {
   const content = (exchange: ExchangeData): { bytes: Uint8Array | null; body: BodyData | null } => ({
     bytes: plainBytes(exchange[side], side === 'request' ? exchange.requestFields : exchange.responseFields),
     body: exchange[side],
@@ -270,7 +273,11 @@ function raw({ a, b }: Context, side: Side, before: Decoding<unknown> | null, af
     checksum: bytes === null ? (body === null ? null : `{sha256}${body.sha256}`) : `{sha256}${sha256(bytes)}`,
     bytes: bytes?.length ?? body?.sizeBytes ?? null,
   });
-  const difference = contentDifference({ id: id(ones, one.body), bytes: ones }, { id: id(others, other.body), bytes: others });
+  const difference = contentDifference(
+    { id: id(ones, one.body), bytes: ones },
+    { id: id(others, other.body), bytes: others },
+    secrecy,
+  );
   return [{ type: 'content', side, content: difference }];
 }
 

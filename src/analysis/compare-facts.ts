@@ -1,6 +1,7 @@
 import type { Facts } from '../decode/facts.ts';
 import type { Rich } from '../decode/rich-data.ts';
-import type { FactsComparison, ResourceChange, ValueChange } from './compare-result.ts';
+import type { FactsComparison, ValueChange } from './compare-result.ts';
+import type { Secrecy } from './compare-secrets.ts';
 import { allowance, compareValues } from './compare-values.ts';
 
 /**
@@ -37,9 +38,9 @@ export interface FactsFound {
 }
 
 /** @param allFacts tells also those of {@link isVolatileFact} */
-export function compareFacts(before: Facts, after: Facts, allFacts: boolean): FactsFound {
+export function compareFacts(before: Facts, after: Facts, allFacts: boolean, secrecy: Secrecy): FactsFound {
   const left = allowance();
-  const all = compareValues(before.values as Rich, after.values as Rich, { reveal: true, allowance: left });
+  const all = compareValues(before.values as Rich, after.values as Rich, { secrecy, allowance: left });
   const changes = allFacts ? all : all.filter(({ path }) => !isVolatileFact(path));
   return { told: { changes, volatile: all.length - changes.length, omitted: left.omitted }, all };
 }
@@ -56,7 +57,7 @@ export type Reasons = (changes: readonly ValueChange[]) => string[];
  */
 export function reasonsAmong(facts: readonly ValueChange[]): Reasons {
   const usable = facts
-    .filter(({ kind }) => kind === 'changed')
+    .filter(({ kind, sensitive }) => kind === 'changed' && !sensitive)
     .flatMap(({ path, before, after }) => {
       const [one, other] = [scalarText(before), scalarText(after)];
       return one === null || other === null || one.length < 2 || other.length < 2 ? [] : [{ path: path.join('.'), one, other }];
@@ -95,13 +96,4 @@ function isWord(character: string | undefined): boolean {
 function scalarText(value: unknown): string | null {
   if (typeof value === 'string') return value.slice(0, MAX_TEXT);
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
-}
-
-/** Resources that a fact may have changed, by the fact. */
-export function resourcesByFact(resources: readonly ResourceChange[]): ReadonlyMap<string, readonly ResourceChange[]> {
-  const found = new Map<string, ResourceChange[]>();
-  for (const resource of resources) {
-    for (const fact of resource.facts) found.set(fact, [...(found.get(fact) ?? []), resource]);
-  }
-  return found;
 }

@@ -6,6 +6,7 @@ import type { ExchangeData, RunData } from './compare-data.ts';
 import { type Decoder, plainBytes, sha256, valueIn } from './compare-decoded.ts';
 import type { Routed } from './compare-match.ts';
 import type { ContentId, FileDifference } from './compare-result.ts';
+import type { Secrecy } from './compare-secrets.ts';
 import { contentDifference } from './compare-text.ts';
 import { allowance, compareValues } from './compare-values.ts';
 
@@ -128,7 +129,7 @@ export function compareFiles(
   after: Inventory,
   usersBefore: (key: string) => Users,
   usersAfter: (key: string) => Users,
-  reveal: boolean,
+  secrecy: Secrecy,
 ): FileDifference[] {
   const found: FileDifference[] = [];
   const left = allowance();
@@ -140,8 +141,8 @@ export function compareFiles(
       if (present.metadata === null || !listed(path, lacks)) continue;
     }
     const { names, hidden } = merged(usersBefore(path), usersAfter(path));
-    const metadata = compareValues(traitsOf(one), traitsOf(other), { reveal, allowance: left });
-    const content = differs(one, other) ? contentOf(one, other, hidden && !reveal) : null;
+    const metadata = compareValues(traitsOf(one), traitsOf(other), { secrecy, allowance: left });
+    const content = differs(one, other) ? contentOf(one, other, hidden && !secrecy.reveal, secrecy) : null;
     if (one !== undefined && other !== undefined && metadata.length === 0 && content === null) continue;
     const kind = one === undefined ? 'added' : other === undefined ? 'removed' : 'changed';
     found.push({ kind, path, phase: (other ?? one)!.phase, resources: names, metadata, content });
@@ -188,11 +189,16 @@ function sameType(one: FileState, other: FileState): boolean {
   return first !== undefined && first === second && !/time$|^none$/.test(first);
 }
 
-function contentOf(one: FileState | undefined, other: FileState | undefined, hidden: boolean): FileDifference['content'] {
+function contentOf(
+  one: FileState | undefined,
+  other: FileState | undefined,
+  hidden: boolean,
+  secrecy: Secrecy,
+): FileDifference['content'] {
   if (one === undefined || other === undefined) return null;
   const side = ({ checksum, content }: FileState): { id: ContentId; bytes: Uint8Array | null } => ({
     id: { checksum, bytes: content?.length ?? null },
     bytes: content,
   });
-  return contentDifference(side(one), side(other), hidden);
+  return contentDifference(side(one), side(other), secrecy, hidden);
 }

@@ -1,18 +1,18 @@
-import { keyless } from '../decode/private-keys.ts';
 import type { LogLine, Report, ReportEvent, ResourceStatus } from '../decode/report.ts';
 import type { Rich } from '../decode/rich-data.ts';
-import type { EventChange, EventSide, LogChange, ReportComparison, ValueChange } from './compare-result.ts';
+import type { EventChange, EventSide, LogChange, ReportComparison } from './compare-result.ts';
+import type { Secrecy } from './compare-secrets.ts';
 import { type Allowance, allowance, compareValues, equal, jsonOf } from './compare-values.ts';
 
 /** Compares two reports: how the run went, what became of each resource, each event, each log line. */
-export function compareReports(before: Report, after: Report): ReportComparison {
+export function compareReports(before: Report, after: Report, secrecy: Secrecy): ReportComparison {
   const left = allowance();
-  const options = { reveal: false, allowance: left };
+  const options = { secrecy, allowance: left };
   return {
     fields: compareValues(fieldsOf(before), fieldsOf(after), options),
     resources: compareValues(statusesOf(before.resources), statusesOf(after.resources), options),
-    events: compareEvents(before, after, left),
-    logs: compareLogs(before, after),
+    events: compareEvents(before, after, left, secrecy),
+    logs: compareLogs(before, after, secrecy),
     omitted: left.omitted,
   };
 }
@@ -52,7 +52,7 @@ function statusesOf(resources: readonly ResourceStatus[]): Rich {
   return found;
 }
 
-function compareEvents(before: Report, after: Report, left: Allowance): EventChange[] {
+function compareEvents(before: Report, after: Report, left: Allowance, secrecy: Secrecy): EventChange[] {
   const [ones, others] = [byKey(before.events), byKey(after.events)];
   const changes: EventChange[] = [];
   const tell = (one: ReportEvent | undefined, other: ReportEvent | undefined): void => {
@@ -64,7 +64,13 @@ function compareEvents(before: Report, after: Report, left: Allowance): EventCha
     }
     left.left--;
     const kind = one === undefined ? 'added' : other === undefined ? 'removed' : 'changed';
-    changes.push({ kind, resource: named.resource, property: named.property, before: sideOf(one), after: sideOf(other) });
+    changes.push({
+      kind,
+      resource: named.resource,
+      property: named.property,
+      before: sideOf(one, secrecy),
+      after: sideOf(other, secrecy),
+    });
   };
   for (const [key, one] of ones) {
     const other = others.get(key);
@@ -97,24 +103,29 @@ function sameEvent(one: ReportEvent, before: Report, other: ReportEvent, after: 
   );
 }
 
-function sideOf(event: ReportEvent | undefined): EventSide | null {
+function sideOf(event: ReportEvent | undefined, secrecy: Secrecy): EventSide | null {
   if (event === undefined) return null;
+  // of a property that is a secret by its name, the message has the values as well
+  const hidden = event.property !== null && secrecy.named([event.property]);
   return {
     status: event.status,
-    previous: jsonOf(event.previousValue, false),
-    desired: jsonOf(event.desiredValue, false),
-    message: event.message === null ? null : keyless(event.message),
+    previous: hidden ? HIDDEN : jsonOf(event.previousValue, secrecy),
+    desired: hidden ? HIDDEN : jsonOf(event.desiredValue, secrecy),
+    message: event.message === null ? null : hidden ? HIDDEN : secrecy.text(event.message).slice(0, MAX_MESSAGE),
     corrective: event.correctiveChange ?? false,
   };
 }
 
+const HIDDEN = '(hidden)';
+
 /** Log lines are a bag: their order is that of the resources. */
-function compareLogs(before: Report, after: Report): LogChange[] {
+function compareLogs(before: Report, after: Report, secrecy: Secrecy): LogChange[] {
   const [ones, others] = [counted(before), counted(after)];
   const lacking = (from: typeof ones, to: typeof ones, kind: LogChange['kind']): LogChange[] =>
     [...from].flatMap(([key, { line, count }]) => {
       const more = count - (to.get(key)?.count ?? 0);
-      const message = keyless(line.message ?? '').slice(0, MAX_MESSAGE);
+      const hidden = secrecy.named((line.source ?? '').split('/').slice(-1));
+      const message = hidden ? HIDDEN : secrecy.text(line.message ?? '').slice(0, MAX_MESSAGE);
       return more <= 0 ? [] : [{ kind, level: line.level, source: line.source, message, count: more }];
     });
   return [...lacking(ones, others, 'removed'), ...lacking(others, ones, 'added')];
@@ -142,9 +153,4 @@ function lasting(message: string, report: Report): string {
     .replace(/\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?: ?[+-]\d\d:?\d\d| UTC|Z)?/g, '(time)')
     .replace(/\b\d+(?:\.\d+)? (milli)?seconds\b/g, '(duration)')
     .replace(/\/puppet-file\d{8}-\d+-\w+/g, '/puppet-file');
-}
-
-/** Changes of a report that are about one resource; `events` say what `resources` only count. */
-export function aboutResource({ resources, events }: ReportComparison, ref: string): (ValueChange | EventChange)[] {
-  return [...resources.filter(({ path }) => path[0] === ref), ...events.filter(event => event.resource === ref)];
 }

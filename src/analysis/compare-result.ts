@@ -3,7 +3,7 @@ import type { Leg, Phase } from '../model.ts';
 /*
  * What a comparison says. All of it is JSON as it is: `stringtap diff --json` prints it, and a tree of it can be walked through without knowing
  * more than these types. `a` and `before` are of the first side, `b` and `after` of the second one. Text in it is the wire's own: whoever prints it
- * escapes it. Sensitive values are `(sensitive)` unless they were asked for; private keys are never in it.
+ * escapes it. Sensitive values are `(sensitive)` and other secrets `(hidden)` unless they were asked for; private keys are never in it.
  */
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -49,7 +49,7 @@ export type ContentDifference =
   | { type: 'text'; text: TextDiff; before: ContentId; after: ContentId }
   /** No text, or too large to be compared as text. */
   | { type: 'binary'; before: ContentId; after: ContentId }
-  /** The checksums differ; what was in the file is hidden because its resource calls it Sensitive. */
+  /** What differs is hidden: its resource calls it Sensitive, or it differs in a secret only. */
   | { type: 'hidden'; before: ContentId; after: ContentId }
   /** The checksums differ, and the capture does not hold both contents. */
   | { type: 'unknown'; before: ContentId; after: ContentId };

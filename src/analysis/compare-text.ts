@@ -1,7 +1,7 @@
 import { structuredPatch } from 'diff';
 import { isPrintable } from '../decode/format.ts';
-import { keyless } from '../decode/private-keys.ts';
 import type { ContentDifference, ContentId, Hunk, TextDiff } from './compare-result.ts';
+import type { Secrecy } from './compare-secrets.ts';
 
 /** Texts that are longer are told apart by their digests. */
 export const MAX_TEXT_BYTES = 2 * 1024 * 1024;
@@ -16,9 +16,12 @@ const MAX_EDIT_LENGTH = 2000;
 const MAX_LINES = 1000;
 const MAX_LINE = 2000;
 
-/** What differs between two texts, line by line with three lines around, as `diff -u` says it. Private keys are left out. */
-export function textDiff(before: string, after: string): TextDiff {
-  const [one, other] = [keyless(before), keyless(after)];
+/** What differs between two texts, line by line with three lines around, as `diff -u` says it. Secrets are hidden. */
+export function textDiff(before: string, after: string, secrecy: Secrecy): TextDiff {
+  const [one, other] = [before, after].map(text => (text.length <= MAX_TEXT_BYTES ? secrecy.text(text) : text)) as [
+    string,
+    string,
+  ];
   const short = Math.max(one.length, other.length) <= MAX_TEXT_BYTES;
   const patch = short
     ? structuredPatch('a', 'b', one, other, undefined, undefined, { context: 3, maxEditLength: MAX_EDIT_LENGTH })
@@ -56,6 +59,7 @@ function shortened(hunks: readonly Hunk[]): Pick<TextDiff, 'hunks' | 'omittedLin
 export function contentDifference(
   before: { id: ContentId; bytes: Uint8Array | null },
   after: { id: ContentId; bytes: Uint8Array | null },
+  secrecy: Secrecy,
   hidden = false,
 ): ContentDifference {
   const ids = { before: before.id, after: after.id };
@@ -63,7 +67,9 @@ export function contentDifference(
   if (before.bytes === null || after.bytes === null) return { type: 'unknown', ...ids };
   const [one, other] = [textOf(before.bytes), textOf(after.bytes)];
   if (one === null || other === null) return { type: 'binary', ...ids };
-  return { type: 'text', text: textDiff(one, other), ...ids };
+  const text = textDiff(one, other, secrecy);
+  // what differs only where it is hidden
+  return text.addedLines + text.removedLines === 0 ? { type: 'hidden', ...ids } : { type: 'text', text, ...ids };
 }
 
 function textOf(bytes: Uint8Array): string | null {

@@ -1,6 +1,6 @@
-import { keyless } from '../decode/private-keys.ts';
 import type { Rich, RichMap, Typed } from '../decode/rich-data.ts';
 import type { Json, ValueChange } from './compare-result.ts';
+import type { Secrecy } from './compare-secrets.ts';
 import { textDiff } from './compare-text.ts';
 
 /** What a comparison of values may still make: what is over it is counted, not told. */
@@ -17,8 +17,7 @@ export function allowance(changes = MAX_CHANGES): Allowance {
 }
 
 export interface ValueOptions {
-  /** Sensitive values as they are. */
-  reveal: boolean;
+  secrecy: Secrecy;
   allowance: Allowance;
   /** Cuts off what is not to be compared; asked for every value that differs, containers before what is in them. */
   skip?: (path: readonly string[], before: Rich | undefined, after: Rich | undefined) => boolean;
@@ -27,7 +26,8 @@ export interface ValueOptions {
 /** Longer texts are cut in what is told; they are compared whole. */
 const MAX_TEXT = 16_384;
 
-const HIDDEN = '(sensitive)';
+const SENSITIVE = '(sensitive)';
+const HIDDEN = '(hidden)';
 
 /**
  * Compares two values path by path; `undefined` is a value that is not there. Order of a hash's keys means nothing. Items of arrays: what is
@@ -52,7 +52,7 @@ interface Walk extends ValueOptions {
 function walk(before: Rich | undefined, after: Rich | undefined, path: readonly string[], context: Walk): void {
   if (equal(before, after) || context.skip?.(path, before, after) === true) return;
   if (before !== undefined && after !== undefined) {
-    const [one, other] = [inside(before, context.reveal), inside(after, context.reveal)];
+    const [one, other] = [inside(before, context.secrecy.reveal), inside(after, context.secrecy.reveal)];
     if (one instanceof Map && other instanceof Map) {
       for (const [key, value] of one) walk(value, other.get(key), [...path, key], context);
       for (const [key, value] of other) if (!one.has(key)) walk(undefined, value, [...path, key], context);
@@ -161,47 +161,65 @@ function change(
   path: readonly string[],
   before: Rich | undefined,
   after: Rich | undefined,
-  { reveal }: { reveal: boolean },
+  { secrecy }: { secrecy: Secrecy },
 ): ValueChange {
   const kind = before === undefined ? 'added' : after === undefined ? 'removed' : 'changed';
-  const sensitive = !reveal && (holdsSensitive(before) || holdsSensitive(after));
+  const typed = !secrecy.reveal && (holdsSensitive(before) || holdsSensitive(after));
+  const named = !typed && secrecy.named(path) && (isSecret(before) || isSecret(after));
+  const [one, other] = [shown(before, secrecy), shown(after, secrecy)];
+  // what differs only where it is hidden
+  const within = kind === 'changed' && typeof one === 'string' && one === other && before !== after;
+  const lines = !typed && !named && typeof before === 'string' && typeof after === 'string' && /\n/.test(before + after);
   // Beside a Sensitive value stands the same value when it was not: hidden as well.
-  const json = (value: Rich | undefined): Json => (value === undefined ? null : sensitive ? HIDDEN : jsonOf(value, reveal));
-  const lines = !sensitive && typeof before === 'string' && typeof after === 'string' && /\n/.test(before + after);
+  const json = (value: Rich | undefined, text: Json): Json =>
+    value === undefined ? null : typed ? SENSITIVE : named ? HIDDEN : text;
   return {
-    path: path.map(name => clip(keyless(name))),
+    path: path.map(name => clip(secrecy.text(name))),
     kind,
-    before: json(before),
-    after: json(after),
-    sensitive,
-    text: lines ? textDiff(before as string, after as string) : null,
+    before: json(before, one),
+    after: json(after, other),
+    sensitive: typed || named || within,
+    text: lines && !within ? textDiff(before, after, secrecy) : null,
   };
+}
+
+function shown(value: Rich | undefined, secrecy: Secrecy): Json {
+  return value === undefined ? null : jsonOf(value, secrecy);
+}
+
+/** A switch, or nothing, is no secret whatever its name. */
+function isSecret(value: Rich | undefined): boolean {
+  return value !== undefined && value !== null && value !== '' && typeof value !== 'boolean';
 }
 
 function holdsSensitive(value: Rich | undefined): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isMap(value) && value.type === 'Sensitive';
 }
 
-/** A value as JSON: typed ones in Puppet's rich data notation, integers beyond 2^53 as text, long texts cut. */
-export function jsonOf(value: Rich, reveal: boolean): Json {
-  if (typeof value === 'string') return clip(keyless(value));
+/** A value as JSON: typed ones in Puppet's rich data notation, integers beyond 2^53 as text, long texts cut, secrets hidden. */
+export function jsonOf(value: Rich, secrecy: Secrecy): Json {
+  if (typeof value === 'string') return clip(secrecy.text(value));
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
   if (value === null || typeof value !== 'object') return value;
-  const inner = (item: Rich): Json => jsonOf(item, reveal);
+  const inner = (item: Rich): Json => jsonOf(item, secrecy);
+  const below = (name: string, item: Rich): Json => (secrecy.named([name]) && isSecret(item) ? HIDDEN : inner(item));
   if (Array.isArray(value)) return value.map(inner);
-  if (isMap(value)) return Object.fromEntries([...value].map(([key, item]) => [keyless(key), inner(item)]));
+  if (isMap(value)) return Object.fromEntries([...value].map(([key, item]) => [secrecy.text(key), below(key, item)]));
   switch (value.type) {
     case 'Sensitive':
-      return reveal ? inner(value.value) : HIDDEN;
+      return secrecy.reveal ? inner(value.value) : SENSITIVE;
     case 'Binary':
       return { __ptype: 'Binary', __pvalue: clip(value.base64) };
     case 'Deferred':
       return { __ptype: 'Deferred', name: value.name, arguments: value.arguments.map(inner) };
     case 'Scalar':
-      return { __ptype: value.ptype, __pvalue: clip(keyless(value.text)) };
+      return { __ptype: value.ptype, __pvalue: clip(secrecy.text(value.text)) };
     case 'Hash':
-      return { __ptype: 'Hash', __pvalue: value.entries.flat().map(inner) };
+      return {
+        __ptype: 'Hash',
+        __pvalue: value.entries.flatMap(([key, item]) => [inner(key), typeof key === 'string' ? below(key, item) : inner(item)]),
+      };
     case 'Default':
       return { __ptype: 'Default' };
     case 'LocalRef':

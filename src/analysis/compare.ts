@@ -7,14 +7,7 @@ import { PHASES } from '../model.ts';
 import { compareCatalogs } from './compare-catalog.ts';
 import type { ExchangeData, RunData } from './compare-data.ts';
 import { createDecoder, type Decoder, valueIn } from './compare-decoded.ts';
-import {
-  type CompareOptions,
-  compareBodies,
-  compareFields,
-  compareOutcomes,
-  exchangeRef,
-  skipVolatile,
-} from './compare-exchange.ts';
+import { type CompareOptions, compareBodies, comparisonOf, exchangeRef, skipVolatile, type Tools } from './compare-exchange.ts';
 import { compareFacts, reasonsAmong } from './compare-facts.ts';
 import { compareFiles, describesFiles, inventory, usersOf } from './compare-files.ts';
 import { type Matching, matchExchanges, type Routed } from './compare-match.ts';
@@ -31,6 +24,7 @@ import type {
   RunRef,
   ValueChange,
 } from './compare-result.ts';
+import { secrecyOf, secretsOf } from './compare-secrets.ts';
 import { nodeValue } from './compare-subjects.ts';
 import { allowance, compareValues } from './compare-values.ts';
 
@@ -42,19 +36,21 @@ export function compareRuns(a: RunData, b: RunData, options: CompareOptions = {}
   const decode = createDecoder();
   const matching = matchExchanges(a, b);
   const [one, other] = [nounsOf(a, decode), nounsOf(b, decode)];
-  const told = compareNouns(one, other, options);
+  const secrecy = secrecyOf(options.reveal === true, secretsOf([one.catalog, other.catalog]));
+  const tools: Tools = { options, decode, secrecy };
+  const told = compareNouns(one, other, tools);
   const files = compareFiles(
     inventory(a, routedOf(matching, 0), one.catalog, decode),
     inventory(b, routedOf(matching, 1), other.catalog, decode),
     usersOf([one.catalog]),
     usersOf([other.catalog]),
-    options.reveal === true,
+    secrecy,
   );
   const different = matching.pairs.flatMap(pair => {
-    const comparison = comparePair(pair, [one, other], options, decode);
+    const comparison = comparePair(pair, [one, other], tools);
     return comparison.same ? [] : [comparison];
   });
-  const run = compareValues(aboutRun(a), aboutRun(b), { reveal: false, allowance: allowance() });
+  const run = compareValues(aboutRun(a), aboutRun(b), { secrecy, allowance: allowance() });
   const counts = {
     run: run.length,
     node: told.node?.length ?? 0,
@@ -77,8 +73,8 @@ export function compareRuns(a: RunData, b: RunData, options: CompareOptions = {}
     exchanges: {
       matched: matching.pairs.length,
       different,
-      onlyA: matching.onlyA.map(({ exchange }) => exchangeRef(exchange)),
-      onlyB: matching.onlyB.map(({ exchange }) => exchangeRef(exchange)),
+      onlyA: matching.onlyA.map(({ exchange }) => exchangeRef(exchange, secrecy)),
+      onlyB: matching.onlyB.map(({ exchange }) => exchangeRef(exchange, secrecy)),
     },
     timing: compareTiming(routedOf(matching, 0), routedOf(matching, 1)),
     connections: (['agent', 'primary'] as const).map(leg => compareLeg(leg, a, b)),
@@ -135,16 +131,16 @@ function nounsOf(run: RunData, decode: Decoder): Nouns {
 function compareNouns(
   one: Nouns,
   other: Nouns,
-  options: CompareOptions,
+  { options, secrecy }: Tools,
 ): Pick<RunComparison, 'node' | 'facts' | 'catalog' | 'report'> {
   const facts =
-    one.facts !== null && other.facts !== null ? compareFacts(one.facts, other.facts, options.allFacts === true) : null;
+    one.facts !== null && other.facts !== null ? compareFacts(one.facts, other.facts, options.allFacts === true, secrecy) : null;
   const [before, after] = [
     one.report && valueIn(one.report.decoded.request),
     other.report && valueIn(other.report.decoded.request),
   ];
   return {
-    node: compareNodes(one, other, options),
+    node: compareNodes(one, other, { options, secrecy }),
     facts: facts?.told ?? (null as FactsComparison | null),
     catalog:
       one.catalog === null || other.catalog === null
@@ -152,39 +148,34 @@ function compareNouns(
         : compareCatalogs(one.catalog, other.catalog, {
             ignore: options.ignore ?? [],
             tags: options.tags === true,
-            reveal: options.reveal === true,
+            secrecy,
             reasons: reasonsAmong(facts?.all ?? []),
           }),
-    report: before && after ? compareReports(before, after) : null,
+    report: before && after ? compareReports(before, after, secrecy) : null,
   };
 }
 
-function compareNodes(one: Nouns, other: Nouns, options: CompareOptions): ValueChange[] | null {
+function compareNodes(one: Nouns, other: Nouns, { options, secrecy }: Pick<Tools, 'options' | 'secrecy'>): ValueChange[] | null {
   const [before, after] = [one.node && valueIn(one.node.decoded.response), other.node && valueIn(other.node.decoded.response)];
   if (!before || !after) return null;
   const skip = skipVolatile(options);
   return compareValues(nodeValue(before), nodeValue(after), {
-    reveal: false,
+    secrecy,
     allowance: allowance(),
     ...(skip !== undefined && { skip }),
   });
 }
 
 /** A pair, without what the nouns of the run tell. */
-function comparePair(
-  [x, y]: readonly [Routed, Routed],
-  [one, other]: readonly [Nouns, Nouns],
-  options: CompareOptions,
-  decode: Decoder,
-): ExchangeComparison {
+function comparePair([x, y]: readonly [Routed, Routed], [one, other]: readonly [Nouns, Nouns], tools: Tools): ExchangeComparison {
   const [a, b] = [x.exchange, y.exchange];
-  const outcome = compareOutcomes(a, b);
-  const fields = compareFields(a, b);
-  const parts = isToldWhole(x, y, one, other, decode)
-    ? []
-    : compareBodies(a, b, options, decode).filter(part => !isTold(part, x, y, one, other));
-  const same = outcome.length === 0 && fields.length === 0 && parts.length === 0;
-  return { a: exchangeRef(a), b: exchangeRef(b), same, outcome, fields, parts };
+  const parts = isToldWhole(x, y, one, other, tools.decode) ? [] : compareBodies(a, b, tools);
+  return comparisonOf(
+    a,
+    b,
+    tools,
+    parts.filter(part => !isTold(part, x, y, one, other)),
+  );
 }
 
 /** All of the answer is told elsewhere: no need to compare it. */
