@@ -13,24 +13,6 @@ export function hostPort(text: string, defaultPort: number | null): { host: stri
   return { host: (match[1] ?? match[2])!, port };
 }
 
-/** Where a primary is: a place, or a domain whose SRV records name the places. */
-export type PrimaryOption = { host: string; port: number; plain?: boolean } | { srv: string };
-
-/** `HOST[:PORT]`, `http://HOST[:PORT]` (plain HTTP behind a TLS terminator), `SRV:DOMAIN`; the port is 8140 unless told. */
-export function primaryOption(text: string): PrimaryOption {
-  const [, scheme = '', rest = ''] = /^(https?:\/\/|SRV:|)(.*?)\/?$/is.exec(text) ?? [];
-  switch (scheme.toLowerCase()) {
-    case 'srv:':
-      if (!/^(?=.{1,200}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(rest))
-        throw new InvalidArgumentError('expected SRV:DOMAIN, as in SRV:example.com');
-      return { srv: rest };
-    case 'http://':
-      return { ...hostPort(rest, 8140), plain: true };
-    default:
-      return hostPort(rest, 8140);
-  }
-}
-
 /** Bytes with an optional k, M, G (powers of 1000) or Ki, Mi, Gi. */
 export function byteCount(text: string): number {
   const match = /^(\d{1,15})\s*(k|M|G|Ki|Mi|Gi)?B?$/.exec(text);

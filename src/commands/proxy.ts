@@ -7,10 +7,12 @@ import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
 import type { RevocationMode } from '../pki/trust.ts';
 import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
+import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount, CAPTURES, hostPort, type PrimaryOption, primaryOption } from './options.ts';
+import { byteCount, CAPTURES, hostPort } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
+import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 
 interface Place {
   host: string;
@@ -22,6 +24,7 @@ export interface ProxyFlags {
   primary: Place;
   /** All of them, the first included. */
   primaries: Place[];
+  chosen: ChosenPrimaries;
   listen: { host: string; port: number };
   capture?: string;
   certs: string;
@@ -50,7 +53,7 @@ export function registerProxy(program: Command, io: Io): void {
     .description('listen for agents, relay them to the primary, capture everything')
     .requiredOption(
       '--primary <HOST[:PORT]>',
-      'the real primary, or http://HOST[:PORT]; again for more of them: CONNECT and SNI choose',
+      'the real primary, or http://HOST[:PORT], or SRV:DOMAIN; again for more of them: CONNECT and SNI choose',
       (text: string, all: PrimaryOption[] = []) => [...all, primaryOption(text)],
     )
     .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
@@ -89,10 +92,15 @@ export function registerProxy(program: Command, io: Io): void {
         .choices(['commit', 'async'])
         .default('commit'),
     )
-    .action(async ({ primary, ...flags }: Omit<ProxyFlags, 'primary' | 'primaries'> & { primary: PrimaryOption[] }) => {
-      const primaries = primary.flatMap(one => ('srv' in one ? [] : [one]));
-      await runProxy(io, { ...flags, primary: primaries[0]!, primaries });
-    });
+    .action(
+      async ({ primary, ...flags }: Omit<ProxyFlags, 'primary' | 'primaries' | 'chosen'> & { primary: PrimaryOption[] }) => {
+        const chosen = await choosePrimaries(primary, srvAsker());
+        const { ca = [], report = [], fileserver = [] } = chosen.services ?? {};
+        const all = [chosen.primary, ...chosen.standbys, ...chosen.others, ...ca, ...report, ...fileserver];
+        const primaries = [...new Map(all.map(one => [address(one), one])).values()];
+        await runProxy(io, { ...flags, primary: chosen.primary, primaries, chosen });
+      },
+    );
 }
 
 async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
@@ -124,7 +132,9 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     proxy = await startProxy({
       listen: flags.listen,
       primary: flags.primary,
-      others: flags.primaries.slice(1),
+      standbys: flags.chosen.standbys,
+      others: flags.chosen.others,
+      ...(flags.chosen.services && { services: flags.chosen.services }),
       certsDir: flags.certs,
       names: flags.name,
       pool: flags.pool,

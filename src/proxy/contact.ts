@@ -34,13 +34,14 @@ const MAX_BUNDLE_BYTES = 16 * 1024 * 1024;
  * Gets to know a primary before the first agent comes: its CA is pinned on first contact (as every agent does with `certificate/ca`),
  * its certificate is checked against that CA, and its CRLs are read. A primary that is known already is only refreshed.
  * @param fingerprint of the CA, when the operator gave one
+ * @param more `vet`: what the CRLs say against its certificate; `lists`: where the CRLs are, when not there
  * @throws {ContactError} when it is unknown so far and cannot be known, or is not the one that it was; PkiError when its bundle is refused
  */
 export async function contact(
   primary: PrimaryAddress,
   trust: Trust,
   fingerprint: string | null,
-  vet: (certificate: X509Certificate) => Error | null = () => null,
+  more: { vet?(certificate: X509Certificate): Error | null; lists?: PrimaryAddress } = {},
 ): Promise<void> {
   const origin = authority(primary.host, primary.port);
   const known = trust.caPem();
@@ -70,8 +71,8 @@ export async function contact(
     );
   }
   // Optional: without it revoked agents are refused by the primary only.
-  await readCrl(primary, trust).catch(() => undefined);
-  const refused = certificate ? vet(certificate) : null;
+  await readCrl(more.lists ?? primary, trust).catch(() => undefined);
+  const refused = (certificate && more.vet?.(certificate)) ?? null;
   if (refused !== null) {
     throw new ContactError(
       `the primary at ${origin} cannot be used: ${reasonOf(refused)}`,

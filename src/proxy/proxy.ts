@@ -7,26 +7,30 @@ import { PkiError } from '../pki/error.ts';
 import { type IdentitySource, openIdentities } from '../pki/identity.ts';
 import { NO_SWAP } from '../pki/in-place.ts';
 import { type CertsLayout, certsLayout } from '../pki/layout.ts';
-import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
+import type { RevocationMode, Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
-import { contact, type PrimaryAddress, readCrl } from './contact.ts';
+import type { PrimaryAddress } from './contact.ts';
 import { openLeafContexts } from './contexts.ts';
 import { reasonOf } from './failure.ts';
 import { serveHandout } from './handout.ts';
 import { openHeaderIdentities } from './header-identity.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
 import type { KeyLine } from './keylog.ts';
+import { type Known, openPrimaries, type ServicePlaces } from './primaries.ts';
 import { openRelay } from './relay.ts';
 import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
 import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
 import { openUpstream, type Primary } from './upstream.ts';
-import { openVetting, revocationError } from './vetting.ts';
 
 export interface ProxyOptions {
   listen: { host: string; port: number };
   primary: PrimaryAddress;
+  /** Taken in its place, in this order, when it cannot be used at the start (`server_list`, SRV records). */
+  standbys?: readonly PrimaryAddress[];
+  /** Where certificates, reports and files are, when a domain's SRV records say so. */
+  services?: ServicePlaces;
   /** More of them: CONNECT and SNI choose. One that does not answer now is left out, and said. */
   others?: readonly PrimaryAddress[];
   /** Folder of our CA, identities, enrolments and pinned CAs. */
@@ -76,36 +80,31 @@ export interface RunningProxy {
  * @throws {ContactError} when the primary cannot be known; PkiError for what is wrong below certsDir; the error of `listen`
  */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
-  const { tape, certsDir, primary: place, onNotice } = options;
+  const { tape, certsDir, onNotice } = options;
   const layout = certsLayout(certsDir);
   const authority = await openAuthority(layout.ca);
   const { identities, enrolment } = openOwn(options, authority, layout);
-  const open = async (at: PrimaryAddress): Promise<Known> => {
-    const trust = openTrust(
-      layout.primary(at.host, at.port, at.plain),
-      authority,
-      options.caPem === null ? {} : { caPem: options.caPem },
-    );
-    const mode = options.revocation ?? 'chain';
-    await contact(at, trust, options.caFingerprint, certificate => revocationError(trust, mode, certificate));
-    return { ...at, trust, caPem: () => trust.caPem(), vet: openVetting(trust, mode, () => readCrl(at, trust)) };
-  };
-  const first = await open(place);
-  const { trust } = first;
-  const primaries = [first];
-  for (const other of options.others ?? []) {
-    try {
-      primaries.push(await open(other));
-    } catch (error) {
-      onNotice(`${reasonOf(error)}; what goes there is tunnelled unread`);
-    }
-  }
-  const trustOf = (primary: Primary): Trust => primaries.find(one => one === primary)?.trust ?? trust;
+  const primaries = await openPrimaries({
+    primary: options.primary,
+    standbys: options.standbys ?? [],
+    others: options.others ?? [],
+    services: options.services ?? null,
+    names: options.names,
+    layout,
+    authority,
+    caPem: options.caPem,
+    caFingerprint: options.caFingerprint,
+    revocation: options.revocation ?? 'chain',
+    onNotice,
+  });
+  const { trust } = primaries.first;
+  const knownOf = (primary: Primary): Known => primaries.all.find(one => one === primary) ?? primaries.first;
+  const trustOf = (primary: Primary): Trust => knownOf(primary).trust;
   const names = leafNames(options);
   const contexts = await openLeafContexts({
     authority,
     names,
-    agentCas: () => [...new Set([authority.caPem, ...primaries.map(one => one.caPem() ?? '')])].filter(pem => pem !== ''),
+    agentCas: () => [...new Set([authority.caPem, ...primaries.all.map(one => one.caPem() ?? '')])].filter(pem => pem !== ''),
   });
   const isSaid = (primary: Primary): boolean => primary.plain === true || options.identity === 'headers';
   const headerIdentity = openHeaderIdentities(authority, identities);
@@ -137,7 +136,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     upstream,
     pool: options.pool,
     bootstrap,
-    primaryFor,
+    primaryFor: primaries.for,
     identityOf(certname, agent, primary) {
       try {
         return isSaid(primary) ? headerIdentity(certname, agent) : identities.get(certname);
@@ -151,7 +150,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     standing: openStanding({
       upstream,
       trustOf,
-      readCrl: primary => readCrl(primary, trustOf(primary)),
+      readCrl: primary => knownOf(primary).readCrl(),
       ...(options.standingMs !== undefined && { standingMs: options.standingMs }),
     }),
   });
@@ -160,7 +159,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   function onSecure(record: Connection, socket: TLSSocket): void {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return;
-    const verdict = judge(certificate, { authority, trusts: [primaryFor(record).trust], identities, now: Date.now() });
+    const verdict = judge(certificate, { authority, trusts: [primaries.of(record).trust], identities, now: Date.now() });
     record.peerName = verdict.ok ? verdict.certname : verdict.name;
     if (!verdict.ok) record.refusal = verdict.reason;
     else if (!socket.authorized) record.refusal = String(socket.authorizationError ?? 'not verified');
@@ -184,14 +183,14 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         refuseConnect(socket, 400, 'CONNECT needs HOST:PORT');
         return 'taken';
       }
-      if (named(wanted)) return 'intercept';
+      if (primaries.named(wanted)) return 'intercept';
       if (options.connectOnlyPrimary) {
         agent.record.error = 'not the primary';
         agent.ending.note('proxy', 'policy');
         refuseConnect(socket, 403, 'Only the primary may be reached');
         return 'taken';
       }
-      if (primaries.some(one => one.port === wanted.port)) {
+      if (primaries.all.some(one => one.port === wanted.port)) {
         onNotice(`${authorityOf(wanted.host, wanted.port)} is tunnelled unread; to read it: --name ${wanted.host}`);
       }
       void tunnel(agent, wanted, socket, head);
@@ -205,24 +204,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onOpened: agent => agents.set(agent.record.id, agent),
   });
 
-  /** The primary of that name and port; a name of ours stands for the first one on that port. */
-  function named({ host, port }: PrimaryAddress): Known | undefined {
-    const known = primaries.filter(one => one.port === port);
-    const isAlias = options.names.some(name => name.toLowerCase() === host);
-    return known.find(one => one.host.toLowerCase() === host) ?? (isAlias ? known[0] : undefined);
-  }
-
-  /**
-   * Which primary a connection is for: by what CONNECT asked for, else by SNI, else the first. It decides whose CA judges the agent's
-   * certificate, too: a certname that one primary signed is nobody at another.
-   */
-  function primaryFor({ via, target, tls }: Connection): Known {
-    const wanted = via === 'connect' && target !== null ? parseAuthority(target) : null;
-    if (wanted !== null) return named(wanted) ?? first;
-    const name = tls?.serverName?.toLowerCase();
-    return primaries.find(one => one.host.toLowerCase() === name) ?? first;
-  }
-
   return {
     address: interception.address,
     authority,
@@ -233,11 +214,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       await upstream.close();
     },
   };
-}
-
-/** A primary with what is known of its CA. */
-interface Known extends Primary {
-  trust: Trust;
 }
 
 /** The folders of `certsDir`, unless the caller has its own. */
@@ -255,10 +231,20 @@ function openOwn(
 }
 
 /** What the leaf without SNI carries: agents reach us by the primary's name, by a name given, or by an address of ours. */
-function leafNames({ listen, primary, others = [], names }: ProxyOptions): string[] {
+function leafNames({ listen, primary, standbys = [], others = [], names }: ProxyOptions): string[] {
   const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
   const addresses = everywhere
     ? Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address.split('%', 1)[0]!))
     : [listen.host];
-  return [...new Set([primary.host, ...others.map(({ host }) => host), ...names, 'localhost', '127.0.0.1', '::1', ...addresses])];
+  return [
+    ...new Set([
+      primary.host,
+      ...[...standbys, ...others].map(({ host }) => host),
+      ...names,
+      'localhost',
+      '127.0.0.1',
+      '::1',
+      ...addresses,
+    ]),
+  ];
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { routeOf } from '../decode/route.ts';
-import type { Certname, Connection, PoolPolicy, Tape } from '../model.ts';
+import type { Certname, Connection, PoolPolicy, Route, Tape } from '../model.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import { type Delivery, deliver } from './delivery.ts';
 import { reasonOf } from './failure.ts';
@@ -17,8 +17,8 @@ export interface RelayOptions {
   upstream: Upstream;
   pool: PoolPolicy;
   bootstrap: Bootstrap;
-  /** Which primary an agent's connection is for. */
-  primaryFor(connection: Connection): Primary;
+  /** Which primary a request on an agent's connection is for. */
+  primaryFor(connection: Connection, route: Route): Primary;
   /** What is presented for a certname that this connection has proved. */
   identityOf(certname: Certname, agent: AgentConnection, primary: Primary): Presented | null;
   standing: Standing;
@@ -57,7 +57,7 @@ export function openRelay(options: RelayOptions): Relay {
       },
     );
 
-    const primary = options.primaryFor(agent.record);
+    const primary = options.primaryFor(agent.record, route);
     const admission = admit(agent.record, method, target, name => options.identityOf(name, agent, primary));
     if (!admission.admitted) {
       request.resume();

@@ -28,8 +28,8 @@ export interface HeaderPrimary extends AsyncDisposable {
 }
 
 /** It reads the fields as trapperkeeper-authorization does (ring_middleware.clj), and answers every node and report. */
-export async function startHeaderPrimary(plain: boolean): Promise<HeaderPrimary> {
-  const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
+export async function startHeaderPrimary(plain: boolean, given?: DemoCa): Promise<HeaderPrimary> {
+  const ca = given ?? (await makeDemoCa('puppet.example.com', 'self', 'ec'));
   const key = await makeKey('ec');
   const seen: Understood[] = [];
   let givesCrl = true;

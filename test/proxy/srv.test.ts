@@ -1,0 +1,194 @@
+import { createSocket } from 'node:dgram';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { choosePrimaries, primaryOption } from '../../src/commands/primary-option.ts';
+import { makeKey } from '../../src/demo/ca.ts';
+import { startProxy } from '../../src/proxy/proxy.ts';
+import { srvAsker, srvPlaces } from '../../src/proxy/srv.ts';
+import { type HeaderPrimary, startHeaderPrimary } from '../rig/header-primary.ts';
+import { dial } from '../rig/raw.ts';
+import { memoryTape } from '../rig/tape.ts';
+import { statusOf } from '../rig/wire.ts';
+
+type Record = [target: string, port: number, priority: number, weight: number];
+
+/** A DNS server on loopback that knows SRV records (RFC 1035 section 4.1, RFC 2782), and nothing else. */
+async function startDns(zone: { [name: string]: Record[] }): Promise<AsyncDisposable & { address: string; asked: string[] }> {
+  const asked: string[] = [];
+  const socket = createSocket('udp4');
+  socket.on('message', (query, from) => {
+    const labels: string[] = [];
+    let at = 12;
+    while (query[at] !== 0) {
+      labels.push(query.toString('latin1', at + 1, at + 1 + query[at]!));
+      at += query[at]! + 1;
+    }
+    const question = query.subarray(12, at + 5);
+    const name = labels.join('.');
+    asked.push(name);
+    const records = zone[name] ?? [];
+    const head = Buffer.alloc(12);
+    query.copy(head, 0, 0, 2);
+    head.writeUInt16BE(name in zone ? 0x8180 : 0x8183, 2); // an answer, or NXDOMAIN
+    head.writeUInt16BE(1, 4);
+    head.writeUInt16BE(records.length, 6);
+    const answers = records.map(([target, port, priority, weight]) => {
+      const host = Buffer.concat([
+        ...(target === ''
+          ? []
+          : target.split('.').map(label => Buffer.concat([Buffer.from([label.length]), Buffer.from(label, 'latin1')]))),
+        Buffer.from([0]),
+      ]);
+      const answer = Buffer.alloc(18);
+      answer.writeUInt16BE(0xc00c, 0); // the name of the question
+      answer.writeUInt16BE(33, 2);
+      answer.writeUInt16BE(1, 4);
+      answer.writeUInt32BE(60, 6);
+      answer.writeUInt16BE(6 + host.length, 10);
+      answer.writeUInt16BE(priority, 12);
+      answer.writeUInt16BE(weight, 14);
+      answer.writeUInt16BE(port, 16);
+      return Buffer.concat([answer, host]);
+    });
+    socket.send(Buffer.concat([head, question, ...answers]), from.port, from.address);
+  });
+  await new Promise<void>(resolve => void socket.bind(0, '127.0.0.1', resolve));
+  return {
+    address: `127.0.0.1:${socket.address().port}`,
+    asked,
+    [Symbol.asyncDispose]: () => new Promise(resolve => void socket.close(() => resolve())),
+  };
+}
+
+describe('the places of a service', () => {
+  test('are tried by priority, and by weight among equals, as Puppet does it', async () => {
+    await using dns = await startDns({
+      '_x-puppet._tcp.example.com': [
+        ['last.example.com', 8140, 20, 0],
+        ['small.example.com', 8140, 10, 0],
+        ['large.example.com', 8141, 10, 3],
+      ],
+    });
+    const ask = srvAsker([dns.address]);
+    const hosts = async (chance: number) => (await srvPlaces('example.com', 'puppet', ask, () => chance)).map(one => one.host);
+    // Shares of 1 and 30.
+    expect(await hosts(0)).toEqual(['small.example.com', 'large.example.com', 'last.example.com']);
+    expect(await hosts(0.04)).toEqual(['large.example.com', 'small.example.com', 'last.example.com']);
+    expect(await hosts(0.999)).toEqual(['large.example.com', 'small.example.com', 'last.example.com']);
+  });
+
+  test('a service without records is where puppet is; a domain without any has none', async () => {
+    await using dns = await startDns({
+      '_x-puppet._tcp.example.com': [['puppet.example.com', 8140, 0, 0]],
+      '_x-puppet-ca._tcp.example.com': [['ca.example.com', 8150, 0, 0]],
+    });
+    const ask = srvAsker([dns.address]);
+    expect(await srvPlaces('example.com.', 'ca', ask)).toEqual([{ host: 'ca.example.com', port: 8150 }]);
+    expect(await srvPlaces('example.com', 'report', ask)).toEqual([{ host: 'puppet.example.com', port: 8140 }]);
+    expect(await srvPlaces('example.com', 'fileserver', ask)).toEqual([{ host: 'puppet.example.com', port: 8140 }]);
+    expect(await srvPlaces('nowhere.example', 'ca', ask)).toEqual([]);
+    expect(dns.asked).toContain('_x-puppet-report._tcp.example.com');
+    await expect(choosePrimaries([{ srv: 'nowhere.example' }], ask)).rejects.toThrow(
+      'nowhere.example has no SRV records of Puppet',
+    );
+  });
+
+  test('records that name no host or no port are left out, and no more than 64 are looked at', async () => {
+    const many = Array.from({ length: 15 }, (_, n): Record => [`h${n}.example.com`, 8140, n, 0]);
+    await using dns = await startDns({
+      '_x-puppet._tcp.bad.example': [
+        ['', 8140, 0, 0],
+        ['a/../b', 8140, 0, 0],
+        ['\u001b[2J', 8140, 0, 0],
+        ['good.example.com', 0, 0, 0],
+        ['good.example.com', 8140, 1, 0],
+      ],
+      '_x-puppet._tcp.many.example': many,
+    });
+    const ask = srvAsker([dns.address]);
+    expect(await srvPlaces('many.example', 'puppet', ask)).toHaveLength(15);
+    const hundred = Array.from({ length: 100 }, () => ({ name: 'h.example.com', port: 8140, priority: 0, weight: 0 }));
+    expect(await srvPlaces('x.example', 'puppet', async () => hundred)).toHaveLength(64);
+    const good = await srvPlaces('bad.example', 'puppet', ask).catch((error: unknown) => error);
+    // c-ares refuses the whole answer when a name in it is none; otherwise one place is left.
+    if (Array.isArray(good)) expect(good).toEqual([{ host: 'good.example.com', port: 8140 }]);
+    else expect(good).toMatchObject({ code: 'EBADRESP' });
+    const raw = [
+      { name: 'a/../b', port: 8140, priority: 0, weight: 0 },
+      { name: 'ok.example', port: 8140, priority: 0, weight: 0 },
+    ];
+    expect(await srvPlaces('x.example', 'puppet', async () => raw)).toEqual([{ host: 'ok.example', port: 8140 }]);
+  });
+});
+
+test('--primary takes hosts, plain HTTP and a domain', () => {
+  expect(primaryOption('puppet.example.com')).toEqual({ host: 'puppet.example.com', port: 8140 });
+  expect(primaryOption('http://[::1]:8080/')).toEqual({ host: '::1', port: 8080, plain: true });
+  expect(primaryOption('SRV:example.com')).toEqual({ srv: 'example.com' });
+  for (const wrong of ['SRV:', 'SRV:a b', 'SRV:-/x', 'http://', 'ftp://x']) expect(() => primaryOption(wrong), wrong).toThrow();
+});
+
+test('behind one proxy the first that answers takes catalogs, and CA, reports and files go where their records say', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'stringtap-srv-'));
+  await using main = await startHeaderPrimary(false);
+  await using reports = await startHeaderPrimary(false, main.ca);
+  await using files = await startHeaderPrimary(false, main.ca);
+  const gone = await startHeaderPrimary(false, main.ca);
+  await gone[Symbol.asyncDispose]();
+  await using dns = await startDns({
+    '_x-puppet._tcp.example.com': [
+      ['localhost', gone.port, 0, 0],
+      ['localhost', main.port, 10, 0],
+    ],
+    '_x-puppet-ca._tcp.example.com': [['localhost', main.port, 0, 0]],
+    '_x-puppet-report._tcp.example.com': [['localhost', reports.port, 0, 0]],
+    '_x-puppet-fileserver._tcp.example.com': [
+      ['localhost', gone.port, 0, 0],
+      ['localhost', files.port, 1, 0],
+    ],
+  });
+  // Neither gives a list of its CA: as compilers without a CA.
+  reports.givesCrl = false;
+  files.givesCrl = false;
+  const chosen = await choosePrimaries([{ srv: 'example.com' }], srvAsker([dns.address]));
+  const notices: string[] = [];
+  const proxy = await startProxy({
+    listen: { host: '127.0.0.1', port: 0 },
+    primary: chosen.primary,
+    standbys: chosen.standbys,
+    services: chosen.services!,
+    certsDir: join(dir, 'certs'),
+    names: [],
+    pool: 'pooled',
+    connectOnlyPrimary: false,
+    caPem: null,
+    caFingerprint: null,
+    identity: 'headers',
+    tape: memoryTape(),
+    onNotice: line => void notices.push(line),
+  });
+  try {
+    expect(notices).toEqual(Array(2).fill(expect.stringMatching(/cannot be used: .*ECONNREFUSED.*; the next one is taken$/)));
+    const key = await makeKey('ec');
+    const pair = { keyPem: key.pem, certPem: main.ca.issue('agent1.example', key.publicKey) };
+    const agent = await dial({ ...proxy.address, serverName: null, caPem: null, pair });
+    const ask = async (line: string): Promise<number> => {
+      agent.write(`${line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`);
+      return statusOf(await agent.answer(line.split(' ', 1)[0]));
+    };
+    expect(await ask('GET /puppet/v3/node/agent1.example?environment=production')).toBe(200);
+    expect(await ask('PUT /puppet/v3/report/agent1.example?environment=production')).toBe(200);
+    expect(await ask('GET /puppet/v3/file_metadatas/plugins?environment=production')).toBe(200);
+    expect(await ask('HEAD /puppet/v3/file_bucket_file/sha256/00?environment=production')).toBe(200);
+    const seen = (primary: HeaderPrimary) => primary.seen.map(one => one.target.split('/')[3]);
+    expect(seen(main)).toEqual(['node', 'file_bucket_file']);
+    expect(seen(reports)).toEqual(['report']);
+    expect(seen(files)).toEqual(['file_metadatas']);
+    agent.destroy();
+  } finally {
+    await proxy.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
