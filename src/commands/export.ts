@@ -1,6 +1,9 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { CurlPlaces } from '../export/curl.ts';
 import { type Selection, select } from '../export/selection.ts';
+import { certsLayout } from '../pki/layout.ts';
 import { packageVersion } from '../version.ts';
 import { parseId } from './ids.ts';
 import { CliError, type Io } from './io.ts';
@@ -14,6 +17,8 @@ interface ExportOptions {
   output?: string;
   capture?: string;
   reveal?: boolean;
+  certs: string;
+  ssldir?: string;
 }
 
 /** `stringtap export RUN… --format FORMAT`: what was captured, for other tools. Secrets are hidden unless they are asked for. */
@@ -23,9 +28,11 @@ export function registerExport(program: Command, io: Io): void {
     .description('write runs for other tools: HAR, JSON lines, curl, files, OpenTelemetry, a page; secrets are hidden')
     .argument('[run...]', 'these runs, as in r3 (default: the whole capture)', addRun)
     .addOption(new Option('--format <FORMAT>', 'what to write').choices(FORMATS).makeOptionMandatory())
-    .option('-o, --output <FILE|DIR>', 'where to (default: stdout; files needs a folder)')
+    .option('-o, --output <FILE|DIR>', 'where to (default: stdout); for files a folder, for curl one if you like')
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--reveal', 'secrets as they are: Sensitive values, passwords, tokens, private keys')
+    .option('--certs <DIR>', 'with curl: identities and CAs of the proxy', 'certs')
+    .option('--ssldir <DIR>', "with curl: the agent's own ssldir in their place")
     .action(async (runs: number[], options: ExportOptions) => {
       const store = openCapture(options.capture, 'bodies');
       try {
@@ -57,12 +64,81 @@ async function write(io: Io, selection: Selection, options: ExportOptions): Prom
       return writeText(io, options.output, jsonLines(selection));
     }
     case 'curl':
+      return writeCurl(io, selection, options);
     case 'files':
+      return writeFiles(io, selection, options.output);
     case 'otlp':
     case 'html':
       throw new CliError(`${options.format} is not there yet`);
     default:
       options.format satisfies never;
+  }
+}
+
+/** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */
+async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }: ExportOptions): Promise<void> {
+  const { curlLines } = await import('../export/curl.ts');
+  const layout = certsLayout(certs);
+  const places: CurlPlaces = {
+    identity: certname => (ssldir === undefined ? identityFile(layout.identities, certname) : inSsldir(ssldir, certname)),
+    ca: (host, port) =>
+      resolve(ssldir === undefined ? join(layout.primary(host, port), 'ca.pem') : join(ssldir, 'certs', 'ca.pem')),
+    bodies: output ?? null,
+    keep: (name, content) => writeFile(join(output ?? '.', name), content),
+  };
+  if (output === undefined) return writeText(io, undefined, curlLines(selection, places));
+  makeFolder(output);
+  await writeText(io, join(output, 'curl.sh'), curlLines(selection, places));
+}
+
+/** Key and certificate of an identity are in one file, which curl takes as both. */
+function identityFile(dir: string, certname: string): ReturnType<CurlPlaces['identity']> {
+  return { cert: resolve(join(dir, `${certname}.pem`)), key: null };
+}
+
+function inSsldir(ssldir: string, certname: string): ReturnType<CurlPlaces['identity']> {
+  const file = (folder: string): string => resolve(join(ssldir, folder, `${certname}.pem`));
+  return { cert: file('certs'), key: file('private_keys') };
+}
+
+async function writeFiles(io: Io, selection: Selection, output: string | undefined): Promise<void> {
+  if (output === undefined) throw new CliError('--format files writes a folder', 'as in: --format files -o DIR', 2);
+  const { filesOf } = await import('../export/files.ts');
+  let count = 0;
+  for await (const { path, content } of filesOf(selection)) {
+    const file = join(output, path);
+    makeFolder(dirname(file));
+    if (typeof content === 'string' || content instanceof Uint8Array) writeFile(file, content);
+    else await writePieces(file, content);
+    count += 1;
+  }
+  io.chatter(`${count} files in ${output}`);
+  if (!selection.reveal)
+    io.err('stringtap: secrets are hidden: a catalog with placeholders is to be read, not to be applied (--reveal)');
+}
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw cannotWrite(error, dir);
+  }
+}
+
+function writeFile(file: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(file, content, { mode: 0o600 });
+  } catch (error) {
+    throw cannotWrite(error, file);
+  }
+}
+
+async function writePieces(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const fd = openOutput(file);
+  try {
+    for await (const piece of pieces) for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
+  } finally {
+    closeSync(fd);
   }
 }
 
