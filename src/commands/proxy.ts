@@ -209,7 +209,7 @@ async function serveFigures(
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
-function untilSignal(): Promise<boolean> {
+export function untilSignal(): Promise<boolean> {
   return new Promise(done => {
     let first: number | null = null;
     const handle = (signal: NodeJS.Signals): void => {
@@ -264,7 +264,7 @@ function readPem(file: string): string {
 }
 
 /** Errors of `listen` in words; others as they are. */
-function listenError(error: unknown, listen: { host: string; port: number }, option = '--listen'): unknown {
+export function listenError(error: unknown, listen: { host: string; port: number }, option = '--listen'): unknown {
   const code =
     error instanceof Error && 'syscall' in error && error.syscall === 'listen' ? (error as NodeJS.ErrnoException).code : null;
   const where = address(listen);
