@@ -22,6 +22,8 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   search: async () => (await import('./commands/search.ts')).registerSearch,
   redecode: async () => (await import('./commands/redecode.ts')).registerRedecode,
   replay: async () => (await import('./commands/replay.ts')).registerReplay,
+  serve: async () => (await import('./commands/serve.ts')).registerServe,
+  diff: async () => (await import('./commands/diff.ts')).registerDiff,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   export: async () => (await import('./commands/export.ts')).registerExport,
   import: async () => (await import('./commands/import.ts')).registerImport,

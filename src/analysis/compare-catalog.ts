@@ -71,7 +71,7 @@ function compareResource(before: Resource | undefined, after: Resource | undefin
   const kind = before === undefined ? 'added' : after === undefined ? 'removed' : 'changed';
   const rules = rulesFor(context.ignore, type, title);
   const ignored = { count: 0 };
-  const changes = compareValues(one ?? new Map(), other ?? new Map(), {
+  const changes = compareValues(one ?? NOTHING, other ?? NOTHING, {
     secrecy: context.secrecy,
     allowance: context.allowance,
     skip: (path, was, is) => {
@@ -96,6 +96,9 @@ function compareResource(before: Resource | undefined, after: Resource | undefin
 function placeOf(resource: Resource | undefined): Place | null {
   return resource === undefined ? null : { file: resource.file, line: resource.line };
 }
+
+/** A resource that is not there has no parameters: each one of the other side is told. */
+const NOTHING: Rich = new Map([['parameters', new Map()]]);
 
 /** A resource as a value; its empty parts are left out, so that one that comes or goes shows what it has. */
 function valueIn(resource: Resource, tags: boolean): Rich {

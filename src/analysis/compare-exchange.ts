@@ -101,8 +101,8 @@ const FRAMING: ReadonlySet<string> = new Set([
 /** Header fields by name, whatever case they came in; repeated ones in their order. */
 function compareFields(a: ExchangeData, b: ExchangeData, secrecy: Secrecy): FieldChange[] {
   return (['request', 'response'] as const).flatMap(side => {
-    // an answer that was not made has no fields, which its status tells
-    if (side === 'response' && (a.status === null || b.status === null)) return [];
+    // an answer that was not made has no fields, and an error has those of an error: the status tells that
+    if (side === 'response' && isRefused(a) !== isRefused(b)) return [];
     const [ones, others] = side === 'request' ? [a.requestFields, b.requestFields] : [a.responseFields, b.responseFields];
     const [before, after] = [fieldValues(ones), fieldValues(others)];
     return [...new Set([...before.keys(), ...after.keys()])].flatMap(name => {
@@ -113,6 +113,10 @@ function compareFields(a: ExchangeData, b: ExchangeData, secrecy: Secrecy): Fiel
       return [{ side, name, before: shown(one), after: shown(other) }];
     });
   });
+}
+
+function isRefused({ status }: ExchangeData): boolean | null {
+  return status === null ? null : status >= 400;
 }
 
 function fieldValues(fields: Fields): Map<string, string> {

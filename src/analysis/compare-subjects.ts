@@ -104,14 +104,15 @@ function named(extensions: readonly Extension[]): Rich {
 /** The words without node and place, where those could be told apart. */
 export function refusalValue({ message, issueKind, compile }: Refusal): Rich {
   const { file = null, line = null, column = null } = compile?.location ?? {};
-  return new Map<string, Rich>([
+  const said: [string, Rich][] = [
     ['message', compile?.message ?? message],
     ['issue_kind', issueKind],
     ['file', file],
     ['line', line],
     ['column', column],
     ['resource', compile?.resource ?? null],
-  ]);
+  ];
+  return new Map(said.filter(([, value]) => value !== null));
 }
 
 export function otherValue(other: Other): Rich {
