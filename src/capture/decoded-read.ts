@@ -153,6 +153,11 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
           .slice(0, limit)
           .map(({ rank: _, ...hit }) => hit);
       }),
+    content: (type, value) =>
+      reading(() => {
+        const sql = `SELECT exchange, side FROM file_content WHERE complete = 1 AND ${type} = ? ORDER BY exchange LIMIT 1`;
+        return (prepared(sql).get(value.toLowerCase()) ?? null) as ReturnType<DecodedStore['content']>;
+      }),
     behind: () =>
       reading(() => {
         const sql =

@@ -383,6 +383,8 @@ export interface DecodedStore {
   count(kind: DecodedKind, filter: DecodedFilter): number;
   /** Full-text search: every term has to be there; a term that ends in `*` is a beginning. Best first. */
   search(terms: string, filter?: SearchFilter): Hit[];
+  /** The first exchange, of any run, that carried a whole file of this content (content codings undone); `null` when none did. */
+  content(type: 'sha256' | 'md5', value: string): { exchange: number; side: Side } | null;
   /** Exchanges whose bodies are not decoded yet. */
   behind(): number;
 }

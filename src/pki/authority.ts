@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPair, type KeyObject, randomBytes } from '
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Csr } from './csr.ts';
 import { bits, oid, sequence } from './der.ts';
 import { PkiError } from './error.ts';
 import { besides, moveFolder, namesIn, privateFolder, readOwn, removeFolder, writeOwn } from './files.ts';
@@ -31,6 +32,12 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  * gives to an agent's certificate (`ca_ttl`): what we issue in the first five years is never cut short by our CA.
  */
 const CA_LIFETIME_MS = 10 * 365 * DAY_MS;
+
+/** `ca_ttl` of Puppet: five years. */
+const AGENT_LIFETIME_MS = 5 * 365 * DAY_MS;
+
+/** `pp_uuid`, `pp_role` and the like, and the private ones: what `csr_attributes.yaml` asks for (`ssl/oids.rb`). */
+const PUPPET_ARC = '1.3.6.1.4.1.34380.1.';
 
 /** Lives in memory only and is made anew in a millisecond; long enough for an agent whose clock is weeks off. */
 const LEAF_LIFETIME_MS = 90 * DAY_MS;
@@ -74,6 +81,12 @@ export interface Authority {
    * @throws PkiError when `like` is a CA, or has ended
    */
   issue(request: { publicKey: KeyObject; like: string }): Promise<string>;
+  /**
+   * A certificate for a CSR that no primary judges, PEM: its CN, its key, and of what it asks for Puppet's own extensions (`pp_…`).
+   * Good for TLS clients alone and without other names: whoever holds it is no server to anybody.
+   * @throws PkiError when the CSR is not signed with its key, or its CN is not one plain name
+   */
+  sign(csr: Csr): Promise<string>;
   /** @throws PkiError when the certificate is not one of ours */
   revoke(certPem: string): Promise<void>;
   isRevoked(serialHex: string): boolean;
@@ -221,6 +234,22 @@ function authorityOf(dir: string, certificate: Certificate, key: KeyObject, now:
         notBefore: model.notBefore,
         notAfter: model.notAfter,
         extensions: model.extensions.filter(({ oid }) => !NOT_COPIED.has(oid)).map(({ der }) => der),
+      });
+    },
+    async sign(csr) {
+      if (!csr.signatureValid || csr.commonName === null) throw new PkiError('the certificate request is not valid');
+      const at = now();
+      return sign({
+        subject: commonName(csr.commonName),
+        spki: csr.publicKey.export({ type: 'spki', format: 'der' }),
+        notBefore: at - BACKDATED_MS,
+        notAfter: at + AGENT_LIFETIME_MS,
+        extensions: [
+          basicConstraints(false),
+          extension(OID.keyUsage, true, bits(Buffer.from([0xa0]), 5)), // digitalSignature, keyEncipherment
+          extension(OID.extendedKeyUsage, true, sequence(oid(OID.clientAuth))),
+          ...csr.extensions.filter(({ oid }) => oid.startsWith(PUPPET_ARC)).map(({ der }) => der),
+        ],
       });
     },
     async revoke(certPem) {

@@ -1,0 +1,84 @@
+import type { Store } from '../capture/store.ts';
+import type { Checksum } from '../decode/checksum.ts';
+import type { Route, RunId, Side } from '../model.ts';
+
+/** Where in the capture the content of a file is; `null` as exchange: it is empty. */
+export interface Content {
+  exchange: number | null;
+  side: Side;
+  checksum: Checksum;
+}
+
+/** What the metadata and the static catalogs of the served runs promise of each file, and the content for it from anywhere in the capture. */
+export interface ServedFiles {
+  /** @param runs of which the promises count, the first one most */
+  find(route: Route, runs: readonly RunId[]): Content | null;
+}
+
+/** SHA-256 and MD5 of nothing: a body of no bytes is not stored. */
+const EMPTY: ReadonlySet<string> = new Set([
+  'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+  'd41d8cd98f00b204e9800998ecf8427e',
+]);
+
+/** Reads the metadata of the runs; content is looked for when it is asked for. */
+export function openServedFiles(store: Store, runs: readonly RunId[]): ServedFiles {
+  const promised = new Map<RunId, Map<string, Checksum>>();
+  for (const run of runs) promised.set(run, promisesOf(store, run));
+
+  function contentOf(checksum: Checksum): Content | null {
+    if (EMPTY.has(checksum.value.toLowerCase())) return { exchange: null, side: 'response', checksum };
+    if (checksum.type !== 'sha256' && checksum.type !== 'md5') return null;
+    const found = store.decoded.content(checksum.type, checksum.value);
+    return found === null ? null : { ...found, checksum };
+  }
+
+  return {
+    find({ indirection, key }, wanted) {
+      if (key === null) return null;
+      if (indirection === 'file_bucket_file') {
+        const [type = '', value = ''] = key.split('/', 2);
+        return contentOf({ type, value });
+      }
+      if (indirection !== 'file_content' && indirection !== 'static_file_content') return null;
+      for (const run of wanted) {
+        const checksum = promised.get(run)?.get(key);
+        const content = checksum === undefined ? null : contentOf(checksum);
+        if (content !== null) return content;
+      }
+      return null;
+    },
+  };
+}
+
+/** Checksums of one run's files, by each key that an agent may ask for the content with. */
+function promisesOf(store: Store, run: RunId): Map<string, Checksum> {
+  const promises = new Map<string, Checksum>();
+  const keys = new Map<number, string | null>();
+  for (const row of store.decoded.rows('file_metadata', { run })) {
+    if (row.checksumType === null || row.checksum === null || row.side !== 'response') continue;
+    if (!keys.has(row.exchange)) keys.set(row.exchange, store.exchange(row.exchange)?.key ?? null);
+    const checksum = { type: row.checksumType, value: row.checksum };
+    for (const key of keysOf(row, keys.get(row.exchange) ?? null)) promises.set(key, checksum);
+  }
+  return promises;
+}
+
+function keysOf(
+  row: { relativePath: string | null; contentUri: string | null; resource: string | null },
+  asked: string | null,
+): string[] {
+  const uri = row.contentUri?.replace(/^puppet:\/\/[^/]*\//, '') ?? null;
+  if (uri !== null) return [uri, ...moduleKey(uri)];
+  // Of a static catalog the key is the certname, and an entry without a URI has no content.
+  if (row.resource !== null || asked === null) return [];
+  const key = row.relativePath === null || row.relativePath === '.' ? asked : `${asked}/${row.relativePath}`;
+  const [mount, module, ...rest] = key.split('/');
+  return mount === 'modules' && rest.length > 0 ? [key, `modules/${module}/files/${rest.join('/')}`] : [key];
+}
+
+/** `static_file_content/modules/NAME/files/PATH` is `file_content/modules/NAME/PATH` (`indirector/catalog/compiler.rb`, get_content_uri). */
+function moduleKey(uri: string): string[] {
+  const [, module, path] = /^modules\/([^/]+)\/files\/(.+)$/s.exec(uri) ?? [];
+  return module === undefined ? [] : [`modules/${module}/${path}`];
+}
