@@ -72,9 +72,6 @@ export function checkAgent(settings: PuppetSettings): { standing: Standing; line
   if (settings.proxyHost !== null) {
     lines.push(`http_proxy_host (${settings.proxyHost}) is not used in this run: stringtap connects to the primary by itself`);
   }
-  if (settings.srvDomain !== null) {
-    lines.push(`use_srv_records is on: primaries that only SRV records of ${settings.srvDomain} name are tunnelled unread`);
-  }
   if (settings.caFingerprint !== null && settings.caFingerprint.replaceAll(':', '').length !== 64 && !existsSync(files.ca)) {
     throw new CliError(
       'ca_fingerprint is not a SHA-256: stringtap cannot check the CA by it',

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { type Certname, toCertname } from '../model.ts';
+import type { RevocationMode } from '../pki/trust.ts';
 import { CliError, printable } from './io.ts';
 import type { PuppetCommand } from './run-command.ts';
 
@@ -34,9 +35,11 @@ export interface PuppetSettings {
   certname: Certname;
   /** Where the agent's requests go, each place once; the first takes the catalogs. */
   places: readonly { host: string; port: number }[];
+  /** How many of them, from the first, stand for each other: an agent takes the first that answers (`server_list`). */
+  alternatives: number;
   files: { key: string; cert: string; ca: string; crl: string };
-  /** No CRL is read or asked for. */
-  ignoresCrl: boolean;
+  /** How far the agent looks at CRLs. */
+  revocation: RevocationMode;
   /** SHA-256, hex; `null` when the agent takes the first CA that it is given. */
   caFingerprint: string | null;
   daemonize: boolean;
@@ -134,19 +137,29 @@ export function readSettings(printed: Partial<Asked>): PuppetSettings {
     { host: value('ca_server'), port: place('ca_port', value('ca_port')) },
     { host: value('report_server'), port: place('report_port', value('report_port')) },
   ];
-  const places = [...new Map(all.map(one => [`${one.host.toLowerCase()}:${one.port}`, one])).values()];
+  const places = [...new Map(all.map(one => [nameOf(one), one])).values()];
   const none = (name: keyof Asked): string | null => (/^(none)?$/.test(value(name)) ? null : value(name));
   return {
     certname,
     places,
+    alternatives: new Set(list.map(nameOf)).size || 1,
     files: { key: value('hostprivkey'), cert: value('hostcert'), ca: value('localcacert'), crl: value('hostcrl') },
-    ignoresCrl: value('certificate_revocation') === 'false',
+    revocation: revocationOf(value('certificate_revocation')),
     caFingerprint: none('ca_fingerprint'),
     daemonize: value('daemonize') === 'true',
     srvDomain: value('use_srv_records') === 'true' ? value('srv_domain') : null,
     proxyHost: none('http_proxy_host'),
     noProxy: none('no_proxy') ?? '',
   };
+}
+
+function nameOf({ host, port }: { host: string; port: number }): string {
+  return `${host.toLowerCase()}:${port}`;
+}
+
+/** As Puppet's defaults.rb munges it: everything but these two means the whole chain. */
+function revocationOf(text: string): RevocationMode {
+  return text === 'leaf' || text === 'false' ? text : 'chain';
 }
 
 function place(name: string, text: string): number {

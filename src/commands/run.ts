@@ -6,7 +6,9 @@ import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { PoolPolicy } from '../model.ts';
 import { identityInPlace, NO_SWAP } from '../pki/in-place.ts';
+import { reasonOf } from '../proxy/failure.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
+import { srvAsker, srvPlaces } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { byteCount } from './options.ts';
@@ -61,9 +63,10 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
   const path = io.env.PATH ?? '';
   checkCommand(found, command, io.env);
   const puppet = found ?? unseenPuppet(command, path);
-  const settings = await askPuppet(puppet, { ...io.env });
+  const settings: PuppetSettings = { ...(await askPuppet(puppet, { ...io.env })) };
   if (found !== null) checkDaemon(found, settings);
   const { lines } = checkAgent(settings);
+  await addSrvPlaces(settings, lines);
   const [primary, ...others] = settings.places;
   if (primary === undefined) throw new CliError('puppet names no server');
   if (found === null) {
@@ -92,6 +95,24 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
   } finally {
     folder.remove();
     guard.end();
+  }
+}
+
+/** SRV records come before every setting of a server (http/session.rb): their places are read, and the first of them is asked first. */
+async function addSrvPlaces(settings: PuppetSettings, lines: string[]): Promise<void> {
+  const { srvDomain: domain } = settings;
+  if (domain === null || domain === '') return;
+  try {
+    const ask = srvAsker();
+    const puppet = await srvPlaces(domain, 'puppet', ask);
+    const more = await Promise.all((['ca', 'report', 'fileserver'] as const).map(service => srvPlaces(domain, service, ask)));
+    const named = new Map([...puppet, ...settings.places, ...more.flat()].map(one => [address(one).toLowerCase(), one]));
+    settings.places = [...named.values()];
+    // An agent goes on with server_list, then server, when none of the records' places answers.
+    settings.alternatives = Math.min(named.size, new Set(puppet.map(address)).size + settings.alternatives);
+    if (puppet.length === 0) lines.push(`use_srv_records is on, and ${domain} has no SRV records of Puppet: server is used`);
+  } catch (error) {
+    lines.push(`the SRV records of ${domain} cannot be asked for (${reasonOf(error)}): what only they name is tunnelled unread`);
   }
 }
 
@@ -166,7 +187,9 @@ async function open(
     proxy = await startProxy({
       listen,
       primary,
-      others,
+      standbys: others.slice(0, settings.alternatives - 1),
+      others: others.slice(settings.alternatives - 1),
+      revocation: settings.revocation,
       certsDir: join(folder, 'certs'),
       names: [],
       pool: flags.pool,

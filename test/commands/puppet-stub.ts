@@ -30,7 +30,6 @@ if (subcommand === 'config') {
   const names = args.filter(arg => arg in conf);
   process.stdout.write(names.map(name => `${name} = ${settings[name]}\n`).join(''));
 } else if (process.env.STUB_DO === 'wait') {
-  process.stdout.write(`${JSON.stringify({ settings, pid: process.pid })}\n`);
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       process.stdout.write(`got ${signal}\n`);
@@ -38,6 +37,8 @@ if (subcommand === 'config') {
     });
   }
   setInterval(() => undefined, 1000);
+  // Last: whoever reads it may send a signal at once.
+  process.stdout.write(`${JSON.stringify({ settings, pid: process.pid })}\n`);
 } else if (process.env.STUB_DO?.startsWith('exit ')) {
   process.exit(Number(process.env.STUB_DO.slice(5)));
 } else if (process.env.STUB_DO === 'die') {
@@ -52,11 +53,30 @@ if (subcommand === 'config') {
     const { createPrivateKey, createPublicKey } = await import('node:crypto');
     state.key = { pem: keyPem, privateKey: createPrivateKey(keyPem), publicKey: createPublicKey(keyPem) };
   }
-  const via =
-    settings.http_proxy_host === 'none' || settings.no_proxy?.includes(settings.server!)
-      ? null
-      : { host: settings.http_proxy_host!, port: Number(settings.http_proxy_port) };
-  const place = { host: settings.server!, port: Number(settings.serverport), serverName: settings.server!, via };
+  const placeOf = (host: string, port: string) => {
+    const isDirect = settings.http_proxy_host === 'none' || settings.no_proxy?.includes(host);
+    const via = isDirect ? null : { host: settings.http_proxy_host!, port: Number(settings.http_proxy_port) };
+    return { host, port: Number(port), serverName: host, via };
+  };
+  // The first of server_list that answers, as Puppet::HTTP::Resolver::ServerList finds it.
+  let place = placeOf(settings.server!, settings.serverport!);
+  for (const entry of settings.server_list!.split(',').filter(text => text !== '')) {
+    const [host = '', port = settings.serverport!] = entry.trim().split(':');
+    place = placeOf(host, port);
+    const conversation = openConversation(place);
+    try {
+      await conversation.line('main', { caPem: state.caPem, crlPem: state.crlPem, pair: null })(
+        'GET',
+        '/status/v1/simple/server',
+        '*/*',
+      );
+      break;
+    } catch (error) {
+      process.stderr.write(`Unable to connect to server from server_list setting: ${String(error)}\n`);
+    } finally {
+      conversation.closeAll();
+    }
+  }
   const options = { certname: settings.certname!, place, state, keyType: 'ec' as const };
   if (state.certPem === null) {
     const conversation = openConversation(place);

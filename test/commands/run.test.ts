@@ -265,6 +265,19 @@ describe('stringtap run', { timeout: 90_000 }, () => {
     expect(readdirSync(host.dir)).not.toContain('run.db');
   });
 
+  test('the first of server_list that answers is taken, by the agent and by stringtap', async () => {
+    await using host = await makeHost();
+    const gone = await startDemoPrimary({ keyType: 'ec' });
+    await gone[Symbol.asyncDispose]();
+    host.set({ server_list: `localhost:${gone.port},localhost:${host.primary.port}`, server: 'nowhere.invalid' });
+    host.set({ ca_server: 'localhost', report_server: 'localhost' });
+    const { code, stderr } = await host.run(AGENT);
+    expect(stderr).toMatch(/the primary at localhost:\d+ cannot be used: .*ECONNREFUSED.*; the next one is taken/);
+    expect(stderr).toContain('Unable to connect to server from server_list setting');
+    expect(stderr).toMatch(/^run r1 agent1\.example: .* ended by report$/m);
+    expect(code).toBe(2);
+  });
+
   test('no_proxy of the environment does not lead past stringtap', async () => {
     await using host = await makeHost();
     const { stderr } = await host.run(AGENT, { no_proxy: 'localhost,.example' });

@@ -34,6 +34,35 @@ describe('several primaries with CAs of their own', () => {
     expect(nodes(second)).toEqual(['agent2.example']);
   });
 
+  test('without CONNECT, the server name of the handshake chooses; a name of nobody is the first', async () => {
+    await using second = await startDemoPrimary({ keyType: 'ec', host: '127.0.0.1' });
+    await using rig = await makeRig({
+      primaryName: '127.0.0.1',
+      certnames: ['agent1.example'],
+      proxy: { others: [{ host: 'localhost', port: second.port }] },
+    });
+    const key = await makeKey('ec');
+    const certPem = second.ca.issue('agent2.example', key.publicKey);
+    second.enter('agent2.example', certPem);
+    openIdentities(join(rig.dir, 'certs', 'identities')).importPair(key.pem, certPem);
+    const asked = async (serverName: string | null, certname: string): Promise<number> => {
+      const pair = certname === 'agent2.example' ? { keyPem: key.pem, certPem } : rig.pair(certname);
+      const agent = await rig.agent({ serverName, pair });
+      agent.write(NODE(certname));
+      return statusOf(await agent.answer());
+    };
+    const seen = (primary: { seen: readonly { target: string }[] }): number =>
+      primary.seen.filter(({ target }) => target.includes('/node/')).length;
+    expect(await asked('LOCALHOST', 'agent2.example')).toBe(200);
+    expect([seen(rig.primary), seen(second)]).toEqual([0, 1]);
+    expect(await asked('puppet.example.com', 'agent1.example')).toBe(200);
+    expect(await asked(null, 'agent1.example')).toBe(200);
+    expect([seen(rig.primary), seen(second)]).toEqual([2, 1]);
+    // Each CA speaks for its own: the name chooses who judges, too.
+    expect(await asked('localhost', 'agent1.example')).toBe(403);
+    expect(await asked('puppet.example.com', 'agent2.example')).toBe(403);
+  });
+
   test('a certname that one primary signed is nobody at the other', async () => {
     await using second = await startDemoPrimary({ keyType: 'ec' });
     await using rig = await makeRig({ proxy: { others: [{ host: 'localhost', port: second.port }] } });
