@@ -1,15 +1,16 @@
-import type { RunComparison } from '../analysis/compare-result.ts';
 import type { PreparedReplay } from '../replay/agents.ts';
 import type { ReplayedComparison } from '../replay/agents-compare.ts';
 import type { Omission, PlannedRequest } from '../replay/agents-plan.ts';
 import type { AgentResult, SentRequest } from '../replay/agents-run.ts';
 import { hasOtherStatus, type ReplaySummary } from '../replay/agents-summary.ts';
 import type { Pace } from '../replay/pace.ts';
+import { painter } from './diff.ts';
+import { runLines } from './diff-lines.ts';
 import { idText } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { type Column, duration, table } from './present.ts';
 import { address } from './proxy.ts';
-import type { ReplayFlags } from './replay.ts';
+import type { ReplayFlags } from './replay-flags.ts';
 
 /** What a replay came to, as text and as JSON. */
 export interface ReplayOutcome {
@@ -131,7 +132,7 @@ export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io):
   lines.push('', ...phaseLines(summary, io));
   const others = results.flatMap(result => result.sent.filter(hasOtherStatus));
   if (others.length > 0) lines.push('', ...otherLines(others, io));
-  for (const one of compared ?? []) lines.push('', ...comparisonLines(one));
+  for (const one of compared ?? []) lines.push('', ...comparisonLines(one, io));
   return lines;
 }
 
@@ -174,17 +175,10 @@ function otherLines(others: readonly SentRequest[], io: Io): string[] {
   return [...table(columns, others.slice(0, MAX_LISTED), widthOf(io)), ...(more > 0 ? [`and ${more} more`] : [])];
 }
 
-function comparisonLines({ result, comparison }: ReplayedComparison): string[] {
-  const name = `${idText('run', result.script.plan.run)} ${result.certname}`;
-  if (comparison.same) return [`${name}: no difference`];
-  return [`${name}: ${countsText(comparison)}`];
-}
-
-function countsText({ counts }: RunComparison): string {
-  return Object.entries(counts)
-    .filter(([, count]) => count > 0)
-    .map(([kind, count]) => `${kind} ${count}`)
-    .join(', ');
+function comparisonLines({ result, comparison }: ReplayedComparison, io: Io): string[] {
+  if (comparison.same) return [`${idText('run', result.script.plan.run)} ${result.certname}: no difference`];
+  const paint = painter(io);
+  return [...runLines(comparison)].flatMap(line => paint(line));
 }
 
 /** `stringtap replay --dry-run --json`. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { openStore, type RunRow, type Store } from '../capture/store.ts';
 import type { Tape } from '../model.ts';
@@ -18,41 +18,18 @@ import {
 } from '../replay/agents.ts';
 import { compareReplay, type ReplayedComparison } from '../replay/agents-compare.ts';
 import type { Arrival } from '../replay/agents-load.ts';
-import { WRITES, type Write } from '../replay/agents-plan.ts';
+import { WRITES } from '../replay/agents-plan.ts';
 import type { AgentResult } from '../replay/agents-run.ts';
 import { summarise } from '../replay/agents-summary.ts';
 import { countingTape } from '../replay/agents-tape.ts';
-import { type Pace, parsePace } from '../replay/pace.ts';
+import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
-import { parseId } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { hostPort, openCapture, wholeNumber } from './options.ts';
+import { hostPort, openCapture } from './options.ts';
 import { address } from './proxy.ts';
+import { addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
-
-export interface ReplayFlags {
-  to: { host: string; port: number };
-  from?: string;
-  certs: string;
-  ssldir?: string;
-  caCert?: string;
-  caFingerprint?: string;
-  timing: Pace;
-  writes: Write[];
-  as?: string;
-  agents?: number;
-  ramp?: number;
-  herd?: boolean;
-  splay?: number;
-  waitForCert: number;
-  capture?: string;
-  dryRun?: boolean;
-  json?: boolean;
-}
-
-/** Agents of a load begin within this time, unless told otherwise. */
-const RAMP_MS = 30_000;
 
 /** `stringtap replay`: captured runs sent again, as the agents, to a primary. */
 export function registerReplay(program: Command, io: Io): void {
@@ -82,40 +59,9 @@ export function registerReplay(program: Command, io: Io): void {
     .action((runs: number[], flags: ReplayFlags) => runReplay(io, runs, flags));
 }
 
-function addRun(text: string, all: number[] | undefined): number[] {
-  return [...(all ?? []), parseId('run')(text)];
-}
-
-function pace(text: string): Pace {
-  const parsed = parsePace(text);
-  if (parsed === null) throw new InvalidArgumentError('expected recorded, fast, x2 or max-gap=5');
-  return parsed;
-}
-
-function writes(text: string): Write[] {
-  return text.split(',').map(name => {
-    const known = WRITES.find(write => write === name);
-    if (known === undefined) throw new InvalidArgumentError(`expected some of ${WRITES.join(',')}`);
-    return known;
-  });
-}
-
-function positive(text: string): number {
-  const count = wholeNumber(text);
-  if (count < 1 || count > 10_000) throw new InvalidArgumentError('expected a number from 1 to 10000');
-  return count;
-}
-
-/** Ms of `90`, `90s`, `5m`, `500ms`. @throws commander's InvalidArgumentError */
-function timeSpan(text: string): number {
-  const match = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?$/.exec(text);
-  if (match === null) throw new InvalidArgumentError('expected a time, as in 60s, 5m');
-  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm' | 'h'];
-}
-
 async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Promise<void> {
   const arrival = arrivalOf(flags);
-  const store = openCapture(flags.from);
+  const store = openCapture(flags.from, flags.dryRun === true ? 'runs' : 'bodies');
   try {
     const settings: ReplaySettings = {
       store,
@@ -136,24 +82,6 @@ async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Pr
   } finally {
     store.close();
   }
-}
-
-/** @throws {CliError} when options contradict each other */
-function arrivalOf(flags: ReplayFlags): Arrival {
-  const given = [flags.ramp !== undefined, flags.herd === true, flags.splay !== undefined].filter(Boolean).length;
-  if (given > 1) throw new CliError('--ramp, --herd and --splay exclude each other', null, 2);
-  if (given > 0 && flags.agents === undefined) {
-    throw new CliError('--ramp, --herd and --splay need --agents N', 'stringtap replay r1 --to HOST --agents 200 --ramp 60s', 2);
-  }
-  if (flags.ssldir !== undefined && flags.agents !== undefined) {
-    throw new CliError('--ssldir has the identity of one agent', 'leave --ssldir out: --agents enrols names of its own', 2);
-  }
-  if (flags.agents !== undefined && flags.agents > 1 && flags.as !== undefined && !/%(0\d)?d/.test(flags.as)) {
-    throw new CliError(`--as ${printable(flags.as)} is one name`, 'a pattern has %d or %04d in it: --as load-%04d.example', 2);
-  }
-  if (flags.agents === undefined) return { type: 'queue' };
-  if (flags.herd === true) return { type: 'herd' };
-  return flags.splay === undefined ? { type: 'ramp', ms: flags.ramp ?? RAMP_MS } : { type: 'splay', ms: flags.splay };
 }
 
 /** @throws {CliError} for a run that the capture has not */
@@ -290,7 +218,7 @@ async function openRecording(prepared: PreparedReplay, flags: ReplayFlags): Prom
 }
 
 function compareAll(recorded: Store, file: string, results: readonly AgentResult[]): ReplayedComparison[] {
-  const replayed = openStore(file);
+  const replayed = openStore(file, 'bodies');
   try {
     return results.map(result => compareReplay(recorded, replayed, result));
   } finally {

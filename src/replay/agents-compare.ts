@@ -1,13 +1,11 @@
 import { compareRuns } from '../analysis/compare.ts';
-import type { BodyData, ConnectionData, ExchangeData, RunData } from '../analysis/compare-data.ts';
+import type { ExchangeData, RunData } from '../analysis/compare-data.ts';
 import type { CompareOptions } from '../analysis/compare-exchange.ts';
 import type { RunComparison } from '../analysis/compare-result.ts';
-import type { BodyInfo, ConnectionRow, ExchangeDetail, RunRow, Store } from '../capture/store.ts';
-import type { ExchangeId, Phase, Side } from '../model.ts';
+import { exchangeData, runData } from '../capture/run-data.ts';
+import type { ExchangeDetail, Store } from '../capture/store.ts';
+import type { Certname, ExchangeId, Phase, RunId } from '../model.ts';
 import type { AgentResult } from './agents-run.ts';
-
-/** Larger bodies are told apart by their digests. */
-const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 /** A replayed run beside the recorded one. */
 export interface ReplayedComparison {
@@ -28,75 +26,59 @@ export function compareReplay(
   result: AgentResult,
   options: CompareOptions = {},
 ): ReplayedComparison {
-  const run = recorded.run(result.script.plan.run);
-  const ids = result.sent.filter(({ status, failure }) => status !== null || failure !== null);
-  const a = runData(
+  const compared = result.sent.filter(({ status, failure }) => status !== null || failure !== null);
+  const { run, certname } = result.script.plan;
+  const a = dataOf(
     recorded,
     run,
-    result.script.plan.certname,
-    ids.map(one => one.recorded),
-    'agent',
+    certname,
+    compared.map(one => one.recorded),
   );
-  const exchange = ids[0] === undefined ? null : replayed.exchange(ids[0].replayed);
-  const own = exchange?.run == null ? null : replayed.run(exchange.run);
-  const b = runData(
+  const [first] = compared;
+  const own = first === undefined ? null : (replayed.exchange(first.replayed)?.run ?? null);
+  const b = dataOf(
     replayed,
     own,
     result.certname,
-    ids.map(one => one.replayed),
-    'agent',
+    compared.map(one => one.replayed),
   );
   return { result, comparison: compareRuns(a, b, options) };
 }
 
-function runData(store: Store, run: RunRow | null, certname: string, ids: readonly ExchangeId[], leg: 'agent'): RunData {
-  const details = ids.flatMap(id => store.exchange(id) ?? []);
-  const connections = new Set(details.map(({ agentConnection }) => agentConnection));
-  return {
-    id: run === null ? null : `r${run.id}`,
-    capture: store.file,
-    certname,
-    environment: run?.environment ?? null,
-    puppetVersion: run?.puppetVersion ?? null,
-    startedAt: run?.startedAt ?? null,
-    durationMs: run?.endedAt == null ? null : Date.parse(run.endedAt) - Date.parse(run.startedAt),
-    exchanges: details.map(detail => exchangeData(store, detail)),
-    connections: [...connections].flatMap(id => connectionData(store.connection(id), leg)),
-  };
+/** These exchanges as a run, with what the capture says of the run that they are from. */
+function dataOf(store: Store, id: RunId | null, certname: Certname, ids: readonly ExchangeId[]): RunData {
+  const row = id === null ? null : store.run(id);
+  const run: RunData = row === null ? { ...NO_RUN, capture: store.file, certname } : runData(store, row);
+  const read = new Map(run.exchanges.map(exchange => [exchange.id, exchange]));
+  const details = ids.flatMap(exchange => store.exchange(exchange) ?? []);
+  const connections = [...new Set(details.map(({ agentConnection }) => agentConnection))].flatMap(connection => {
+    const found = store.connection(connection);
+    return found === null ? [] : [{ leg: found.leg, tlsVersion: found.tlsVersion, resumed: found.resumed }];
+  });
+  const exchanges = details.map(detail => bootstrapApart(read.get(`e${detail.id}`) ?? exchangeData(store, detail), detail));
+  return { ...run, certname, connections, exchanges };
 }
 
-function connectionData(row: ConnectionRow | null, leg: 'agent'): ConnectionData[] {
-  return row === null ? [] : [{ leg, tlsVersion: row.tlsVersion, resumed: row.resumed }];
-}
+const NO_RUN: RunData = {
+  id: null,
+  capture: null,
+  certname: '',
+  environment: null,
+  puppetVersion: null,
+  startedAt: null,
+  durationMs: null,
+  exchanges: [],
+  connections: [],
+};
+
+const BOOTSTRAP: ReadonlySet<Phase> = new Set(['ca', 'crl', 'csr', 'certificate']);
 
 /**
- * The bootstrap is compared by its statuses: CA bundle, revocation lists and certificates are each primary's own, and those that a
- * proxy answered are the proxy's.
+ * The bootstrap is compared by its statuses: CA bundle, revocation lists and certificates are each primary's own, and those that a proxy
+ * answered are the proxy's.
  */
-const BY_STATUS: ReadonlySet<Phase> = new Set(['ca', 'crl', 'csr', 'certificate']);
-
-function exchangeData(store: Store, detail: ExchangeDetail): ExchangeData {
-  const byStatus = BY_STATUS.has(detail.phase);
-  const body = (side: Side): BodyData | null => (byStatus ? null : bodyData(store, detail, side));
-  return {
-    id: `e${detail.id}`,
-    method: detail.method,
-    target: detail.target,
-    status: byStatus ? (detail.primaryStatus ?? detail.status) : detail.status,
-    outcome: detail.outcome,
-    failure: detail.failure?.reason ?? null,
-    answeredBy: byStatus ? 'primary' : detail.answeredBy,
-    requestFields: byStatus ? [] : detail.request.fields,
-    responseFields: byStatus ? [] : (detail.response?.fields ?? []),
-    request: body('request'),
-    response: body('response'),
-    durationMs: detail.durationMs,
-  };
-}
-
-function bodyData(store: Store, detail: ExchangeDetail, side: Side): BodyData | null {
-  const info: BodyInfo | undefined = detail.bodies.find(one => one.side === side);
-  if (info === undefined) return null;
-  const bytes = info.kept > MAX_BODY_BYTES ? null : Buffer.concat([...store.body(detail.id, side)]);
-  return { sha256: info.sha256, sizeBytes: info.size, complete: info.cut === null, bytes };
+function bootstrapApart(exchange: ExchangeData, { phase, primaryStatus }: ExchangeDetail): ExchangeData {
+  if (!BOOTSTRAP.has(phase)) return exchange;
+  const status = primaryStatus ?? exchange.status;
+  return { ...exchange, status, answeredBy: 'primary', requestFields: [], responseFields: [], request: null, response: null };
 }

@@ -151,7 +151,7 @@ function reportTimes(text: string, kind: Kind, fresh: Fresh): Edit[] {
   return [...text.matchAll(REPORT_TIME[kind])].flatMap(match => {
     const [start, end] = match.indices![1]!;
     const at = timeAt(match[1]!);
-    const next = at === null ? null : restamped(match[1]!, at, Math.min(at + fresh.shiftMs, fresh.now));
+    const next = at === null ? null : restamped(match[1]!, at, Math.min(wholeMs(at) + fresh.shiftMs, fresh.now));
     return next === null ? [] : [{ start, end, text: next }];
   });
 }
@@ -163,7 +163,7 @@ function factTimes(text: string, kind: Kind, body: Body, fresh: Fresh): Edit[] {
   if (at === null) return [];
   return Object.entries(own).flatMap(([name, value]) => {
     const was = timeAt(value);
-    const next = was === null || value === null ? null : restamped(value, was, fresh.now + was - at);
+    const next = was === null || value === null ? null : restamped(value, was, fresh.now + wholeMs(was) - wholeMs(at));
     if (next === null || value === null) return [];
     const key = kind === 'json' ? `"${name}"` : packed(name);
     // The last one: a fact of the same name and value would be among the values, which come first (Puppet::Node::Facts#to_data_hash).
@@ -173,6 +173,11 @@ function factTimes(text: string, kind: Kind, body: Body, fresh: Fresh): Edit[] {
     const isValue = kind === 'json' ? /^\s*:\s*"$/ : /^(?:[\xa0-\xbf]|\xd9[\s\S])$/;
     return between !== null && isValue.test(between) ? [{ start, end: start + value.length, text: next }] : [];
   });
+}
+
+/** Digits below a millisecond stay as they are. 0.57 s are 569.99… ms in floating point. */
+function wholeMs(at: number): number {
+  return Math.floor(at + 0.0005);
 }
 
 function ownTimes(body: Body): { timestamp: string | null; expiration: string | null } {
