@@ -4,7 +4,8 @@ import { createAnnouncer } from './announce.ts';
 import { openForReading } from './database.ts';
 import { createBodyDecoding } from './decoded-derivation.ts';
 import { createDerivation, type Step } from './derive.ts';
-import type { DeriverData, DeriverToWriter, EndedRuns, ToDeriver } from './messages.ts';
+import { createJudging } from './findings-derivation.ts';
+import type { DerivedWrite, DeriverData, DeriverToWriter, EndedRuns, ToDeriver } from './messages.ts';
 import { runRow } from './run-row.ts';
 
 /*
@@ -13,7 +14,7 @@ import { runRow } from './run-row.ts';
  *   idle ──committed──▶ step ──rows──▶ waiting ──applied──▶ step … ──nothing left──▶ idle
  *                                         └──refused──▶ waits a second, sends the same rows again
  *
- * A step folds runs, or, when all are folded, decodes bodies. Nothing waits for it. It may fall behind without loss, for what it
+ * A step folds runs, or, when all are folded, decodes bodies, or, when all are decoded, lets the rules look at a run that has ended. Nothing waits for it. It may fall behind without loss, for what it
  * reads stays in the file.
  */
 
@@ -42,6 +43,7 @@ const decoding = createBodyDecoding(db, {
     busyWith[0] = seq;
   },
 });
+const judging = createJudging(db, file);
 const announcer = createAnnouncer();
 let waiting: Step | null = null;
 let finishing = false;
@@ -66,7 +68,8 @@ function write(step: Step): void {
 
 function work(): void {
   if (waiting !== null) return;
-  const step = derivation.step() ?? (finishing && !derivation.settled ? derivation.settle() : null) ?? time() ?? bodies();
+  const step =
+    derivation.step() ?? (finishing && !derivation.settled ? derivation.settle() : null) ?? time() ?? bodies() ?? findings();
   if (step !== null) write(step);
   else if (finishing) finish();
   else send({ type: 'idle' });
@@ -82,7 +85,16 @@ function time(): Step | null {
 
 function bodies(): Step | null {
   if (Date.now() > decodesUntil) return null;
-  const writes = decoding.step(derivation.seq);
+  return stepOf(decoding.step(derivation.seq));
+}
+
+function findings(): Step | null {
+  const now = Date.now();
+  if (now > decodesUntil) return null;
+  return stepOf(judging.step(finishing ? Number.POSITIVE_INFINITY : now));
+}
+
+function stepOf(writes: DerivedWrite[] | null): Step | null {
   return writes === null ? null : { derived: { writes, seq: null, settled: false }, touched: [] };
 }
 
@@ -110,7 +122,7 @@ function applied(ok: boolean): void {
 const ticks = setInterval(() => {
   announce();
   if (waiting !== null) return;
-  const step = time();
+  const step = time() ?? bodies() ?? findings();
   if (step !== null) write(step);
 }, TICK_MS);
 

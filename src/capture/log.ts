@@ -4,6 +4,7 @@ import type { Recording } from '../model.ts';
 import { createBodies } from './bodies.ts';
 import { DECODED_SQL } from './decoded-statements.ts';
 import { sqliteCode } from './errors.ts';
+import { FINDING_SQL } from './findings-statements.ts';
 import { type Batch, CUTS, type Derived, type LossCount } from './messages.ts';
 import {
   BODY_COLUMNS,
@@ -185,7 +186,8 @@ export function createLog(db: Database, file: string, recording: Recording, dura
 /** Makes the function that writes derived rows; called within a transaction. */
 export function createApplyDerived(db: Database): (derived: Derived) => void {
   const statements = new Map<string, Statement<Value[]>>();
-  for (const [name, sql] of Object.entries({ ...DERIVED_SQL, ...DECODED_SQL })) statements.set(name, db.prepare<Value[]>(sql));
+  const all = { ...DERIVED_SQL, ...DECODED_SQL, ...FINDING_SQL };
+  for (const [name, sql] of Object.entries(all)) statements.set(name, db.prepare<Value[]>(sql));
   const mark = db.prepare<[number, number]>(MARK_SQL.write);
   return derived => {
     for (const [name, ...values] of derived.writes) {

@@ -1,6 +1,6 @@
 import type { Filter, Subject } from '../analysis/filter.ts';
 import { conditionOf } from './filter-sql.ts';
-import type { ConnectionFilter, ExchangeFilter, RunFilter } from './shapes.ts';
+import type { ConnectionFilter, ExchangeFilter, FindingFilter, RunFilter } from './shapes.ts';
 
 /** Rows that are read at once: long lists are walked through in pages, so that no reader holds a snapshot for long. */
 export const PAGE = 500;
@@ -21,6 +21,8 @@ const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, c
   refusal, error, bytes_read AS bytesRead, bytes_written AS bytesWritten, recording,
   opened_mono AS openedMono, closed_mono AS closedMono
   FROM v_connection`;
+
+const FINDING = 'SELECT id, run, rule, severity, subject, at, summary, fix, evidence FROM v_finding';
 
 export const READ_SQL = {
   run: `${RUN} WHERE id = ?`,
@@ -118,5 +120,13 @@ export function connectionListing(filter: ConnectionFilter): Listing {
     where('id > ?', filter.after),
     where('id < ?', filter.before),
     matching(filter.match, 'connection'),
+  ]);
+}
+
+export function findingListing(filter: FindingFilter): Listing {
+  return listing(FINDING, 'id', filter, [
+    where('run = ?', filter.run),
+    where('severity = ?', filter.severity),
+    where('rule = ?', filter.rule),
   ]);
 }

@@ -6,12 +6,13 @@ import { readingError } from './database.ts';
 import { createDecodedStore } from './decoded-read.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
 import { registerFilterFunctions } from './filter-functions.ts';
-import { connectionListing, exchangeListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
+import { connectionListing, exchangeListing, findingListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
 import type {
   BodyInfo,
   ConnectionRow,
   ExchangeDetail,
   ExchangeRow,
+  FindingRow,
   LossRow,
   MomentsRow,
   QueryResult,
@@ -21,6 +22,7 @@ import type {
 } from './shapes.ts';
 
 type StoredExchange = Omit<ExchangeRow, 'failure'> & { failure: string | null };
+type StoredFinding = Omit<FindingRow, 'evidence'> & { id: number; evidence: string };
 type StoredConnection = Omit<ConnectionRow, 'resumed'> & { resumed: number | null };
 
 interface StoredMore {
@@ -164,6 +166,7 @@ export function createStore(db: Database, file: string): Store {
           .all()
           .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[], imported: row.imported === 1 })),
       ),
+    findings: (filter = {}) => pages(findingListing(filter), findingRow),
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
     decoded: createDecodedStore(db, reading),
     query: (sql, limit) => query(db, file, unread, sql, limit),
@@ -232,6 +235,10 @@ function exchangeRow(stored: StoredExchange): ExchangeRow {
 
 function connectionRow(stored: StoredConnection): ConnectionRow {
   return { ...stored, resumed: stored.resumed === null ? null : stored.resumed === 1 };
+}
+
+function findingRow({ id: _, evidence, ...row }: StoredFinding): FindingRow {
+  return { ...row, evidence: JSON.parse(evidence) as FindingRow['evidence'] };
 }
 
 function fields(lines: string | null): Fields {

@@ -3,19 +3,24 @@ import { openForWriting } from './database.ts';
 import { createBodyDecoding, redecodeRun } from './decoded-derivation.ts';
 import { CLEAR_DECODED_SQL } from './decoded-statements.ts';
 import { createDerivation } from './derive.ts';
+import { createJudging } from './findings-derivation.ts';
+import { JUDGING_SQL } from './findings-statements.ts';
 import { createApplyDerived } from './log.ts';
 import { CLEAR_DERIVED_SQL } from './statements.ts';
 
 /**
  * Folds what a recording that was cut off (`kill -9`, power) left behind; when it is settled already nothing happens.
- * @param bodies also decodes the bodies that are not yet
+ * @param bodies also decodes the bodies that are not yet, and lets the rules look at runs that they have not seen
  * @throws CaptureError when the file cannot be written, or another process writes it
  */
 export function catchUp(file: string, bodies: boolean): void {
   const owned = openForWriting(file, 0);
   try {
     deriveAll(owned.db);
-    if (bodies) decodeAll(owned.db);
+    if (bodies) {
+      decodeAll(owned.db);
+      judgeAll(owned.db, file);
+    }
   } finally {
     owned.close();
   }
@@ -32,6 +37,7 @@ export function rederive(file: string): number {
     owned.db.transaction(() => clear(owned.db))();
     deriveAll(owned.db);
     decodeAll(owned.db);
+    judgeAll(owned.db, file);
     return owned.db.prepare<[], number>('SELECT count(*) FROM run').pluck().get() ?? 0;
   } finally {
     owned.close();
@@ -49,7 +55,10 @@ export function redecode(file: string, run: number): number {
     deriveAll(owned.db);
     decodeAll(owned.db);
     const apply = owned.db.transaction(createApplyDerived(owned.db));
-    return redecodeRun(owned.db, run, writes => apply({ writes, seq: null, settled: false }));
+    const exchanges = redecodeRun(owned.db, run, writes => apply({ writes, seq: null, settled: false }));
+    owned.db.prepare<[number]>(JUDGING_SQL.again).run(run);
+    judgeAll(owned.db, file);
+    return exchanges;
   } finally {
     owned.close();
   }
@@ -60,6 +69,7 @@ function clear(db: Database): void {
   for (const { name } of triggers) db.exec(CLEAR_DECODED_SQL.dropTrigger(name));
   db.exec(CLEAR_DECODED_SQL.rows);
   for (const { sql } of triggers) db.exec(sql);
+  db.exec(JUDGING_SQL.clear);
   db.exec(CLEAR_DERIVED_SQL);
 }
 
@@ -76,4 +86,17 @@ function deriveAll(db: Database): void {
   const apply = db.transaction(createApplyDerived(db));
   for (let step = derivation.step(); step !== null; step = derivation.step()) apply(step.derived);
   if (!derivation.settled) apply(derivation.settle().derived);
+}
+
+/** Lets the rules look at every run that they have not seen as it is. */
+function judgeAll(db: Database, file: string): void {
+  const judging = createJudging(db, file);
+  const apply = db.transaction(createApplyDerived(db));
+  let before = '';
+  for (let writes = judging.step(Number.POSITIVE_INFINITY); writes !== null; writes = judging.step(Number.POSITIVE_INFINITY)) {
+    const mark = JSON.stringify(writes.at(-1));
+    if (mark === before) return; // the mark was not taken: it would go on for ever
+    before = mark;
+    apply({ writes, seq: null, settled: false });
+  }
 }

@@ -1,4 +1,5 @@
 import type { Filter } from '../analysis/filter.ts';
+import type { Evidence, Severity } from '../analysis/findings/finding.ts';
 import type {
   Certname,
   CloseCause,
@@ -226,6 +227,29 @@ export interface ConnectionFilter {
   limit?: number;
 }
 
+/** What a rule found, in a run or, without one, on connections of an address. */
+export interface FindingRow {
+  run: RunId | null;
+  /** Its id: `masked-by-cache`. */
+  rule: string;
+  severity: Severity;
+  /** The certname; of connections the agent's address. */
+  subject: string;
+  /** When the run ended, or the last such connection. */
+  at: string;
+  summary: string;
+  /** The setting or the command that mends it. */
+  fix: string;
+  evidence: Evidence;
+}
+
+export interface FindingFilter {
+  run?: number;
+  severity?: Severity;
+  rule?: string;
+  limit?: number;
+}
+
 /** What SQL gave: rows are read as they are asked for. A blob is a Uint8Array. */
 export interface QueryResult {
   columns: readonly string[];
@@ -253,6 +277,8 @@ export interface Store {
   recordings(): RecordingRow[];
   /** What is missing from the capture. */
   losses(): LossRow[];
+  /** What rules found, run by run, the most severe of each first; complete when the store was opened for `bodies`. */
+  findings(filter?: FindingFilter): Iterable<FindingRow>;
   /** What was decoded of the bodies; complete when the store was opened for `bodies`, or the deriver has come that far. */
   readonly decoded: DecodedStore;
   /** Runs one statement that reads. @throws CaptureError when it would write, or is no SQL. */

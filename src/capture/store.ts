@@ -5,6 +5,7 @@ import { openForReading, readingError } from './database.ts';
 import { isDecoded } from './decoded-derivation.ts';
 import { isSettled } from './derive.ts';
 import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
+import { isJudged } from './findings-derivation.ts';
 import { createStore } from './reading.ts';
 import { catchUp } from './rederive.ts';
 import type { Store } from './shapes.ts';
@@ -16,6 +17,8 @@ export type {
   ExchangeDetail,
   ExchangeFilter,
   ExchangeRow,
+  FindingFilter,
+  FindingRow,
   LossRow,
   MomentsRow,
   OutcomeType,
@@ -30,7 +33,7 @@ export type {
 /**
  * Opens a capture for reading. What a proxy that was killed left unfolded is folded first, if the file can be written.
  *
- * @param wants `bodies`: what is not decoded yet is decoded first, too, which takes longer
+ * @param wants `bodies`: what is not decoded yet is decoded first, too, and runs are judged by the rules, which takes longer
  * @throws CaptureError when there is none, it is no capture, or it is newer than this program
  */
 export function openStore(file: string, wants: 'runs' | 'bodies' = 'runs'): Store {
@@ -65,7 +68,7 @@ function openSettled(file: string, bodies: boolean): Database {
 
 function settled(db: Database, bodies: boolean): boolean {
   try {
-    return isSettled(db) && (!bodies || isDecoded(db));
+    return isSettled(db) && (!bodies || (isDecoded(db) && isJudged(db)));
   } catch (error) {
     if (sqliteCode(error) === null) throw error;
     return true; // damaged: it is read as far as it goes, and not written

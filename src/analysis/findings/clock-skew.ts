@@ -1,0 +1,62 @@
+import { fieldOf, type RunFacts } from './facts.ts';
+import { evidence, lasting, page, type Rule } from './finding.ts';
+import { reportOf } from './reports.ts';
+
+/** The tolerance that Kerberos takes (RFC 4120 section 8.2), far above what HTTP's whole seconds and a slow answer can make up. */
+const SKEW_MS = 300_000;
+
+/** Answers that are looked at: the first ones of a run. */
+const LOOKED_AT = 5;
+
+/** How far the primary's clock is ahead of ours: the least of a few answers. `null` without a Date field. */
+function primarySkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null {
+  const seen = run.exchanges
+    .filter(one => one.answeredBy === 'primary' && one.outcome === 'answered')
+    .slice(0, LOOKED_AT)
+    .flatMap(one => {
+      const head = run.head(one.id);
+      const date = head === null ? null : fieldOf(head.responseFields, 'date');
+      const at = date === null ? Number.NaN : Date.parse(date);
+      return Number.isNaN(at)
+        ? []
+        : [{ ms: at - (Date.parse(one.startedAt) + (head?.headMs ?? one.durationMs)), exchange: one.id }];
+    });
+  return seen.length === 0 ? null : seen.reduce((a, b) => (Math.abs(b.ms) < Math.abs(a.ms) ? b : a));
+}
+type ExchangeOf = RunFacts['exchanges'][number]['id'];
+
+/** How far the agent's clock is ahead of ours: the end of its report's log is seconds before the report is sent. */
+function agentSkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null {
+  const found = reportOf(run);
+  const sent = run.phase('report').at(-1);
+  const last = run.lastLogAt();
+  if (found === null || sent === undefined || last === null) return null;
+  return { ms: Date.parse(last) - Date.parse(sent.startedAt), exchange: sent.id };
+}
+
+export const clockSkew: Rule = {
+  id: 'clock-skew',
+  severities: ['warning'],
+  title: 'the clock of the primary, or of the agent, is not that of this host',
+  meaning:
+    'Certificates and CRLs are not valid yet, or not any more, to the one whose clock is wrong ("verify time is synchronized"); reports land at the wrong time in PuppetDB.',
+  fix: 'synchronise the clocks (chronyc tracking, timedatectl) of the primary, of the agent and of this host; date -u on each says which is wrong',
+  threshold: `${SKEW_MS / 1000} s between Date of the primary's answers, or the end of the report's log, and this host's clock (the tolerance of Kerberos)`,
+  page: page('ssl_regenerate_certificates.html'),
+  judge(run) {
+    return [
+      { who: 'primary', skew: primarySkew(run) },
+      { who: 'agent', skew: agentSkew(run) },
+    ].flatMap(({ who, skew }) =>
+      skew === null || Math.abs(skew.ms) < SKEW_MS
+        ? []
+        : [
+            {
+              severity: 'warning' as const,
+              summary: `the clock of the ${who} is ${lasting(skew.ms)} ${skew.ms > 0 ? 'ahead of' : 'behind'} the clock of this host`,
+              evidence: evidence({ exchanges: [skew.exchange], figures: { who, skewMs: Math.round(skew.ms) } }),
+            },
+          ],
+    );
+  },
+};

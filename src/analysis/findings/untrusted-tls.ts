@@ -1,0 +1,71 @@
+import { explainTls, type TlsCause, type TlsFailure } from '../tls-failures.ts';
+import type { ConnectionFact } from './facts.ts';
+import { counted, evidence, type Found, page, quoted, type Rule } from './finding.ts';
+import { tlsFailures } from './primary-trust.ts';
+
+/** Rules of their own tell these. */
+const OTHERS: ReadonlySet<TlsCause> = new Set(['primary-name', 'primary-crl-ended']);
+
+/** What is no agent, or says nothing of trust: scanners, health checks, connections that were given up. */
+const NOISE: ReadonlySet<TlsCause> = new Set(['not-tls', 'not-http', 'plain-http', 'gave-up']);
+
+export const untrustedTls: Rule = {
+  id: 'untrusted-tls',
+  severities: ['error'],
+  title: 'one end of a TLS connection did not trust the other',
+  meaning:
+    "No request gets through. On the agent's side: it does not know stringtap's CA, lacks its CRL, or its own certificate is refused. On the primary's side: its certificate is not of the CA that is pinned for it, or it refuses the identity.",
+  fix: 'stringtap doctor looks at both sides; the agent needs --localcacert and --hostcrl as stringtap proxy prints them, the primary --ca-cert or --ca-fingerprint',
+  threshold:
+    "a TLS handshake that failed for a reason of trust, or an agent's certificate that was refused; not what scanners and health checks do",
+  page: page('ssl_attributes_extensions.html'),
+  judge(run) {
+    const found = tlsFailures(run, cause => !OTHERS.has(cause) && !NOISE.has(cause));
+    if (found === null) return [];
+    const { words, failed, detail } = found;
+    return [
+      {
+        severity: 'error',
+        summary: `${counted(failed.length, 'request')} failed: ${words.what} (${quoted(detail)})`,
+        fix: words.remedy,
+        evidence: evidence({ exchanges: failed.map(one => one.id), figures: { cause: words.cause } }),
+      },
+    ];
+  },
+};
+
+/**
+ * The same of an agent's connection that belongs to no run.
+ *
+ * @param cause of {@link causeOf}
+ * @param before those of the same address that failed alike
+ */
+export function judgeConnection(
+  connection: Pick<ConnectionFact, 'id' | 'peer' | 'error' | 'refusal'>,
+  cause: TlsFailure,
+  before: { connections: readonly number[]; count: number },
+): Required<Found> {
+  const { id, error, refusal } = connection;
+  const count = before.count + 1;
+  const why = quoted(refusal ?? error ?? '');
+  return {
+    severity: 'error',
+    summary: `${counted(count, 'connection')} of the agent at ${quoted(addressOf(connection))} failed: ${cause.what} (${why})`,
+    fix: cause.remedy,
+    evidence: evidence({
+      connections: [...before.connections, id],
+      figures: { cause: cause.cause, connections: count },
+    }),
+  };
+}
+
+/** Why a connection failed, when it is a matter of trust. */
+export function causeOf(connection: Pick<ConnectionFact, 'leg' | 'error' | 'refusal'>): TlsFailure | null {
+  const words = explainTls(connection);
+  return words === null || NOISE.has(words.cause) ? null : words;
+}
+
+/** `address:port` without the port. */
+export function addressOf({ peer }: Pick<ConnectionFact, 'peer'>): string {
+  return peer.replace(/:\d+$/, '');
+}

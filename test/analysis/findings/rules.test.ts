@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RULES } from '../../../src/analysis/findings/registry.ts';
+import type { FindingRow, Store } from '../../../src/capture/store.ts';
+import { ERRORS } from './cases.ts';
+import { COSTS, goodRuns } from './cases-cost.ts';
+import { bySubject, makeWorld, type World } from './world.ts';
+
+const CASES = [...ERRORS, ...COSTS];
+
+let world: World;
+let store: Store;
+let found: Map<string, FindingRow[]>;
+
+beforeAll(async () => {
+  world = await makeWorld();
+  for (const one of CASES) {
+    const fires = world.node(`${one.rule}.fires`, one.options);
+    await one.fires(fires);
+    fires.end();
+    const quiet = world.node(`${one.rule}.quiet`, one.quietOptions);
+    await one.quiet(quiet);
+    quiet.end();
+  }
+  await goodRuns(world.node('good.example'));
+  world.failedConnection('10.9.9.9:40001', 'tlsv1 alert unknown ca');
+  world.failedConnection('10.9.9.9:40002', 'tlsv1 alert unknown ca');
+  world.failedConnection('10.9.9.8:40003', 'http request');
+  store = await world.store();
+  found = bySubject(store);
+}, 120_000);
+
+afterAll(async () => world[Symbol.asyncDispose]());
+
+const of = (subject: string, rule: string): FindingRow[] => (found.get(subject) ?? []).filter(row => row.rule === rule);
+
+describe('rules', () => {
+  test('each has a case', () => {
+    expect(CASES.map(one => one.rule).sort()).toEqual(RULES.map(one => one.id).sort());
+  });
+
+  test.each(CASES)('$rule speaks', ({ rule, severity, says }) => {
+    const [row, ...more] = of(`${rule}.fires`, rule);
+    expect(row).toMatchObject({ severity, summary: expect.stringMatching(says) });
+    expect(more).toEqual([]);
+    expect(row?.evidence.exchanges.length ?? 0).toBeGreaterThan(0);
+    const run = new Set([...store.exchanges({ run: row?.run ?? 0 })].map(one => one.id as number));
+    for (const id of row?.evidence.exchanges ?? []) expect(run).toContain(id);
+    expect(RULES.find(one => one.id === rule)?.severities).toContain(severity);
+  });
+
+  test.each(CASES)('$rule stays quiet', ({ rule }) => {
+    expect(of(`${rule}.quiet`, rule)).toEqual([]);
+  });
+
+  test('nothing is found in good runs', () => {
+    expect([...store.runs({ certname: 'good.example' })]).toHaveLength(6);
+    expect(found.get('good.example')).toBeUndefined();
+  });
+
+  test('no rule gave up', () => {
+    expect([...store.query('SELECT run, rule, text FROM finding_note').rows]).toEqual([]);
+  });
+
+  test('connections without a run are told by address, those of scanners are not', () => {
+    expect(found.get('10.9.9.9')).toMatchObject([
+      {
+        run: null,
+        rule: 'untrusted-tls',
+        severity: 'error',
+        summary: expect.stringContaining('2 connections of the agent at 10.9.9.9'),
+      },
+    ]);
+    expect(found.get('10.9.9.8')).toBeUndefined();
+  });
+
+  test('no finding holds a secret', () => {
+    const all = [...store.findings()].map(row => JSON.stringify(row)).join('\n');
+    expect(all).not.toContain('hunter2');
+  });
+});
