@@ -6,8 +6,8 @@ import { type Selection, select } from '../export/selection.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { packageVersion } from '../version.ts';
 import { parseId } from './ids.ts';
-import { CliError, type Io } from './io.ts';
-import { openCapture } from './options.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { httpUrl, openCapture } from './options.ts';
 
 const FORMATS = ['har', 'jsonl', 'curl', 'files', 'otlp', 'html'] as const;
 type Format = (typeof FORMATS)[number];
@@ -17,6 +17,7 @@ interface ExportOptions {
   output?: string;
   capture?: string;
   reveal?: boolean;
+  to?: string;
   certs: string;
   ssldir?: string;
 }
@@ -30,6 +31,7 @@ export function registerExport(program: Command, io: Io): void {
     .addOption(new Option('--format <FORMAT>', 'what to write').choices(FORMATS).makeOptionMandatory())
     .option('-o, --output <FILE|DIR>', 'where to (default: stdout); for files a folder, for curl one if you like')
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
+    .option('--to <URL>', 'with otlp: to this collector, as in http://localhost:4318', httpUrl)
     .option('--reveal', 'secrets as they are: Sensitive values, passwords, tokens, private keys')
     .option('--certs <DIR>', 'with curl: identities and CAs of the proxy', 'certs')
     .option('--ssldir <DIR>', "with curl: the agent's own ssldir in their place")
@@ -68,11 +70,32 @@ async function write(io: Io, selection: Selection, options: ExportOptions): Prom
     case 'files':
       return writeFiles(io, selection, options.output);
     case 'otlp':
+      return writeOtlp(io, selection, options);
     case 'html':
       throw new CliError(`${options.format} is not there yet`);
     default:
       options.format satisfies never;
   }
+}
+
+/** To a collector, or as OTLP JSON, one run a line. */
+async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOptions): Promise<void> {
+  if (to === undefined) {
+    const { otlpLines } = await import('../export/otlp-json.ts');
+    return writeText(io, output, otlpLines(selection, packageVersion()));
+  }
+  const { openSender } = await import('../export/otlp-send.ts');
+  const { traceOf } = await import('../export/trace.ts');
+  const sender = openSender(to, packageVersion());
+  try {
+    for (const run of selection.runs) await sender.send(traceOf(selection, run));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new CliError(`${to} did not take the run: ${printable(reason ?? '')}`, 'a collector takes OTLP over HTTP on port 4318');
+  } finally {
+    await sender.close();
+  }
+  io.chatter(`${selection.runs.length} runs sent to ${to}`);
 }
 
 /** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */

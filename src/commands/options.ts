@@ -21,6 +21,14 @@ export function byteCount(text: string): number {
   return Number(match[1]) * factor;
 }
 
+/** An `http` or `https` URL. */
+export function httpUrl(text: string): string {
+  if (!/^https?:$/.test(URL.parse(text)?.protocol ?? '')) {
+    throw new InvalidArgumentError('expected an http or https URL, as in http://localhost:4318');
+  }
+  return text;
+}
+
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number');
   return Number(text);
