@@ -25,9 +25,8 @@ import { plural, valueText } from './show-text.ts';
 export function runPage(comparison: RunComparison): string {
   const { a, b, counts, run, node, facts, catalog, files, report, exchanges, notes } = comparison;
   const requests = exchanges.different.length + exchanges.onlyA.length + exchanges.onlyB.length;
-  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   const body = [
-    markup`<h1>${a.id ?? 'run'} and ${b.id ?? 'run'}: ${total === 0 ? 'no difference' : plural(total, 'difference')}</h1>`,
+    markup`<h1>${a.id ?? 'run'} and ${b.id ?? 'run'}: ${comparison.same ? 'no difference' : 'what differs'}</h1>`,
     markup`<div class="sides">${runCard(a, 'before')}${runCard(b, 'after')}</div>`,
     tally(comparison),
     ...notes.map(note => markup`<p class="note">${note}</p>`),
@@ -171,7 +170,7 @@ function catalogSection(catalog: CatalogComparison, facts: FactsComparison | nul
   const aside =
     facts === null || facts.changes.length === 0
       ? markup``
-      : markup`<aside><h3>Facts that changed as well</h3>${changeTable(facts.changes.slice(0, 40))}</aside>`;
+      : markup`<aside><h3>Facts that changed as well</h3><ul class="plain">${join(facts.changes.slice(0, 40).map(factItem))}</ul></aside>`;
   const content = markup`<p class="remark">${remarks.join('; ')}</p><div class="beside">${main}${aside}</div>`;
   return section('catalog', 'Catalog', String(resources.length + edges.length), content);
 }
@@ -183,6 +182,13 @@ function resourceItem({ kind, type, title, before, after, changes, facts }: Reso
   const why = facts.length === 0 ? markup`` : markup`<p class="why">changed with ${facts.slice(0, 20).join(', ')}</p>`;
   const open = kind === 'changed' ? markup` open` : markup``;
   return markup`<details class="item ${kind}"${open}><summary><span class="sign">${SIGN[kind]}</span> <b>${type}[${title}]</b> <small>${place}${moved}</small></summary>${why}${changeTable(changes.map(withoutParameters))}</details>`;
+}
+
+/** A name above its values: the column beside the resources is narrow. */
+function factItem({ path, kind, before, after }: ValueChange): Markup {
+  const was = kind === 'added' ? markup`` : markup`<code class="before">${valueText(before)}</code> `;
+  const is = kind === 'removed' ? markup`` : markup`<code class="after">${valueText(after)}</code>`;
+  return markup`<li class="fact"><span class="sign ${kind}">${SIGN[kind]}</span> ${pathText(path)}<br>${was}${is}</li>`;
 }
 
 function factsOf(facts: FactsComparison): Markup {
@@ -200,27 +206,32 @@ function fileItem({ kind, path, resources, metadata, content }: FileDifference):
 }
 
 function reportOf({ fields, resources, events, logs, omitted }: ReportComparison): Markup {
-  const values = [...fields, ...resources];
+  const told = new Set(events.map(({ resource }) => resource));
+  const values = [...fields, ...resources.filter(({ path }) => !told.has(path[0] ?? ''))];
   const lines = logs.map(
     ({ kind, level, source, message, count }) =>
       markup`<li class="${kind}">${SIGN[kind]} <b>${level ?? '-'}</b> ${message} <small>${source ?? ''}${count === 1 ? '' : ` (${count} times)`}</small></li>`,
   );
   return join([
     values.length === 0 ? markup`` : changeTable(values),
-    events.length === 0 ? markup`` : markup`<h3>Events</h3>${join(events.map(eventItem))}`,
-    logs.length === 0 ? markup`` : markup`<h3>Log</h3><ul class="plain">${join(lines)}</ul>`,
+    events.length === 0
+      ? markup``
+      : markup`<h3>Events</h3><table class="changes"><tbody>${join(events.map(eventRow))}</tbody></table>`,
+    logs.length === 0
+      ? markup``
+      : markup`<details><summary>Log: ${plural(logs.length, 'line')}</summary><ul class="plain">${join(lines)}</ul></details>`,
     omitted === 0 ? markup`` : markup`<p class="remark">${plural(omitted, 'difference')} left out</p>`,
   ]);
 }
 
-function eventItem({ kind, resource, property, before, after }: EventChange): Markup {
-  const row = (side: string, event: EventSide | null): Markup => {
-    if (event === null) return markup``;
+function eventRow({ kind, resource, property, before, after }: EventChange): Markup {
+  const cell = (side: string, event: EventSide | null): Markup => {
+    if (event === null) return markup`<td></td>`;
     const values = property === null ? (event.message ?? '') : `${valueText(event.previous)} → ${valueText(event.desired)}`;
-    const corrective = event.corrective ? ', corrective' : '';
-    return markup`<p class="${side}"><b>${event.status ?? '-'}${corrective}</b> <code>${values}</code></p>`;
+    return markup`<td class="${side}">${event.status ?? '-'}${event.corrective ? ', corrective' : ''} <code>${values}</code></td>`;
   };
-  return markup`<div class="item ${kind}"><span class="sign">${SIGN[kind]}</span> <b>${resource}</b> ${property ?? ''}${row('before', before)}${row('after', after)}</div>`;
+  const name = markup`<span class="sign">${SIGN[kind]}</span> ${resource} <small>${property ?? ''}</small>`;
+  return markup`<tr><th scope="row" class="${kind}">${name}</th>${cell('before', before)}${cell('after', after)}</tr>`;
 }
 
 function requestsOf({ a, b, exchanges: { matched, different, onlyA, onlyB } }: RunComparison): Markup {

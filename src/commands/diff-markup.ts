@@ -59,13 +59,15 @@ summary { cursor: pointer; overflow-wrap: anywhere; }
 .sign { display: inline-block; width: 1ch; font-weight: bold; font-family: ui-monospace, monospace; }
 .added > summary .sign, .added > .sign, th.added .sign, li.added { color: var(--add); }
 .removed > summary .sign, .removed > .sign, th.removed .sign, li.removed { color: var(--del); }
+li.fact { margin: 6px 0; }
+.sign.added { color: var(--add); } .sign.removed { color: var(--del); } .sign.changed, .sign.reordered { color: var(--chg); }
 .changed > summary .sign, .changed > .sign, th.changed .sign, th.reordered .sign { color: var(--chg); }
 table { border-collapse: collapse; width: 100%; margin: 6px 0; }
 th, td { text-align: left; vertical-align: top; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); }
 .changes th { width: 32%; font-weight: normal; overflow-wrap: anywhere; }
 .changes { table-layout: fixed; }
 td code { white-space: pre-wrap; }
-.before code, code.before, p.before code { background: var(--del-back); } .after code, code.after, p.after code { background: var(--add-back); }
+.before code, code.before { background: var(--del-back); } .after code, code.after { background: var(--add-back); }
 .figures { width: auto; } .figures td, .figures th { padding-right: 22px; }
 pre.text { margin: 4px 0; padding: 6px 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; overflow-x: auto; }
 pre.text span { display: block; padding: 0 10px; white-space: pre-wrap; min-height: 1.5em; }
