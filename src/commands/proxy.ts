@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
+import type { LiveOtlp } from '../export/otlp-live.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
 import type { RevocationMode } from '../pki/trust.ts';
 import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
@@ -10,7 +11,7 @@ import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount, CAPTURES, hostPort } from './options.ts';
+import { byteCount, CAPTURES, hostPort, httpUrl } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 
@@ -39,6 +40,7 @@ export interface ProxyFlags {
   keylog?: string;
   metrics?: { host: string; port: number };
   metricsCertname?: boolean;
+  otlp?: string;
   maxBody?: number;
   durability: 'commit' | 'async';
 }
@@ -86,6 +88,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
     .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
     .option('--metrics-certname', 'label the figures of exchanges with the certname: one set of series an agent')
+    .option('--otlp <URL>', 'send each run as a trace to this OpenTelemetry collector when it ends', httpUrl)
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
     .addOption(
       new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
@@ -108,6 +111,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
   const caPem = flags.caCert === undefined ? null : readPem(flags.caCert);
   const file = flags.capture ?? defaultCapture();
   const existed = existsSync(file);
+  const otlp = flags.otlp === undefined ? null : await sendRuns(io, flags.otlp, file);
   const recorder = await openRecorder({
     file,
     recording: {
@@ -123,6 +127,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     onLoss: loss => io.err(lossLine(loss)),
     onRun: run => {
       if (!flags.quiet) io.out(runLine(run));
+      otlp?.run(run.id);
     },
   });
   let proxy: RunningProxy;
@@ -158,6 +163,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
   } catch (error) {
     await metrics?.close();
     await recorder.close();
+    await otlp?.close();
     if (!existed) discardCapture(file);
     throw listenError(error, flags.listen);
   }
@@ -168,6 +174,7 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
   keyLog?.close();
   await metrics?.close();
   await recorder.close();
+  await otlp?.close();
   for (const loss of recorder.losses) io.err(lossLine(loss));
 }
 
@@ -206,6 +213,12 @@ async function serveFigures(
     throw listenError(error, place, '--metrics');
   });
   return { tape: metrics.counted(recorder), address: server.address, close: () => server.close() };
+}
+
+/** Starts the thread of `--otlp`; its libraries are loaded only then. */
+async function sendRuns(io: Io, url: string, file: string): Promise<LiveOtlp> {
+  const { openLiveOtlp } = await import('../export/otlp-live.ts');
+  return openLiveOtlp({ url, file, version: packageVersion() }, text => io.err(`stringtap: ${printable(text)}`));
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
