@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   runs: async () => (await import('./commands/lists.ts')).registerRuns,
   exchanges: async () => (await import('./commands/lists.ts')).registerExchanges,
   connections: async () => (await import('./commands/lists.ts')).registerConnections,
+  findings: async () => (await import('./commands/findings.ts')).registerFindings,
   show: async () => (await import('./commands/show.ts')).registerShow,
   search: async () => (await import('./commands/search.ts')).registerSearch,
   redecode: async () => (await import('./commands/redecode.ts')).registerRedecode,

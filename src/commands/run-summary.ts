@@ -1,11 +1,12 @@
 import { openStore, type RunRow } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
+import { findingLines } from './findings-text.ts';
 import { bytes, duration } from './present.ts';
 import { runLine } from './proxy.ts';
 
-/** What is said of a run when it is over: its line, and a line a phase. */
+/** What is said of a run when it is over: its line, a line a phase, and what the rules found. */
 export function summary(capture: string, runs: readonly RunRow[]): string[] {
-  const store = openStore(capture);
+  const store = openStore(capture, 'bodies');
   try {
     return runs.flatMap(run => {
       const sums = new Map(PHASES.map(phase => [phase, { count: 0, ms: 0, bytes: 0, failed: 0 }]));
@@ -23,6 +24,7 @@ export function summary(capture: string, runs: readonly RunRow[]): string[] {
           const failed = sum.failed === 0 ? '' : `, ${sum.failed} failed`;
           return `  ${phase.padEnd(11)} ${String(sum.count).padStart(4)}  ${duration(sum.ms).padStart(9)}  ${bytes(sum.bytes).padStart(7)}${failed}`;
         }),
+        ...findingLines(store, run.id).map(line => `  ${line}`),
       ];
     });
   } finally {

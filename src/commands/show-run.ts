@@ -1,6 +1,7 @@
 import { explainFailure, explainTls } from '../analysis/tls-failures.ts';
 import type { ExchangeRow, RunRow, Store } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
+import { findingJson, findingLines } from './findings-text.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { bytes, clock, duration } from './present.ts';
@@ -18,7 +19,8 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   const connections = [...store.connections({ run: run.id })];
   if (json) {
     const lists = { exchangeList: exchanges.map(exchangeJson), connectionList: connections.map(connectionJson) };
-    io.out(JSON.stringify({ ...runJson(run), result: resultOf(store, run), ...lists }));
+    const findings = Array.from(store.findings({ run: run.id }), findingJson);
+    io.out(JSON.stringify({ ...runJson(run), result: resultOf(store, run), findings, ...lists }));
     return;
   }
   const page = pageOf(io);
@@ -47,6 +49,9 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   if (run.transactionUuid !== null) page.pair('transaction', printable(run.transactionUuid));
   const behind = store.decoded.behind();
   if (behind > 0) page.pair('note', `${plural(behind, 'exchange')} of this capture not decoded yet: the proxy is at it`);
+  findingLines(store, run.id).forEach((line, n) => {
+    page.pair(n === 0 ? 'findings' : '', line);
+  });
   // A cause is told once: by its exchanges, or by a connection that never carried one.
   const failures = problems([
     ...exchanges.map(row => ({ id: idText('exchange', row.id), words: explainFailure(row.failure) })),

@@ -4,6 +4,9 @@ import { evidence, page, quoted, type Rule } from './finding.ts';
 /** Refusals that are no matter of the compiler, each with a rule of its own: access, load. */
 const OTHERS: ReadonlySet<number> = new Set([401, 403, 429, 502, 503, 504]);
 
+/** What the compiler says before what went wrong. */
+const WRAPPED = /^Evaluation Error: (?:Error while evaluating an? [A-Za-z ]{1,60}, )?/;
+
 export const catalogCompileFailed: Rule = {
   id: 'catalog-compile-failed',
   severities: ['error'],
@@ -21,7 +24,7 @@ export const catalogCompileFailed: Rule = {
     const last = failed.at(-1);
     if (last === undefined) return [];
     const refusal = run.rows('refusal').find(row => row.exchange === last.id);
-    const words = refusal?.error ?? refusal?.message ?? `status ${last.status}, without a message`;
+    const words = (refusal?.error ?? refusal?.message)?.replace(WRAPPED, '') ?? `status ${last.status}, without a message`;
     const file = refusal?.file ?? null;
     const line = refusal?.line ?? null;
     const place = file === null ? '' : ` (${file}${line === null ? '' : `:${line}`})`;

@@ -1,0 +1,84 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { SEVERITIES, type Severity } from '../analysis/findings/finding.ts';
+import { RULES } from '../analysis/findings/registry.ts';
+import type { FindingRow } from '../capture/store.ts';
+import { explain, findingJson, listFindings, ruleJson, tallyText } from './findings-text.ts';
+import { idText, parseId } from './ids.ts';
+import { CliError, type Io } from './io.ts';
+import { openCapture } from './options.ts';
+
+interface FindingsOptions {
+  run?: number;
+  severity?: Severity;
+  rule?: string;
+  failOn?: 'error' | 'warning';
+  explain?: string | true;
+  json?: boolean;
+}
+
+/** `stringtap findings`: what the rules found in runs that have ended; `--explain` says what a rule is about. */
+export function registerFindings(program: Command, io: Io): void {
+  program
+    .command('findings')
+    .description('what is wrong in the runs of a capture, or costs: with evidence, and with what mends it')
+    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .option('--run <RUN>', 'only of this run', parseId('run'))
+    .addOption(new Option('--severity <SEVERITY>', 'only of this severity').choices(SEVERITIES))
+    .option('--rule <RULE>', 'only of this rule', rule)
+    .addOption(
+      new Option('--fail-on <SEVERITY>', 'exit code 3 when something is found of this severity, or a worse one').choices([
+        'error',
+        'warning',
+      ]),
+    )
+    .option('--explain [RULE]', 'say what a rule finds, what that means, and when it speaks; alone: list the rules')
+    .option('--json', 'one JSON object a line')
+    .action((file: string | undefined, options: FindingsOptions) => {
+      if (options.explain !== undefined) explainRules(io, options.explain, options.json === true);
+      else find(io, file, options);
+    });
+}
+
+function rule(text: string): string {
+  if (!RULES.some(one => one.id === text)) {
+    throw new InvalidArgumentError('there is no such rule; stringtap findings --explain lists them');
+  }
+  return text;
+}
+
+function explainRules(io: Io, which: string | true, json: boolean): void {
+  const rules = which === true ? RULES : RULES.filter(one => one.id === which);
+  if (rules.length === 0) {
+    throw new CliError(`there is no rule ${JSON.stringify(which)}`, 'stringtap findings --explain lists them', 2);
+  }
+  if (json) for (const one of rules) io.out(JSON.stringify(ruleJson(one)));
+  else explain(io, rules, which === true);
+}
+
+function find(io: Io, file: string | undefined, options: FindingsOptions): void {
+  const store = openCapture(file, 'bodies');
+  try {
+    const { run, severity, rule: id, failOn } = options;
+    if (run !== undefined && store.run(run) === null) {
+      throw new CliError(`there is no run ${idText('run', run)} in ${store.file}`, 'stringtap runs lists them');
+    }
+    const wanted = {
+      ...(run !== undefined && { run }),
+      ...(severity !== undefined && { severity }),
+      ...(id !== undefined && { rule: id }),
+    };
+    const counts = new Map<Severity, number>();
+    const rows: FindingRow[] = [];
+    for (const row of store.findings(wanted)) {
+      counts.set(row.severity, (counts.get(row.severity) ?? 0) + 1);
+      if (options.json === true) io.out(JSON.stringify(findingJson(row)));
+      else rows.push(row);
+    }
+    if (options.json !== true) listFindings(io, rows);
+    io.chatter(tallyText(counts));
+    const bad = failOn === undefined ? [] : SEVERITIES.slice(0, SEVERITIES.indexOf(failOn) + 1);
+    if (bad.some(one => counts.has(one))) io.exitCode = 3;
+  } finally {
+    store.close();
+  }
+}
