@@ -1,6 +1,8 @@
 import type { Action } from './keymap.ts';
 import type { Env, Step } from './screen.ts';
+import { openExchange } from './views/exchange.ts';
 import { requestsScreen } from './views/requests.ts';
+import { runScreen } from './views/run.ts';
 import { runsScreen } from './views/runs.ts';
 
 /** Commands that open a screen from anywhere. `null`: no such command. */
@@ -10,10 +12,23 @@ export function navigate(action: Action, env: Env): Step | null {
       return { root: runsScreen(env) };
     case 'requests':
       return { root: requestsScreen(env) };
-    case 'run':
-    case 'exchange':
-      return null;
+    case 'run': {
+      const id = idOf(action.argument, 'r');
+      if (id === null) return { say: { text: 'which run? as in :run r3', kind: 'error' } };
+      const screen = runScreen(id, env);
+      return screen === null ? { say: { text: `there is no run r${id}`, kind: 'error' } } : { push: screen };
+    }
+    case 'exchange': {
+      const id = idOf(action.argument, 'e');
+      return id === null ? { say: { text: 'which exchange? as in :exchange e17', kind: 'error' } } : openExchange(id, env);
+    }
     default:
       return null;
   }
+}
+
+/** `r3` or `3`. */
+function idOf(text: string | null, letter: string): number | null {
+  const match = /^([a-z]?)(\d{1,15})$/.exec(text ?? '');
+  return match === null || (match[1] !== '' && match[1] !== letter) ? null : Number(match[2]);
 }

@@ -84,3 +84,23 @@ export function wrapText(text: string, columns: number, limit = 1000): string[] 
   }
   return lines.length === 0 ? [''] : lines;
 }
+
+/** A line in exactly `columns`: cut, or filled up. */
+export function padLine(line: Line, columns: number): Line {
+  const spans: Span[] = [];
+  let left = columns;
+  for (const part of line) {
+    if (left <= 0) break;
+    const text = cut(part.text, left);
+    spans.push({ ...part, text });
+    left -= widthOf(text);
+  }
+  if (left > 0) spans.push({ text: ' '.repeat(left) });
+  return spans;
+}
+
+/** Two columns of lines beside each other, with a rule between. */
+export function beside(left: readonly Line[], right: readonly Line[], leftColumns: number, rule: string): Line[] {
+  const rows = Math.max(left.length, right.length);
+  return Array.from({ length: rows }, (_, i) => [...padLine(left[i] ?? [], leftColumns), span(rule, 'dim'), ...(right[i] ?? [])]);
+}

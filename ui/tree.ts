@@ -1,6 +1,6 @@
 import { LIST_START, type ListState } from './list.ts';
 import { matcher, textOfLine } from './search.ts';
-import type { Line } from './text.ts';
+import { type Line, span } from './text.ts';
 
 /** A tree that is unfolded where somebody looks: what is folded is not even made. Pure; panes/tree.ts shows it. */
 export interface TreeNode {
@@ -157,4 +157,11 @@ function unfoldTo(state: TreeState, index: number, keys: readonly string[]): Tre
     at = found;
   }
   return placed(next, at);
+}
+
+/** Nodes of what is known of something, without what is not. */
+export function leavesOf(facts: readonly [string, string | null][]): TreeNode[] {
+  return facts.flatMap(([name, value]): TreeNode[] =>
+    value === null ? [] : [{ key: name, label: [span(`${name}: `, 'name'), span(value)] }],
+  );
 }

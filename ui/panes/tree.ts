@@ -21,6 +21,8 @@ import {
 /** A tree as a pane: unfold, search, and the whole of a long value under it. */
 
 export interface TreePaneOptions {
+  /** Of a screen of its own. */
+  title?: string;
   roots: readonly TreeNode[];
   /** Unfolded at the start. */
   levels?: number;
@@ -45,7 +47,7 @@ const WHOLE_LINES = 6;
 
 const VIEW: View<Tree> = {
   scopes: () => ['tree'],
-  title: () => '',
+  title: ({ options }) => options.title ?? '',
   act(state, action, env) {
     const { tree } = state;
     const height = treeHeight(state, env);

@@ -1,15 +1,98 @@
-import type { Env, Screen, View } from '../screen.ts';
+import type { ExchangeDetail } from '../../src/capture/store.ts';
+import { shortTarget } from '../exchange-cells.ts';
+import { cycle } from '../list.ts';
+import { delegate, drawPane } from '../pane.ts';
+import { messagePane } from '../panes/message.ts';
+import { rawPane } from '../panes/raw.ts';
+import { textPane } from '../panes/text.ts';
+import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import { line } from '../text.ts';
+import { connectionLines, summaryLines, timingLines } from './exchange-pages.ts';
 
-const VIEW: View<{ id: number }> = {
-  scopes: () => ['exchange'],
-  title: ({ id }) => `e${id}`,
-  act: () => null,
-  refresh: state => state,
-  draw: ({ id }) => [line(`exchange e${id}`)],
+/** One request with its outcome. */
+interface Exchange {
+  readonly exchange: ExchangeDetail;
+  readonly tab: number;
+  readonly panes: ReadonlyMap<number, Screen>;
+}
+
+const TABS: readonly { name: string; pane(exchange: ExchangeDetail, env: Env): Screen }[] = [
+  { name: 'Summary', pane: (exchange, env) => textPane({ lines: columns => summaryLines(exchange, env, columns) }, env) },
+  { name: 'Request', pane: (exchange, env) => messagePane(exchange, 'request', env) },
+  { name: 'Response', pane: (exchange, env) => messagePane(exchange, 'response', env) },
+  { name: 'Timing', pane: (exchange, env) => textPane({ lines: columns => timingLines(exchange, env, columns) }, env) },
+  { name: 'Connection', pane: (exchange, env) => textPane({ lines: columns => connectionLines(exchange, env, columns) }, env) },
+  { name: 'Raw', pane: exchange => rawPane(exchange, exchange.response === null ? 'request' : 'response') },
+];
+
+function paneOf({ exchange, tab, panes }: Exchange, env: Env): Screen {
+  return panes.get(tab) ?? TABS[tab]!.pane(exchange, env);
+}
+
+function withPane(state: Exchange, pane: Screen): Exchange {
+  return { ...state, panes: new Map(state.panes).set(state.tab, pane) };
+}
+
+function atTab(state: Exchange, tab: number, env: Env): Exchange {
+  const next = { ...state, tab };
+  return withPane(next, paneOf(next, env));
+}
+
+const VIEW: View<Exchange> = {
+  scopes: ({ panes, tab }) => [...(panes.get(tab)?.scopes() ?? []), 'exchange'],
+  title: ({ exchange }) => `e${exchange.id} ${exchange.request.method} ${shortTarget(exchange.target)}`,
+  tabs: ({ tab }) => ({ names: TABS.map(({ name }) => name), current: tab }),
+  act(state, action, env) {
+    switch (action.name) {
+      case 'next-tab':
+        return { state: atTab(state, cycle(state.tab, 1, TABS.length), env) };
+      case 'previous-tab':
+        return { state: atTab(state, cycle(state.tab, -1, TABS.length), env) };
+      case 'tab': {
+        const tab = tabOf(action.argument ?? '');
+        return tab === null
+          ? { say: { text: `there is no tab ${action.argument}`, kind: 'info' } }
+          : { state: atTab(state, tab, env) };
+      }
+      case 'next-row':
+      case 'previous-row':
+        return neighbour(state, action.name === 'next-row', env);
+      default:
+        return delegate(paneOf(state, env), action, env, pane => withPane(state, pane));
+    }
+  },
+  // What was captured of an exchange does not change; what was decoded of it may come later.
+  refresh: (state, env) =>
+    env.source.store.decoded.behind() === 0 && state.panes.size > 0
+      ? state
+      : withPane({ ...state, panes: new Map() }, paneOf(state, env)),
+  draw: (state, env) => drawPane(paneOf(state, env), env, 0),
+  status: (state, env) => paneOf(state, env).status(env),
 };
 
-export function exchangeScreen(id: number, _env: Env): Screen {
-  return screenOf(VIEW, { id });
+/** The number of a tab, or the start of its name. */
+function tabOf(text: string): number | null {
+  const wanted = text.toLowerCase();
+  const found = /^\d+$/.test(wanted) ? Number(wanted) - 1 : TABS.findIndex(({ name }) => name.toLowerCase().startsWith(wanted));
+  return wanted !== '' && found >= 0 && found < TABS.length ? found : null;
+}
+
+/** The exchange before or behind this one: of the same run, if it has one; on the same tab. */
+function neighbour({ exchange, tab }: Exchange, next: boolean, env: Env): { state?: Exchange; say?: Step['say'] & object } {
+  const run = exchange.run === null ? {} : { run: exchange.run };
+  const place = next ? { after: exchange.id } : { before: exchange.id, reverse: true };
+  const [row] = env.source.store.exchanges({ ...run, ...place, limit: 1 });
+  const detail = row === undefined ? null : env.source.store.exchange(row.id);
+  if (detail === null) return { say: { text: `this is the ${next ? 'last' : 'first'} one`, kind: 'info' } };
+  return { state: atTab({ exchange: detail, tab, panes: new Map() }, tab, env) };
+}
+
+export function exchangeScreen(id: number, env: Env): Screen | null {
+  const exchange = env.source.store.exchange(id);
+  return exchange === null ? null : screenOf(VIEW, atTab({ exchange, tab: 0, panes: new Map() }, 0, env));
+}
+
+export function openExchange(id: number, env: Env): Step {
+  const screen = exchangeScreen(id, env);
+  return screen === null ? { say: { text: `there is no exchange e${id}`, kind: 'error' } } : { push: screen };
 }

@@ -2,6 +2,7 @@ import type { ExchangeFilter, ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { emptyLines } from '../frame.ts';
 import { moveOf } from '../moves.ts';
+import { followsAfter, placeText } from '../place.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { headOf, layoutOf, rowOf } from '../table.ts';
@@ -17,7 +18,7 @@ import {
   windowAtEnd,
   windowAtStart,
 } from '../window.ts';
-import { exchangeScreen } from './exchange.ts';
+import { openExchange } from './exchange.ts';
 
 /** Every request of the capture, also those that belong to no run. */
 interface Requests {
@@ -47,7 +48,7 @@ const VIEW: View<Requests> = {
     switch (action.name) {
       case 'open': {
         const row = currentRow(state.window);
-        return row === null ? {} : { push: exchangeScreen(row.id, env) };
+        return row === null ? {} : openExchange(row.id, env);
       }
       case 'follow':
         return following(state, env);
@@ -90,31 +91,6 @@ const VIEW: View<Requests> = {
   },
   status: state => placeText(state.window, state.follow),
 };
-
-/** `17 of 200`, or what is known of it. */
-export function placeText(window: PageWindow<unknown>, follow: boolean): string {
-  const { rows, first, atEnd, cursor } = window;
-  const at = first === null ? null : first + cursor + 1;
-  const total = first !== null && atEnd ? first + rows.length : null;
-  const left = rows.length - cursor - 1;
-  const place =
-    rows.length === 0
-      ? ''
-      : at !== null
-        ? `${at}${total === null ? '' : ` of ${total}`}`
-        : atEnd && left === 0
-          ? 'last'
-          : atEnd
-            ? `last but ${left}`
-            : '';
-  return `${follow ? 'following  ' : ''}${place} `;
-}
-
-/** Moving away from the newest row ends following; reaching it again does not begin it. */
-export function followsAfter({ follow, newestFirst }: { follow: boolean; newestFirst: boolean }, move: unknown): boolean {
-  const toNewest = newestFirst ? ['up', 'top', 'page-up', 'half-up'] : ['down', 'bottom', 'page-down', 'half-down'];
-  return follow && typeof move === 'string' && toNewest.includes(move);
-}
 
 function following(state: Requests, env: Env): StepOf<Requests> {
   if (state.follow) return { state: { ...state, follow: false } };

@@ -2,15 +2,14 @@ import type { RunFilter, RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
 import { emptyLines } from '../frame.ts';
 import { moveOf } from '../moves.ts';
+import { followsAfter, placeText } from '../place.ts';
+import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import type { RunResult } from '../source.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
-import { EMPTY, type Line, type Span, span } from '../text.ts';
-import type { Signs, StyleName } from '../theme.ts';
+import { EMPTY, type Line, span } from '../text.ts';
 import { clockOf } from '../time.ts';
 import { currentRow, moveWindow, type Pages, type PageWindow, refreshWindow, windowAtEnd, windowAtStart } from '../window.ts';
-import { followsAfter, placeText } from './requests.ts';
 import { runScreen } from './run.ts';
 
 /** One row a run. */
@@ -41,7 +40,8 @@ const VIEW: View<Runs> = {
     switch (action.name) {
       case 'open': {
         const row = currentRow(state.window);
-        return row === null ? {} : { push: runScreen(row.id, env) };
+        const run = row === null ? null : runScreen(row.id, env);
+        return run === null ? {} : { push: run };
       }
       case 'follow':
         return { state: state.follow ? { ...state, follow: false } : opened({ ...state, follow: true }, env) };
@@ -83,24 +83,6 @@ function noRuns(env: Env): Line[] {
     `  puppet agent --test --server ${host === '0.0.0.0' ? 'PROXY' : host === '127.0.0.1' ? 'localhost' : host} --serverport ${port}`,
     'stringtap proxy printed the lines for other cases when it started',
   ]);
-}
-
-const RESULTS: Record<RunResult, { sign: keyof Signs; style: StyleName }> = {
-  changed: { sign: 'changed', style: 'changed' },
-  corrective: { sign: 'changed', style: 'warning' },
-  unchanged: { sign: 'ok', style: 'ok' },
-  noop: { sign: 'none', style: 'warning' },
-  failed: { sign: 'failed', style: 'error' },
-  'compile error': { sign: 'failed', style: 'error' },
-  bootstrap: { sign: 'none', style: 'dim' },
-  'no report': { sign: 'none', style: 'warning' },
-  open: { sign: 'live', style: 'live' },
-};
-
-/** The result of a run with its sign: colour is never all that tells. */
-export function resultSpan(result: RunResult, signs: Signs): Span {
-  const { sign, style } = RESULTS[result];
-  return span(`${signs[sign] as string} ${result}`, style);
 }
 
 function columnsOf(env: Env): Column<RunRow>[] {
