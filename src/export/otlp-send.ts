@@ -74,8 +74,8 @@ function readable(span: TraceSpan, resource: Resource, version: string): Readabl
   };
 }
 
-/** Seconds and nanoseconds. */
+/** Seconds and nanoseconds; whole microseconds, as in JSON. */
 function time(ms: number): HrTime {
-  const seconds = Math.floor(ms / 1000);
-  return [seconds, Math.round((ms - seconds * 1000) * 1000) * 1000];
+  const us = Math.round(ms * 1000);
+  return [Math.floor(us / 1e6), (us % 1e6) * 1000];
 }
