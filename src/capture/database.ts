@@ -1,7 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
-import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
+import { CaptureError, OutdatedError, sqliteCode, UnwritableError } from './errors.ts';
 import { type Lock, lockCapture } from './lock.ts';
 import { APPLICATION_ID, migrate, notACapture, SCHEMA_VERSION, schemaVersion } from './migrations.ts';
 
@@ -32,6 +32,7 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
   try {
     db = new Database(path, { fileMustExist: true, timeout: WRITE_BUSY_MS });
     if (schemaVersion(db, file) === 0) db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma('auto_vacuum = INCREMENTAL'); // of a new file: what --retain deletes is given back to the disk in small steps
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = NORMAL');
     db.pragma('foreign_keys = OFF'); // none are declared; the check would still cost
@@ -74,7 +75,7 @@ function prepared(path: string, waitMs: number): Lock {
     if (lock !== null && !existsSync(path)) closeSync(openSync(path, 'wx', 0o600));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new CaptureError(`cannot write ${path} (${code})`, 'choose a capture file in a folder that you may write');
+    throw new UnwritableError(`cannot write ${path} (${code})`, 'choose a capture file in a folder that you may write');
   }
   if (lock === null) {
     throw new CaptureError(
@@ -136,7 +137,7 @@ export function readingError(error: unknown, file: string): unknown {
     return new CaptureError(`${file} is locked by another program (${code})`, 'close the program that has it open for writing');
   }
   if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY') || code === 'SQLITE_PERM') {
-    return new CaptureError(
+    return new UnwritableError(
       `cannot open ${file} (${code})`,
       'check the permissions of the file; a capture whose proxy was killed has to be in a folder that you may write',
     );

@@ -12,6 +12,9 @@ export class CaptureError extends Error {
 /** A capture of an older version: opening it for writing brings it up to date. */
 export class OutdatedError extends CaptureError {}
 
+/** A capture, or the folder that it is in, that may be read and not written. */
+export class UnwritableError extends CaptureError {}
+
 /** SQLite's own code of an error (`SQLITE_FULL`), `null` when it is no error of SQLite. The text is never read: it changes. */
 export function sqliteCode(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error)) return null;

@@ -1,10 +1,11 @@
-import { readdirSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { openForReading, readingError } from './database.ts';
 import { isDecoded } from './decoded-derivation.ts';
 import { isSettled } from './derive.ts';
-import { CaptureError, OutdatedError, sqliteCode } from './errors.ts';
+import { CaptureError, OutdatedError, sqliteCode, UnwritableError } from './errors.ts';
 import { isJudged } from './findings-derivation.ts';
 import { createStore } from './reading.ts';
 import { catchUp } from './rederive.ts';
@@ -30,19 +31,55 @@ export type {
   Store,
 } from './shapes.ts';
 
+/** An outdated capture that cannot be written is brought up to date in a copy, if it is no larger: the sample that is installed with stringtap, say. */
+const MAX_COPY_BYTES = 64 << 20;
+
 /**
- * Opens a capture for reading. What a proxy that was killed left unfolded is folded first, if the file can be written.
+ * Opens a capture for reading. What a proxy that was killed left unfolded is folded first, if the file can be written. One of an older
+ * version is brought up to date first, a small one that cannot be written in a copy that goes away when the store is closed.
  *
  * @param wants `bodies`: what is not decoded yet is decoded first, too, and runs are judged by the rules, which takes longer
  * @throws CaptureError when there is none, it is no capture, or it is newer than this program
  */
 export function openStore(file: string, wants: 'runs' | 'bodies' = 'runs'): Store {
-  const db = openSettled(file, wants === 'bodies');
+  try {
+    return openWith(openSettled(file, wants === 'bodies'), file);
+  } catch (error) {
+    if (!(error instanceof UnwritableError) || !isOutdated(file) || statSync(file).size > MAX_COPY_BYTES) throw error;
+  }
+  const dir = mkdtempSync(join(tmpdir(), 'stringtap-outdated-'));
+  const remove = (): void => rmSync(dir, { recursive: true, force: true });
+  try {
+    const copy = join(dir, 'capture.db');
+    copyFileSync(file, copy);
+    chmodSync(copy, 0o600);
+    const store = openWith(openSettled(copy, wants === 'bodies'), copy);
+    const close = (): void => {
+      store.close();
+      remove();
+    };
+    return { ...store, file, close };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+function openWith(db: Database, file: string): Store {
   try {
     return createStore(db, file);
   } catch (error) {
     db.close();
     throw readingError(error, file);
+  }
+}
+
+function isOutdated(file: string): boolean {
+  try {
+    openForReading(file).close();
+    return false;
+  } catch (error) {
+    return error instanceof OutdatedError;
   }
 }
 

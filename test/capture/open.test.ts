@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
@@ -350,6 +351,29 @@ describe('a folder that cannot be written', () => {
     db.close();
     chmodSync(file, 0o444);
     readOnly(dir, () => expect(() => openStore(file)).toThrow(/^cannot open .* \(SQLITE_READONLY_DIRECTORY\)$/));
+  });
+
+  test('one of an older stringtap is read from a copy, which goes away with the store', async () => {
+    using dir = tempDir();
+    const file = dir.file('old.db');
+    const db = new Database(file);
+    db.exec(MIGRATIONS[0]!.sql);
+    db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma('user_version = 1');
+    db.close();
+    chmodSync(file, 0o444);
+    const before = readFileSync(file);
+    const copies = () => readdirSync(tmpdir()).filter(name => /^stringtap-outdated-/.test(name));
+    const others = copies();
+    readOnly(dir, () => {
+      using store = closing(openStore(file, 'bodies'));
+      expect(store.file).toBe(file);
+      expect([...store.exchanges()]).toEqual([]);
+      expect(store.decoded.count('catalog', {})).toBe(0);
+      expect(copies().length).toBeGreaterThan(others.length);
+    });
+    expect(copies()).toEqual(others);
+    expect(readFileSync(file).equals(before)).toBe(true);
   });
 
   test('one that was not folded to its end is read as far as it was', async () => {
