@@ -4,7 +4,7 @@ import { dayOf, evidence, lasting, page, quoted, type Rule } from './finding.ts'
 
 /** An agent renews its certificate from here on (hostcert_renewal_interval, defaults.rb). */
 const AGENT_DAYS = 30;
-/** A CA has to be brought to every node, which takes longer: puppetlabs/ca_extend warns at three months. */
+/** A new CA certificate has to be brought to every node, by hand as a rule: that takes longer. */
 const CA_DAYS = 90;
 
 export const certExpiring: Rule = {
@@ -14,7 +14,7 @@ export const certExpiring: Rule = {
   meaning:
     "An agent whose certificate has ended gets nothing any more and has to be enrolled anew; when the CA's has ended, that is true of every node.",
   fix: 'node: puppet ssl clean on the node, puppetserver ca clean --certname NAME on the CA, and a new run (Puppet 8 renews by itself when allow-auto-renewal is on); CA: the module puppetlabs/ca_extend',
-  threshold: `a certificate that the primary served ends in less than ${AGENT_DAYS} days (hostcert_renewal_interval), a CA's in less than ${CA_DAYS} (ca_extend); an error when it has ended`,
+  threshold: `a certificate that the primary served ends in less than ${AGENT_DAYS} days (hostcert_renewal_interval), a CA certificate in less than ${CA_DAYS}, for it has to be brought to every node; an error when it has ended`,
   page: page('ssl_regenerate_certificates.html'),
   judge(run) {
     const now = Date.parse(run.run.startedAt);

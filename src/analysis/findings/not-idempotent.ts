@@ -16,7 +16,7 @@ export const notIdempotent: Rule = {
     'Puppet finds it wrong each time: its code is not idempotent (an exec without unless or onlyif), two resources fight, or something else on the node changes it back. Real changes drown in it. Info when it is only a notify resource, which always counts as a change.',
   fix: 'exec: unless, onlyif, creates or refreshonly; a file that somebody else writes: replace => false, or leave it to the other; notify resource: notice() in its place',
   threshold: `the same property of the same resource changed in ${RUNS} reports in a row of this node, noop runs left out`,
-  page: page('about_agent.html'),
+  page: page('types/exec.html'),
   judge(run) {
     const report = reportOf(run);
     if (report === null || report.report.noop === true) return [];

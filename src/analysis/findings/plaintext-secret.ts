@@ -47,7 +47,7 @@ export const plaintextSecret: Rule = {
   fix: 'Sensitive(…) or a Sensitive parameter type in the manifest, lookup_options convert_to: Sensitive in Hiera; or node_encrypt, or Deferred, so that the catalog has no clear text at all',
   threshold:
     'a parameter named password, secret, passphrase, api_key, auth_token, access_token or private_key (or _password, …) with a text that is neither Sensitive nor a hash, a path, eyaml or a mask; or a private key in a parameter that is not Sensitive',
-  page: page('securing-sensitive-data.html'),
+  page: page('lang_data_sensitive.html'),
   judge(run) {
     const found = run.namedValues(WORDS).filter(isSecret);
     const [first] = found;

@@ -18,7 +18,7 @@ export const untrustedTls: Rule = {
   fix: 'stringtap doctor looks at both sides; the agent needs --localcacert and --hostcrl as stringtap proxy prints them, the primary --ca-cert or --ca-fingerprint',
   threshold:
     "a TLS handshake that failed for a reason of trust, or an agent's certificate that was refused; not what scanners and health checks do",
-  page: page('ssl_attributes_extensions.html'),
+  page: page('subsystem_agent_primary_comm.html'),
   judge(run) {
     const found = tlsFailures(run, cause => !OTHERS.has(cause) && !NOISE.has(cause));
     if (found === null) return [];
