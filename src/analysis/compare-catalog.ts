@@ -67,7 +67,7 @@ function compareResource(before: Resource | undefined, after: Resource | undefin
   const named = after ?? before;
   if (named === undefined) return null;
   const { type, title } = named;
-  const [one, other] = [before && valueIn(before, context.tags), after && valueIn(after, context.tags)];
+  const [one, other] = [before && resourceValue(before, context.tags), after && resourceValue(after, context.tags)];
   const kind = before === undefined ? 'added' : after === undefined ? 'removed' : 'changed';
   const rules = rulesFor(context.ignore, type, title);
   const ignored = { count: 0 };
@@ -101,7 +101,7 @@ function placeOf(resource: Resource | undefined): Place | null {
 const NOTHING: Rich = new Map([['parameters', new Map()]]);
 
 /** A resource as a value; its empty parts are left out, so that one that comes or goes shows what it has. */
-function valueIn(resource: Resource, tags: boolean): Rich {
+function resourceValue(resource: Resource, tags: boolean): Rich {
   const parameters = [...resource.parameters].map(([name, value]): [string, Rich] => [name, asSet(name, value)]);
   const parts: [string, Rich][] = [['parameters', new Map(parameters)]];
   if (resource.extParameters.size > 0) parts.push(['ext_parameters', resource.extParameters]);

@@ -164,9 +164,8 @@ function requestParts(context: Context): Part[] {
     const parts = values(context, 'request', 'catalog request', requestValue(before), requestValue(after));
     const [ones, others] = [before.facts && valueIn(before.facts), after.facts && valueIn(after.facts)];
     if (ones === null || others === null) {
-      return before.facts === null && after.facts === null
-        ? parts
-        : [...parts, ...undecoded('request', before.facts, after.facts)];
+      const none = before.facts === null && after.facts === null;
+      return none ? parts : [...parts, ...raw(context, 'request', before.facts, after.facts)];
     }
     const { told } = compareFacts(ones, others, options.allFacts === true, secrecy);
     return told.changes.length === 0 ? parts : [...parts, { type: 'facts', side: 'request', facts: told }];
