@@ -103,7 +103,7 @@ describe('what is wrong is said in words, with its place', () => {
     ['~run r5-r3', '~run wants a range that goes up, as in ~run r3, not r5-r3', 'r5-r3'],
     ['~src x', '~src is not known', '~src'],
     ['~', '~ wants a name', '~'],
-    ['~u ~c 404', '~u wants a text, as in ~u /file_content/', '~u'],
+    ['~u ~c 404', '~u wants a text, as in ~u /puppet/v3/file_content', '~u'],
     ['a &', 'something is missing after &', '&'],
     ['a |', 'something is missing after |', '|'],
     ['!', 'something is missing after !', '!'],
