@@ -1,12 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openRecorder } from '../../src/capture/recorder.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import { runDemoAgent } from '../../src/demo/agent.ts';
 import { type AgentState, newAgentState } from '../../src/demo/options.ts';
 import { type DemoPrimary, type DemoPrimaryOptions, type Seen, startDemoPrimary } from '../../src/demo/primary.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
+import { authorityFiles } from '../rig/rig.ts';
 
 const SERVER = 'puppet.example.com';
 
@@ -31,6 +32,10 @@ export async function record(
   const certs = join(dir, 'certs');
   const capture = join(dir, 'capture.db');
   const { factsMs = 0, ...primaryOptions } = options;
+  for (const [name, text] of await authorityFiles()) {
+    mkdirSync(dirname(join(certs, name)), { recursive: true, mode: 0o700 });
+    writeFileSync(join(certs, name), text, { mode: 0o600 });
+  }
   const primary = await startDemoPrimary({ certname: SERVER, keyType: 'ec', ...primaryOptions });
   const recorder = await openRecorder({
     file: capture,

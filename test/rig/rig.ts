@@ -84,7 +84,7 @@ export async function eventually<T>(
 let madeCa: Promise<Map<string, string>> | null = null;
 
 /** The files of a CA of ours: one for all rigs of a process, as RSA keys take their time. */
-function authorityFiles(): Promise<Map<string, string>> {
+export function authorityFiles(): Promise<Map<string, string>> {
   madeCa ??= (async () => {
     const dir = mkdtempSync(join(tmpdir(), 'stringtap-rig-ca-'));
     try {

@@ -1,0 +1,420 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openStore } from '../../src/capture/store.ts';
+import type { Io } from '../../src/commands/io.ts';
+import { registerReplay } from '../../src/commands/replay.ts';
+import { makeKey } from '../../src/demo/ca.ts';
+import type { Seen } from '../../src/demo/primary.ts';
+import { openIdentities } from '../../src/pki/identity.ts';
+import { certsLayout } from '../../src/pki/layout.ts';
+import { startProxy } from '../../src/proxy/proxy.ts';
+import { openTarget, performReplay, prepareReplay } from '../../src/replay/agents.ts';
+import { parsePace } from '../../src/replay/pace.ts';
+import { memoryTape } from '../rig/tape.ts';
+import { type Recorded, record } from './agents-rig.ts';
+
+const AGENT = 'agent1.example';
+
+interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** `stringtap replay ARGS`, in this process. */
+async function replay(recorded: Recorded, ...args: string[]): Promise<Ran> {
+  const lines = { out: [] as string[], err: [] as string[] };
+  const io: Io = {
+    out: line => void lines.out.push(line),
+    err: line => void lines.err.push(line),
+    chatter: () => undefined,
+    write: () => undefined,
+    stdoutIsTerminal: false,
+    columns: 120,
+    env: {},
+    exitCode: 0,
+  };
+  const program = new Command().exitOverride().configureOutput({ writeErr: text => void lines.err.push(text) });
+  registerReplay(program, io);
+  let code = 0;
+  const own = ['--from', recorded.capture, '--certs', recorded.certs];
+  await program.parseAsync(['node', 'stringtap', 'replay', ...own, ...args]).catch((error: Error & { hint?: string }) => {
+    code = 1;
+    lines.err.push(error.message, `hint: ${error.hint ?? ''}`);
+  });
+  return { code: code || io.exitCode, out: lines.out.join('\n'), err: lines.err.join('\n') };
+}
+
+const to = (recorded: Recorded): string[] => ['--to', `localhost:${recorded.primary.port}`];
+
+interface Result {
+  same: boolean;
+  interrupted: boolean;
+  summary: {
+    requests: number;
+    failed: number;
+    otherStatus: number;
+    connections: { opened: number; recorded: number; failed: number };
+    statuses: Record<string, number>;
+    phases: { phase: string; requests: number; p50Ms: number; p99Ms: number }[];
+    agents: { done: number; gaveUp: number };
+    failures: { reason: string }[];
+  };
+  agents: { certname: string; end: string; requests: number }[];
+  requests: { recorded: string; status: number | null; totalMs: number; answerMs: number }[];
+  comparisons: { counts: Record<string, number> }[] | null;
+}
+
+const parsed = ({ out }: Ran): Result => JSON.parse(out) as Result;
+
+/** What the primary saw, without what must be new. */
+function shape({ method, target, certname, status }: Seen): string {
+  return `${certname ?? '-'} ${method} ${target.replace(/transaction_uuid=[0-9a-f-]{36}/, 'transaction_uuid=*')} ${status}`;
+}
+
+function isWrite({ method, target }: Seen): boolean {
+  return method === 'PUT' && !target.includes('/catalog/');
+}
+
+/** Connections of the primary as groups of requests, in their order. */
+function byConnection(seen: readonly Seen[]): string[][] {
+  return [...Map.groupBy(seen, one => one.connection).values()].map(those => those.map(shape));
+}
+
+describe('one run', () => {
+  let recorded: Recorded;
+  /** What the recorded agent itself caused at the primary. */
+  let original: readonly Seen[];
+  beforeAll(async () => {
+    recorded = await record([AGENT, AGENT]);
+    original = recorded.primary.seen.filter(({ fields }) => !fields.some(([, value]) => value === 'stringtap'));
+  });
+  afterAll(() => recorded?.[Symbol.asyncDispose]());
+
+  test('the primary sees the same requests again, but for those that would change it', async () => {
+    const before = recorded.since().length;
+    const ran = await replay(recorded, 'r1', 'r2', ...to(recorded), '--timing', 'fast', '--json');
+    expect(ran).toMatchObject({ code: 0 });
+    const seen = recorded.since().slice(before);
+    expect(seen.map(shape)).toEqual(original.filter(one => !isWrite(one)).map(shape));
+    expect(new Set(seen.map(one => one.resumed))).toEqual(new Set([false]));
+    const result = parsed(ran);
+    expect(result).toMatchObject({ same: true, interrupted: false });
+    expect(result.summary).toMatchObject({ requests: seen.length, failed: 0, otherStatus: 0 });
+    expect(result.requests.map(one => one.status)).toEqual(seen.map(one => one.status));
+    expect(ran.err).toMatch(/left out of the runs: 1 certificate request \(--writes csr\), .*2 reports \(--writes report\)/);
+    // Each recorded connection of the agent is one: CA, CRL, certificate, the run; and one for the second run.
+    expect(result.summary.connections).toMatchObject({ opened: 5, recorded: 5, failed: 0 });
+    expect(byConnection(seen).map(group => group.length)).toEqual([1, 1, 1, 14, 6]);
+  });
+
+  test('a replayed run has a transaction_uuid of its own, throughout; its facts and report are of now', async () => {
+    const from = Date.now();
+    const before = recorded.since().length;
+    const ran = await replay(recorded, 'r1', ...to(recorded), '--timing', 'fast', '--writes', 'report,filebucket', '--json');
+    expect(ran.code).toBe(0);
+    const seen = recorded.since().slice(before);
+    const [node, catalog, report] = ['/node/', '/v3/catalog/', '/report/'].map(
+      part => seen.find(({ target }) => target.includes(part))!,
+    );
+    const uuid = /transaction_uuid=([0-9a-f-]{36})/.exec(node!.target)![1]!;
+    const form = new URLSearchParams(catalog!.body.toString());
+    const sent = JSON.parse(report!.body.toString()) as Record<string, unknown>;
+    expect([form.get('transaction_uuid'), sent.transaction_uuid]).toEqual([uuid, uuid]);
+    expect(original.some(({ body, target }) => target.includes(uuid) || body.includes(uuid))).toBe(false);
+    const facts = JSON.parse(decodeURIComponent(form.get('facts')!)) as { timestamp: string };
+    expect(Date.parse(facts.timestamp)).toBeGreaterThanOrEqual(from);
+    expect(Date.parse(String(sent.time))).toBeGreaterThanOrEqual(from - 1);
+    expect(Date.parse(String(sent.time))).toBeLessThanOrEqual(Date.now());
+    // The catalog that came this time is the one that the report names.
+    const first = original.find(({ target }) => target.includes('/report/'))!;
+    expect(sent.catalog_uuid).not.toBe((JSON.parse(first.body.toString()) as Record<string, unknown>).catalog_uuid);
+    expect(seen.filter(isWrite).map(({ method, target }) => `${method} ${target.split('/')[3]}`)).toEqual([
+      'PUT file_bucket_file',
+      'PUT report',
+    ]);
+  });
+
+  test('--dry-run says all of it and sends nothing', async () => {
+    const before = recorded.primary.seen.length;
+    const { code, out } = await replay(recorded, 'r1', ...to(recorded), '--dry-run');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^r1 +e3 .* csr +left out +PUT/m);
+    expect(out).toMatch(/^r1 +e1 .* ca +send +GET/m);
+    const plan = JSON.parse(
+      (await replay(recorded, 'r1', ...to(recorded), '--dry-run', '--json', '--as', 'b.example')).out,
+    ) as object;
+    expect(plan).toMatchObject({ requests: 17, connections: 4, agents: [{ run: 'r1', recorded: AGENT, as: 'b.example' }] });
+    expect(recorded.primary.seen.length).toBe(before);
+  });
+
+  test('what the primary answers otherwise is found', async () => {
+    recorded.primary.failing.add(AGENT);
+    const ran = await replay(recorded, 'r1', ...to(recorded), '--timing', 'fast');
+    recorded.primary.failing.delete(AGENT);
+    expect(ran.code).toBe(3);
+    expect(ran.out).toMatch(/^e12 +200 +500 +POST/m);
+    expect(ran.out).toContain('16 answered with the recorded status, 1 with another');
+    expect(ran.out).toContain('Evaluation Error');
+  });
+
+  test('the replay is a capture of its own', async () => {
+    const file = join(recorded.dir, 'replay.db');
+    const ran = await replay(recorded, 'r1', ...to(recorded), '--timing', 'fast', '--capture', file);
+    expect(ran.out).toContain('r1 agent1.example: no difference');
+    const store = openStore(file);
+    const [run] = [...store.runs()];
+    const connections = [...store.connections()];
+    store.close();
+    expect(run).toMatchObject({ certname: AGENT, exchanges: 17, agentConnections: 4, failed: 0 });
+    expect(connections.map(({ leg, certname, closedBy, exchanges }) => ({ leg, certname, closedBy, exchanges }))).toEqual([
+      ...[1, 1, 1].map(exchanges => ({ leg: 'agent', certname: null, closedBy: 'agent', exchanges })),
+      { leg: 'agent', certname: AGENT, closedBy: 'agent', exchanges: 14 },
+    ]);
+  });
+
+  test('through a proxy to the primary: the same, and the proxy captures it', async () => {
+    const tape = memoryTape();
+    const proxy = await startProxy({
+      listen: { host: '127.0.0.1', port: 0 },
+      primary: { host: 'localhost', port: recorded.primary.port },
+      certsDir: recorded.certs,
+      names: ['localhost'],
+      pool: 'pooled',
+      connectOnlyPrimary: false,
+      caPem: null,
+      caFingerprint: null,
+      tape,
+      onNotice: () => undefined,
+    });
+    try {
+      const ran = await replay(recorded, 'r1', '--to', `localhost:${proxy.address.port}`, '--timing', 'fast', '--json');
+      expect(parsed(ran)).toMatchObject({ same: true, summary: { requests: 17, failed: 0, otherStatus: 0 } });
+      const asked = tape.exchanges.filter(({ request }) => !request.fields.some(([, value]) => value === 'stringtap'));
+      expect(asked.length).toBe(17);
+      expect(asked.at(-1)?.certname).toBe(AGENT);
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  test("with --ssldir as the agent's own certificate", async () => {
+    const ssldir = join(recorded.dir, 'ssl');
+    const key = await makeKey('ec');
+    for (const folder of ['private_keys', 'certs']) mkdirSync(join(ssldir, folder), { recursive: true });
+    writeFileSync(join(ssldir, 'private_keys', `${AGENT}.pem`), key.pem);
+    const certPem = recorded.primary.ca.issue(AGENT, key.publicKey);
+    writeFileSync(join(ssldir, 'certs', `${AGENT}.pem`), certPem);
+    writeFileSync(join(ssldir, 'certs', 'ca.pem'), recorded.primary.ca.caPem);
+    const certs = join(recorded.dir, 'other-certs');
+    const ran = await replay(recorded, 'r2', ...to(recorded), '--ssldir', ssldir, '--certs', certs, '--timing', 'fast');
+    expect(ran).toMatchObject({ code: 0 });
+    expect(existsSync(join(certs, 'identities'))).toBe(false);
+    const wrong = await replay(recorded, 'r2', ...to(recorded), '--ssldir', ssldir, '--certs', certs, '--as', 'other.example');
+    expect(wrong).toMatchObject({ code: 1 });
+    expect(wrong.err).toContain('there is no identity for other.example');
+  });
+
+  test('--as sends it as another, that the primary takes for that one', async () => {
+    const key = await makeKey('ec');
+    const certPem = recorded.primary.ca.issue('b.example', key.publicKey);
+    recorded.primary.enter('b.example', certPem);
+    openIdentities(certsLayout(recorded.certs).identities).importPair(key.pem, certPem);
+    const before = recorded.since().length;
+    const ran = await replay(
+      recorded,
+      'r1',
+      ...to(recorded),
+      '--as',
+      'b.example',
+      '--timing',
+      'fast',
+      '--writes',
+      'csr,report',
+      '--json',
+    );
+    expect(ran.err).toContain('1 certificate request, made for another name');
+    const seen = recorded.since().slice(before);
+    expect(seen.some(({ target, body }) => target.includes(AGENT) || body.includes(AGENT))).toBe(false);
+    expect(new Set(seen.map(one => one.certname))).toEqual(new Set([null, 'b.example']));
+    expect(parsed(ran).summary).toMatchObject({ failed: 0, otherStatus: 0 });
+  });
+
+  test('pauses', async () => {
+    await using slow = await record([AGENT], { factsMs: 600 });
+    const store = slow.open();
+    const to = { host: 'localhost', port: slow.primary.port };
+    const target = await openTarget({ to, certsDir: slow.certs, ssldir: null, caPem: null, caFingerprint: null });
+    const prepared = prepareReplay({ store, runs: [...store.runs()], writes: new Set(), as: null, agents: null });
+    const gap = async (text: string): Promise<number> => {
+      const tape = memoryTape();
+      const pace = parsePace(text)!;
+      const { signal } = new AbortController();
+      await performReplay(store, prepared, { target, pace, arrival: { type: 'queue' }, tape, signal });
+      const n = tape.exchanges.findIndex(({ route }) => route.phase === 'catalog');
+      return tape.exchanges[n]!.timing.startMono - tape.exchanges[n - 1]!.timing.endMono;
+    };
+    const [recorded, half, least, none] = await Promise.all(['recorded', 'x2', 'max-gap=0.1', 'fast'].map(gap));
+    store.close();
+    expect(recorded).toBeGreaterThanOrEqual(595);
+    expect(half).toBeGreaterThanOrEqual(295);
+    expect(half).toBeLessThan(recorded!);
+    expect(least).toBeGreaterThanOrEqual(98);
+    expect(least).toBeLessThan(half!);
+    expect(none).toBeLessThan(98);
+  });
+});
+
+describe('a replay that cannot be', () => {
+  let recorded: Recorded;
+  beforeAll(async () => {
+    recorded = await record([AGENT]);
+  });
+  afterAll(() => recorded?.[Symbol.asyncDispose]());
+
+  test.each([
+    [['r9'], 'there is no run r9'],
+    [['r1', '--as', 'nobody.example'], 'there is no identity for nobody.example'],
+    [['r1', '--as', 'No Name'], 'makes no Puppet certname'],
+    [['r1', '--herd'], 'need --agents'],
+    [['r1', '--agents', '2', '--herd', '--ramp', '3s'], 'exclude each other'],
+    [['r1', '--agents', '2', '--as', 'one.example'], 'is one name'],
+    [['r1', '--timing', 'slow'], 'expected recorded, fast, x2 or max-gap=5'],
+    [['r1', '--writes', 'all'], 'expected some of csr,report'],
+  ])('%j', async (args, words) => {
+    const before = recorded.since().length;
+    const ran = await replay(recorded, ...args, ...to(recorded));
+    expect(ran).toMatchObject({ code: 1 });
+    expect(ran.err).toContain(words);
+    expect(recorded.since().length).toBe(before);
+  });
+
+  test('to a primary that is not there', async () => {
+    await recorded.primary.stop();
+    const ran = await replay(recorded, 'r1', ...to(recorded));
+    expect(ran.code).toBe(1);
+    expect(ran.err).toContain(`the target localhost:${recorded.primary.port} cannot be used`);
+    expect(ran.err).not.toContain('--primary');
+  });
+});
+
+describe('load', () => {
+  test('200 agents: nothing is lost, and the summary is what the primary saw', async () => {
+    await using recorded = await record([AGENT, AGENT]);
+    const args = ['r2', ...to(recorded), '--agents', '200', '--ramp', '3s', '--timing', 'fast', '--as', 'load-%04d.example'];
+    const connections = recorded.primary.connections.total;
+    const ran = await replay(recorded, ...args, '--writes', 'report', '--json');
+    expect(ran).toMatchObject({ code: 0 });
+    expect(ran.err).toContain('enrolling 200 names');
+    const { summary, agents, interrupted } = parsed(ran);
+    const seen = recorded.since();
+    expect(interrupted).toBe(false);
+    expect(summary.requests).toBe(seen.length);
+    expect(seen.length).toBe(200 * 7);
+    expect(summary).toMatchObject({ failed: 0, otherStatus: 0, agents: { done: 200, gaveUp: 0 } });
+    expect(summary.statuses).toEqual(
+      Object.fromEntries([...Map.groupBy(seen, one => String(one.status))].map(([status, those]) => [status, those.length])),
+    );
+    const asked = (part: string): number => seen.filter(({ target }) => target.includes(part)).length;
+    expect(summary.phases.find(({ phase }) => phase === 'catalog')?.requests).toBe(asked('/catalog/'));
+    expect(summary.phases.find(({ phase }) => phase === 'report')?.requests).toBe(asked('/report/'));
+    // One connection for each recorded one; beside them those of the enrolment and of the first contact.
+    expect(summary.connections).toMatchObject({ opened: 200, recorded: 200 });
+    expect(recorded.primary.connections.total - connections).toBeGreaterThanOrEqual(200);
+    expect(new Set(seen.map(one => one.connection)).size).toBe(200);
+    // Nobody spoke as another: each certificate asked for its own catalog, on a session of its own.
+    for (const one of seen) {
+      expect(one.resumed).toBe(false);
+      if (one.target.includes('/v3/catalog/')) expect(one.target).toContain(`/${one.certname}?`);
+    }
+    expect(new Set(agents.map(({ certname }) => certname)).size).toBe(200);
+    expect(
+      new Set(seen.flatMap(({ body }) => /transaction_uuid=([0-9a-f-]{36})/.exec(body.toString('latin1'))?.[1] ?? [])).size,
+    ).toBe(200);
+    // The identities stay: the next time nobody is enrolled.
+    const again = await replay(
+      recorded,
+      ...args.slice(0, 3),
+      '--agents',
+      '3',
+      '--herd',
+      '--timing',
+      'fast',
+      '--as',
+      'load-%04d.example',
+    );
+    expect(again.err).not.toContain('enrolling');
+  });
+
+  test('names that are not signed: the command that signs them, then the same keys', async () => {
+    await using recorded = await record([AGENT]);
+    recorded.primary.autosign = false;
+    const args = [
+      'r1',
+      ...to(recorded),
+      '--agents',
+      '2',
+      '--herd',
+      '--timing',
+      'fast',
+      '--as',
+      'load-%d.example',
+      '--wait-for-cert',
+      '0s',
+    ];
+    const refused = await replay(recorded, ...args);
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.err).toContain('2 of 2 certificate requests are not signed');
+    expect(refused.err).toContain('puppetserver ca sign --certname load-1.example,load-2.example');
+    for (const name of ['load-1.example', 'load-2.example']) recorded.primary.sign(name);
+    const ran = await replay(recorded, ...args);
+    expect(ran).toMatchObject({ code: 0 });
+  });
+
+  test('a primary that goes away in the middle: failures are counted, agents give up, and it ends', async () => {
+    await using recorded = await record([AGENT], { factsMs: 400 });
+    const running = replay(recorded, 'r1', ...to(recorded), '--agents', '5', '--herd', '--json');
+    while (recorded.since().filter(({ target }) => target.includes('/node/')).length < 5)
+      await new Promise(go => setTimeout(go, 5));
+    await recorded.primary.stop();
+    const ran = await running;
+    expect(ran.code).toBe(3);
+    const { summary, same } = parsed(ran);
+    expect(same).toBe(false);
+    expect(summary.agents.gaveUp).toBe(5);
+    expect(summary.failed).toBeGreaterThanOrEqual(15);
+    expect(summary.failures.map(({ reason }) => reason)).toContain('primary-unreachable');
+  });
+
+  test('Ctrl-C ends it with the result so far', async () => {
+    await using recorded = await record([AGENT], { factsMs: 1000 });
+    const running = replay(recorded, 'r1', ...to(recorded), '--agents', '40', '--ramp', '60s', '--json');
+    while (recorded.since().filter(({ target }) => target.includes('/node/')).length < 2)
+      await new Promise(go => setTimeout(go, 5));
+    process.emit('SIGINT', 'SIGINT');
+    const from = performance.now();
+    const { interrupted, summary, agents } = parsed(await running);
+    expect(performance.now() - from).toBeLessThan(5000);
+    expect(interrupted).toBe(true);
+    expect(summary.requests).toBe(recorded.since().length);
+    expect(agents.some(({ end }) => end === 'interrupted')).toBe(true);
+  });
+});
+
+test('the cast: runs in turn, names by pattern', async () => {
+  await using recorded = await record([AGENT, 'agent2.example']);
+  const store = recorded.open();
+  try {
+    const runs = [...store.runs()];
+    const cast = (as: string | null, agents: number | null): string[] =>
+      prepareReplay({ store, runs, writes: new Set(), as, agents }).cast.map(one => `r${one.run} ${one.as}`);
+    expect(cast(null, null)).toEqual(['r1 agent1.example', 'r2 agent2.example']);
+    expect(cast('x.example', null)).toEqual(['r1 x.example', 'r2 x.example']);
+    expect(cast('n%03d.example', 3)).toEqual(['r1 n001.example', 'r2 n002.example', 'r1 n003.example']);
+    expect(cast(null, 2)).toEqual(['r1 load-0001', 'r2 load-0002']);
+  } finally {
+    store.close();
+  }
+});
