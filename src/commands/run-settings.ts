@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { stripVTControlCharacters } from 'node:util';
 import { type Certname, toCertname } from '../model.ts';
 import type { RevocationMode } from '../pki/trust.ts';
 import { CliError, printable } from './io.ts';
@@ -96,7 +97,7 @@ function output([program, ...args]: readonly string[], env: NodeJS.ProcessEnv): 
   return new Promise((resolve, reject) => {
     execFile(program!, args, { env, timeout: ASK_MS, maxBuffer: 1 << 20, encoding: 'utf8' }, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);
-      const last = stderr.trim().split('\n').at(-1) ?? '';
+      const last = stripVTControlCharacters(stderr).trim().split('\n').at(-1) ?? ''; // Puppet colours its errors
       const why = 'code' in error && error.code === 'ENOENT' ? 'there is no such program' : last || error.message.split('\n')[0]!;
       reject(
         new CliError(`cannot ask puppet for its settings: ${printable(why)}`, `try: ${printable([program!, ...args].join(' '))}`),
