@@ -11,14 +11,21 @@ export interface Secrecy {
   /** Whether a value below these names is a secret. */
   named(path: readonly string[]): boolean;
   target(target: string): string;
+  /** Steps that line by line comparisons of texts may still take: counted down over the whole of a comparison. */
+  readonly effort: { left: number };
 }
+
+/** One to three seconds of the search in compare-text.ts. */
+const MAX_EFFORT = 16_000_000;
 
 /** @param secrets texts that are secret wherever they stand */
 export function secrecyOf(reveal: boolean, secrets: Iterable<string> = []): Secrecy {
-  if (reveal) return { reveal, text: keyless, named: () => false, target: target => target };
+  const effort = { left: MAX_EFFORT };
+  if (reveal) return { reveal, effort, text: keyless, named: () => false, target: target => target };
   const hiding = createHiding(knownPattern(secrets));
   return {
     reveal,
+    effort,
     text: text => hideInText(text, hiding),
     named: path => path.some(isSecretName),
     target: target => hideInTarget(target, hiding),

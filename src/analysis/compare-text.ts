@@ -8,9 +8,10 @@ export const MAX_TEXT_BYTES = 2 * 1024 * 1024;
 
 /**
  * The search for the shortest difference costs the square of its length: texts that differ in more lines than this are not compared line by
- * line.
+ * line. When the texts of one comparison have cost too much ({@link Secrecy.effort}), the others are given up after the second one.
  */
-const MAX_EDIT_LENGTH = 1000;
+const MAX_EDIT_LENGTH = 2000;
+const LEAST_EDIT_LENGTH = 60;
 
 /** Lines of hunks that are told of one text, and characters of one line. */
 const MAX_LINES = 1000;
@@ -23,16 +24,20 @@ export function textDiff(before: string, after: string, secrecy: Secrecy): TextD
     string,
   ];
   const short = Math.max(one.length, other.length) <= MAX_TEXT_BYTES;
-  const patch = short
-    ? structuredPatch('a', 'b', one, other, undefined, undefined, { context: 3, maxEditLength: MAX_EDIT_LENGTH })
-    : undefined;
+  const maxEditLength = Math.max(
+    LEAST_EDIT_LENGTH,
+    Math.min(MAX_EDIT_LENGTH, Math.floor(Math.sqrt(Math.max(0, secrecy.effort.left)))),
+  );
+  const patch = short ? structuredPatch('a', 'b', one, other, undefined, undefined, { context: 3, maxEditLength }) : undefined;
   if (patch === undefined) {
+    if (short) secrecy.effort.left -= maxEditLength ** 2;
     const counts = { addedLines: lineCount(other), removedLines: lineCount(one) };
     return { hunks: [], ...counts, omittedLines: counts.addedLines + counts.removedLines };
   }
   const count = (sign: string): number =>
     patch.hunks.reduce((sum, hunk) => sum + hunk.lines.filter(line => line.startsWith(sign)).length, 0);
   const result = { addedLines: count('+'), removedLines: count('-') };
+  secrecy.effort.left -= (result.addedLines + result.removedLines) ** 2;
   return { ...shortened(patch.hunks), ...result };
 }
 
