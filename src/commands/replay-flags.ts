@@ -17,6 +17,7 @@ export interface ReplayFlags {
   timing: Pace;
   writes: Write[];
   as?: string;
+  enrol?: boolean;
   agents?: number;
   ramp?: number;
   herd?: boolean;
@@ -69,8 +70,12 @@ export function arrivalOf(flags: ReplayFlags): Arrival {
   if (given > 0 && flags.agents === undefined) {
     throw new CliError('--ramp, --herd and --splay need --agents N', 'stringtap replay r1 --to HOST --agents 200 --ramp 60s', 2);
   }
-  if (flags.ssldir !== undefined && flags.agents !== undefined) {
-    throw new CliError('--ssldir has the identity of one agent', 'leave --ssldir out: --agents enrols names of its own', 2);
+  if (flags.ssldir !== undefined && (flags.agents !== undefined || flags.enrol === true)) {
+    throw new CliError(
+      '--ssldir has the identity of one agent',
+      'leave --ssldir out: --agents and --enrol keep theirs in --certs',
+      2,
+    );
   }
   if (flags.agents !== undefined && flags.agents > 1 && flags.as !== undefined && !/%(0\d)?d/.test(flags.as)) {
     throw new CliError(`--as ${printable(flags.as)} is one name`, 'a pattern has %d or %04d in it: --as load-%04d.example', 2);

@@ -48,7 +48,8 @@ export function registerReplay(program: Command, io: Io): void {
     } satisfies Pace)
     .option('--writes <KINDS>', `also send what changes the primary: ${WRITES.join(',')}`, writes, [])
     .option('--as <NAME>', 'as another certname; with --agents a pattern, as in load-%04d.example')
-    .option('--agents <N>', 'as so many agents, for load; names without an identity are enrolled first', positive)
+    .option('--enrol', 'names without an identity are enrolled at the target first')
+    .option('--agents <N>', 'as so many agents, for load; with --enrol', positive)
     .option('--ramp <TIME>', 'with --agents: they begin one after another within this time (30s)', timeSpan)
     .option('--herd', 'with --agents: all begin at once')
     .option('--splay <TIME>', 'with --agents: each begins somewhere in this time', timeSpan)
@@ -164,10 +165,10 @@ async function identify(
   const unknown = unknownNames(prepared, target);
   if (unknown.length === 0) return;
   const names = `${unknown.slice(0, 3).join(', ')}${unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''}`;
-  if (flags.agents === undefined) {
+  if (flags.agents === undefined && flags.enrol !== true) {
     const hint =
       flags.ssldir === undefined
-        ? "stringtap identity import --ssldir DIR takes over an agent's own; --as NAME sends it as another; --agents 1 --as NAME enrols NAME first"
+        ? "stringtap identity import --ssldir DIR takes over an agent's own; --enrol gets one from the target; --as NAME sends it as another"
         : `${flags.ssldir} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
     throw new CliError(`there is no identity for ${names}`, hint);
   }

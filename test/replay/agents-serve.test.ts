@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { openRecorder } from '../../src/capture/recorder.ts';
+import { openStore, type Store } from '../../src/capture/store.ts';
+import { enrolNames, openTarget, performReplay, prepareReplay, unknownNames } from '../../src/replay/agents.ts';
+import { compareReplay } from '../../src/replay/agents-compare.ts';
+import { WRITES, type Write } from '../../src/replay/agents-plan.ts';
+import { summarise } from '../../src/replay/agents-summary.ts';
+import { startServe } from '../../src/replay/serve.ts';
+import { record } from './agents-rig.ts';
+
+const SAMPLE = fileURLToPath(new URL('../../captures/sample.db', import.meta.url));
+
+/** The agents of a capture against the primary of the same capture. */
+async function serveAndReplay(store: Store, wanted: readonly number[] | null, dir: string) {
+  const runs = [...store.runs()].filter(({ id }) => wanted === null || wanted.includes(id));
+  const { signal } = new AbortController();
+  await using stack = new AsyncDisposableStack();
+  const served = await startServe({
+    store,
+    runs,
+    listen: { host: '127.0.0.1', port: 0 },
+    certsDir: join(dir, 'served'),
+    names: ['localhost'],
+    as: [],
+    missing: 500,
+    pace: { type: 'fast' },
+  });
+  stack.defer(() => served.close());
+  const certsDir = join(dir, 'replayed');
+  const to = { host: 'localhost', port: served.address.port };
+  const target = await openTarget({ to, certsDir, ssldir: null, caPem: null, caFingerprint: null });
+  // Not the certificate requests: those of the recording are for keys that nobody here has.
+  const writes = new Set<Write>(WRITES.filter(write => write !== 'csr' && write !== 'renewal'));
+  const prepared = prepareReplay({ store, runs, writes, as: null, agents: null });
+  expect(await enrolNames(unknownNames(prepared, target), { target, certsDir, waitMs: 0, signal })).toEqual([]);
+  const before = served.summary().requests;
+  const file = join(dir, 'replay.db');
+  const recorder = await openRecorder({
+    file,
+    recording: {
+      startedAt: Date.now(),
+      startedMono: performance.now(),
+      version: 'test',
+      pool: 'mirror',
+      primaries: [],
+      listen: 'test',
+    },
+    durability: 'commit',
+    maxBodyBytes: null,
+  });
+  const pace = { type: 'fast' } as const;
+  const results = await performReplay(store, prepared, { target, pace, arrival: { type: 'queue' }, tape: recorder, signal });
+  await recorder.close();
+  const replayed = openStore(file, 'bodies');
+  stack.defer(() => replayed.close());
+  const { requests, missed } = served.summary();
+  return {
+    prepared,
+    summary: summarise(results),
+    served: { requests: requests - before, missed },
+    comparisons: results.map(result => compareReplay(store, replayed, result).comparison),
+  };
+}
+
+describe('a run that is served to its own replay: no miss, no difference', () => {
+  test.each([
+    ['all runs', null],
+    ['a fresh run', [1]],
+    ['a steady run', [2]],
+    ['a run whose catalog does not compile', [5]],
+    ['another agent', [3, 6]],
+  ])('of real agents: %s', async (_name, runs) => {
+    const dir = mkdtempSync(join(tmpdir(), 'stringtap-serve-replay-'));
+    const store = openStore(SAMPLE, 'bodies');
+    try {
+      const { prepared, summary, served, comparisons } = await serveAndReplay(store, runs, dir);
+      expect(served.missed).toEqual([]);
+      expect(summary).toMatchObject({ requests: prepared.requests, failed: 0, otherStatus: 0 });
+      expect(served.requests).toBe(summary.requests);
+      expect(comparisons.length).toBe(runs?.length ?? 7);
+      for (const comparison of comparisons) expect(comparison).toMatchObject({ same: true });
+    } finally {
+      store.close();
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
+  test('of the embedded agents', async () => {
+    await using recorded = await record(['agent1.example', 'agent2.example', 'agent1.example']);
+    const store = recorded.open();
+    try {
+      const { summary, served, comparisons } = await serveAndReplay(store, null, recorded.dir);
+      expect(served).toEqual({ requests: summary.requests, missed: [] });
+      for (const comparison of comparisons) expect(comparison).toMatchObject({ same: true });
+    } finally {
+      store.close();
+    }
+  });
+});
