@@ -47,6 +47,8 @@ export interface Bodies {
   drop(key: number): void;
   /** Copies what is not stored yet out of the ring; called at the end of each batch, within its transaction. */
   settle(): void;
+  /** Bodies were deleted: their ids are not to be given out again. */
+  forget(): void;
   /**
    * The transaction did not happen: what was learnt in it is forgotten, and bodies that lost a part (`keys`, or pieces) are given
    * up.
@@ -177,6 +179,7 @@ export function createBodies(db: Database): Bodies {
       for (const body of touched) settleBody(body);
       touched.clear();
     },
+    forget: () => remembered.clear(),
     rolledBack(keys) {
       remembered.clear();
       for (const key of keys) broken.add(key);

@@ -31,8 +31,10 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
   let db: Database.Database | null = null;
   try {
     db = new Database(path, { fileMustExist: true, timeout: WRITE_BUSY_MS });
-    if (schemaVersion(db, file) === 0) db.pragma(`application_id = ${APPLICATION_ID}`);
-    db.pragma('auto_vacuum = INCREMENTAL'); // of a new file: what --retain deletes is given back to the disk in small steps
+    if (schemaVersion(db, file) === 0) {
+      db.pragma('auto_vacuum = INCREMENTAL'); // before anything is written: what --retain deletes is given back in small steps
+      db.pragma(`application_id = ${APPLICATION_ID}`);
+    }
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = NORMAL');
     db.pragma('foreign_keys = OFF'); // none are declared; the check would still cost

@@ -1,11 +1,11 @@
 import { statSync } from 'node:fs';
 import type { Database, Statement } from 'better-sqlite3';
-import type { Recording } from '../model.ts';
 import { createBodies } from './bodies.ts';
 import { DECODED_SQL } from './decoded-statements.ts';
 import { sqliteCode } from './errors.ts';
 import { FINDING_SQL } from './findings-statements.ts';
-import { type Batch, CUTS, type Derived, type LossCount } from './messages.ts';
+import { type Batch, CUTS, type Derived, type LossCount, type WriterData } from './messages.ts';
+import { createRetention } from './retention.ts';
 import {
   BODY_COLUMNS,
   BODY_SQL,
@@ -39,11 +39,14 @@ export interface Log {
   applyDerived(derived: Derived): boolean;
   /** Copies the WAL into the file when it has grown; for a moment in which nobody waits. */
   checkpoint(): void;
+  /** Deletes a part of what is not to be kept any more, and never throws. @returns whether there is more of it */
+  retain(now: number): boolean;
   /** Marks the end of the recording. */
   end(at: number): void;
 }
 
-export function createLog(db: Database, file: string, recording: Recording, durability: string, ring: Uint8Array): Log {
+export function createLog(db: Database, { file, recording, durability, retain, ring: shared }: WriterData): Log {
+  const ring = new Uint8Array(shared);
   const lastExchange = db.prepare<[], number>(LAST_SQL.exchange).pluck().get() ?? 0;
   const lastConnection = db.prepare<[], number>(LAST_SQL.connection).pluck().get() ?? 0;
   const lastSeq = db.prepare<[], number>(LAST_SQL.seq).pluck().get() ?? 0;
@@ -64,6 +67,15 @@ export function createLog(db: Database, file: string, recording: Recording, dura
   const insertLoss = db.prepare<Value[]>(WRITER_SQL.loss);
   const applyRows = createApplyDerived(db);
   const bodies = createBodies(db);
+  const retention =
+    retain &&
+    createRetention(db, recordingId, retain, {
+      write: row => applyRows({ writes: [row], seq: null, settled: false }),
+      forget: () => {
+        bodies.forget();
+        fields.clear();
+      },
+    });
 
   const fields = new Map<string, number>();
   const present = presence(file);
@@ -174,6 +186,15 @@ export function createLog(db: Database, file: string, recording: Recording, dura
         db.pragma('wal_checkpoint(PASSIVE)');
       } catch {
         // a full disk: the frames stay in the WAL, the next round tries again
+      }
+    },
+    retain(now) {
+      try {
+        const more = retention?.step(now) ?? false;
+        if (more) pages += 64;
+        return more;
+      } catch {
+        return false; // a full disk: the next look tries again
       }
     },
     end(at) {

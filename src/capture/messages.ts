@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Connection, Exchange, Recording, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
+import type { Retain } from './retention.ts';
 import type { RunRow } from './shapes.ts';
 import type { Value } from './statements.ts';
 
@@ -63,6 +64,7 @@ export interface WriterData {
   file: string;
   recording: Recording;
   durability: string;
+  retain: Retain | null;
   ring: SharedArrayBuffer;
 }
 

@@ -15,6 +15,7 @@ import {
   type WriterData,
 } from './messages.ts';
 import { createOutbox } from './outbox.ts';
+import type { Retain } from './retention.ts';
 import { createRing } from './ring.ts';
 import type { RunRow } from './shapes.ts';
 import { superviseDeriver } from './supervisor.ts';
@@ -28,6 +29,8 @@ export interface RecorderOptions {
   durability: 'commit' | 'async' | 'import';
   /** Of each body this many bytes are stored, `null` for all. */
   maxBodyBytes: number | null;
+  /** The oldest runs are deleted when there is more than this; default: all is kept. */
+  retain?: Retain;
   /** How long an answer waits for a slow disk at most; default 250 ms. */
   commitWaitMs?: number;
   /** Called when a kind of loss happens for the first time; {@link Recorder.losses} has the counts. */
@@ -61,7 +64,7 @@ type Ready = Extract<FromWriter, { type: 'ready' }>;
 export async function openRecorder(options: RecorderOptions): Promise<Recorder> {
   const ring = new SharedArrayBuffer(RING_BYTES);
   const { file, recording, durability } = options;
-  const workerData: WriterData = { file, recording, durability, ring };
+  const workerData: WriterData = { file, recording, durability, retain: options.retain ?? null, ring };
   const url = new URL(`./writer${extname(import.meta.url)}`, import.meta.url);
   const writer = new Worker(url, { workerData, name: 'stringtap-writer', resourceLimits: THREAD_LIMITS });
   const { promise, resolve, reject } = Promise.withResolvers<Ready>();

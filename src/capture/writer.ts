@@ -15,6 +15,10 @@ const LOCK_WAIT_MS = 1_000;
 /** How long closing waits for the last runs to be folded; what is left over is folded by the next reader. */
 const FINISH_MS = 10_000;
 
+/** How often it is looked whether there is more than --retain allows, and how soon the next step of deleting follows. */
+const RETAIN_LOOK_MS = 1_000;
+const RETAIN_STEP_MS = 10;
+
 /** Time for the deriver to find more than one exchange: it reads in steps, and is in no hurry. */
 const KICK_MS = 10;
 
@@ -37,6 +41,7 @@ interface Deriver {
 function run(log: Log, close: () => void): void {
   let deriver: Deriver | null = null;
   let closing: NodeJS.Timeout | null = null;
+  let retaining: NodeJS.Timeout | null = null;
 
   function commitBatches(first: Batch): ToWriter | null {
     const batches = [first];
@@ -108,7 +113,15 @@ function run(log: Log, close: () => void): void {
     tell(connected, { type: closing === null ? 'committed' : 'finish' });
   }
 
+  /** In small steps, with room for exchanges between them. */
+  function retain(): void {
+    const more = log.retain(Date.now());
+    if (more) log.checkpoint();
+    retaining = setTimeout(retain, more ? RETAIN_STEP_MS : RETAIN_LOOK_MS);
+  }
+
   function end(): void {
+    if (retaining !== null) clearTimeout(retaining);
     if (closing !== null) clearTimeout(closing);
     close();
     send({ type: 'closed' });
@@ -138,13 +151,14 @@ function run(log: Log, close: () => void): void {
     }
   }
   port!.on('message', handle);
+  if (data.retain !== null) retain();
 }
 
 try {
   const owned = openForWriting(data.file, LOCK_WAIT_MS);
   let log: Log;
   try {
-    log = createLog(owned.db, data.file, data.recording, data.durability, new Uint8Array(data.ring));
+    log = createLog(owned.db, data);
   } catch (error) {
     owned.close();
     throw error;

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import type { Retain } from '../capture/retention.ts';
 import { newestCapture, openStore, type Store } from '../capture/store.ts';
 import { CliError } from './io.ts';
 
@@ -27,6 +28,22 @@ export function httpUrl(text: string): string {
     throw new InvalidArgumentError('expected an http or https URL, as in http://localhost:4318');
   }
   return text;
+}
+
+const RETAIN_UNITS = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3, w: 604_800e3 } as const;
+
+/** `100` runs, `2G` bytes, `7d` of age; more than one, separated by commas, all hold. */
+export function retention(text: string): Retain {
+  const retain: Retain = {};
+  for (const part of text.split(',')) {
+    const [, amount, unit = ''] = /^([1-9]\d{0,11})(|runs|[smhdw]|(?:[kMG]i?)?B|[kMG]i?)$/.exec(part.trim()) ?? [];
+    if (amount === undefined)
+      throw new InvalidArgumentError('expected runs, bytes or an age, as in 500runs, 20G, 7d, or some of them with commas');
+    if (unit === '' || unit === 'runs') retain.runs = Number(amount);
+    else if (unit in RETAIN_UNITS) retain.ageMs = Number(amount) * RETAIN_UNITS[unit as keyof typeof RETAIN_UNITS];
+    else retain.bytes = byteCount(part.trim());
+  }
+  return retain;
 }
 
 export function wholeNumber(text: string): number {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
+import type { Retain } from '../capture/retention.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { LiveOtlp } from '../export/otlp-live.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
@@ -11,7 +12,7 @@ import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount, CAPTURES, hostPort, httpUrl } from './options.ts';
+import { byteCount, CAPTURES, hostPort, httpUrl, retention, wholeNumber } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 
@@ -42,6 +43,8 @@ export interface ProxyFlags {
   metricsCertname?: boolean;
   otlp?: string;
   maxBody?: number;
+  retain?: Retain;
+  commitWait: number;
   durability: 'commit' | 'async';
 }
 
@@ -90,6 +93,8 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--metrics-certname', 'label the figures of exchanges with the certname: one set of series an agent')
     .option('--otlp <URL>', 'send each run as a trace to this OpenTelemetry collector when it ends', httpUrl)
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
+    .option('--retain <LIMIT>', 'delete the oldest runs beyond so many runs, bytes or days: 500runs, 20G, 7d', retention)
+    .option('--commit-wait <MS>', 'how long an answer waits for a slow disk at most', wholeNumber, 250)
     .addOption(
       new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
         .choices(['commit', 'async'])
@@ -124,6 +129,8 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     },
     durability: flags.durability,
     maxBodyBytes: flags.maxBody ?? null,
+    commitWaitMs: flags.commitWait,
+    ...(flags.retain && { retain: flags.retain }),
     onLoss: loss => io.err(lossLine(loss)),
     onRun: run => {
       if (!flags.quiet) io.out(runLine(run));

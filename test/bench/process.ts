@@ -48,12 +48,18 @@ export function killAll(): void {
   for (const child of children) child.kill('SIGKILL');
 }
 
-/** CPU seconds that a process and its threads have used, and its peak RSS in MB. */
+/** CPU seconds that a process, its threads and its children have used, and their peak RSS in MB. */
 export function usage(pid: number | undefined): { cpu: number; peak: number } {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
     const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return { cpu: (Number(stat[11]) + Number(stat[12])) / 100, peak: Number(peak ?? 0) / 1000 };
+    const sum = { cpu: (Number(stat[11]) + Number(stat[12])) / 100, peak: Number(peak ?? 0) / 1000 };
+    for (const child of readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)) {
+      const more = usage(Number(child));
+      sum.cpu += more.cpu;
+      sum.peak += more.peak;
+    }
+    return sum;
   } catch {
     return { cpu: Number.NaN, peak: Number.NaN };
   }

@@ -1,0 +1,48 @@
+import { BODY_COLUMNS } from './statements.ts';
+
+/** Columns of `exchange` that refer to `fields`. */
+const FIELDS_OF = ['request_fields', 'response_fields', 'trailers'] as const;
+
+const indexed = [...BODY_COLUMNS, ...FIELDS_OF];
+
+const unused = (columns: readonly string[]): string =>
+  columns.map(column => `SELECT 1 FROM exchange WHERE ${column} = :id`).join(' UNION ALL ');
+
+/** A part of the rows of a table with full text: its triggers make each row dear. */
+const slice = (table: string, of: string): string =>
+  `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE ${of} = ? LIMIT ?)`;
+
+/** The statements of retention.ts. */
+export const RETENTION_SQL = {
+  /** Only a capture with --retain has them: they cost its writer some microseconds an exchange. */
+  indexes: indexed
+    .map(column => `CREATE INDEX IF NOT EXISTS retain_${column} ON exchange (${column}) WHERE ${column} IS NOT NULL;`)
+    .join('\n'),
+  oldest: 'SELECT id, ended_at AS endedAt, "end" FROM run ORDER BY id LIMIT 1',
+  runCount: 'SELECT count(*) FROM run',
+  lastSeq: 'SELECT max(e.seq) FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = ?',
+  decoded: "SELECT coalesce(min(seq), 0) FROM derived WHERE name IN ('bodies', 'runs')",
+  exchangesOf: 'SELECT exchange FROM run_exchange WHERE run = ? ORDER BY n LIMIT ?',
+  firstKept: `SELECT m.exchange, r.started_at AS startedAt FROM run r JOIN run_exchange m ON m.run = r.id
+    WHERE r.id = (SELECT min(id) FROM run) ORDER BY m.n LIMIT 1`,
+  loose: `SELECT e.id FROM exchange e WHERE e.id < ? AND NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)
+    ORDER BY e.id LIMIT 200`,
+  partsOf: `SELECT request_fields AS requestFields, response_fields AS responseFields, trailers, request_body AS requestBody,
+    response_body AS responseBody, primary_request_body AS primaryRequestBody, primary_response_body AS primaryResponseBody
+    FROM exchange WHERE id = ?`,
+  text: ['resource', 'fact', 'log_line'].map(table => slice(table, 'exchange')),
+  deleteExchange: ['DELETE FROM run_exchange WHERE exchange = ?', 'DELETE FROM exchange WHERE id = ?'],
+  deleteRun: ['run_connection WHERE run', 'finding WHERE run', 'finding_note WHERE run', 'run WHERE id'].map(
+    where => `DELETE FROM ${where} = ?`,
+  ),
+  bodyUsed: `${unused(BODY_COLUMNS)} LIMIT 1`,
+  fieldsUsed: `${unused(FIELDS_OF)} LIMIT 1`,
+  deleteFields: 'DELETE FROM fields WHERE id = ?',
+  deleteChunks: 'DELETE FROM body_chunk WHERE rowid IN (SELECT rowid FROM body_chunk WHERE body = ? LIMIT ?)',
+  deleteMetadata: slice('file_metadata', 'body'),
+  deleteBody: 'DELETE FROM body WHERE id = ?',
+  deleteConnections: `DELETE FROM connection WHERE id IN (SELECT c.id FROM connection c WHERE c.closed_at < ?
+    AND NOT EXISTS (SELECT 1 FROM run_connection m WHERE m.connection = c.id) ORDER BY c.id LIMIT ?)`,
+  counted: "UPDATE loss SET count = count + 1, at = ? WHERE recording = ? AND reason = 'retained'",
+  count: `INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, 'retained', 1, 'runs that --retain deleted')`,
+} as const;

@@ -1,0 +1,190 @@
+import type { Database } from 'better-sqlite3';
+import { clearing } from './decoded-statements.ts';
+import type { DerivedWrite } from './messages.ts';
+import { RETENTION_SQL } from './retention-sql.ts';
+
+/** What is kept of a capture that is written for long: the oldest runs go when there is more. At least one is given. */
+export interface Retain {
+  /** So many runs. */
+  runs?: number;
+  /** So many bytes of the file that hold something. */
+  bytes?: number;
+  /** Runs that ended within this time. */
+  ageMs?: number;
+}
+
+/** Rows that one transaction deletes at most: exchanges that end meanwhile wait for it, some milliseconds. */
+const STEP_ROWS = 200;
+
+/** Pieces of a large body (256 KiB each) that one transaction deletes at most. */
+const STEP_CHUNKS = 8;
+
+/** Free pages that one transaction gives back to the file system at most: 1 MiB. */
+const STEP_PAGES = 256;
+
+/** A run that ended may yet go on (its report came late); after this time it is left alone by whoever folds runs. */
+const QUIET_MS = 60_000;
+
+/**
+ * Deletes the oldest runs in small steps, for whoever owns the file. The newest run always stays. What was deleted is counted in the
+ * table `loss`, as `retained`.
+ */
+export interface Retention {
+  /**
+   * One short transaction. @returns whether there is more to do
+   * @throws SqliteError; nothing is deleted then
+   */
+  step(now: number): boolean;
+}
+
+interface Victim {
+  id: number;
+  lastSeq: number | null;
+}
+
+export interface RetentionHooks {
+  /** Runs a statement of DECODED_SQL. */
+  write(row: DerivedWrite): void;
+  /** Bodies or fields may have been deleted whose ids somebody remembers. */
+  forget(): void;
+}
+
+export function createRetention(db: Database, recording: number, retain: Retain, { write, forget }: RetentionHooks): Retention {
+  db.exec(RETENTION_SQL.indexes);
+  const oldest = db.prepare<[], { id: number; endedAt: number | null; end: string | null }>(RETENTION_SQL.oldest);
+  const lastSeq = db.prepare<[number], number | null>(RETENTION_SQL.lastSeq).pluck();
+  const runCount = db.prepare<[], number>(RETENTION_SQL.runCount).pluck();
+  const decoded = db.prepare<[], number>(RETENTION_SQL.decoded).pluck();
+  const exchangesOf = db.prepare<[number, number], number>(RETENTION_SQL.exchangesOf).pluck();
+  const loose = db.prepare<[number], number>(RETENTION_SQL.loose).pluck();
+  const firstKept = db.prepare<[], { exchange: number; startedAt: number }>(RETENTION_SQL.firstKept);
+  const partsOf = db.prepare<[number], Record<string, number | null>>(RETENTION_SQL.partsOf);
+  const textRows = RETENTION_SQL.text.map(sql => db.prepare<[number, number]>(sql));
+  const deleteExchange = RETENTION_SQL.deleteExchange.map(sql => db.prepare<[number]>(sql));
+  const deleteRun = RETENTION_SQL.deleteRun.map(sql => db.prepare<[number]>(sql));
+  const bodyUsed = db.prepare<[{ id: number }], number>(RETENTION_SQL.bodyUsed).pluck();
+  const fieldsUsed = db.prepare<[{ id: number }], number>(RETENTION_SQL.fieldsUsed).pluck();
+  const deleteFields = db.prepare<[number]>(RETENTION_SQL.deleteFields);
+  const deleteChunks = db.prepare<[number, number]>(RETENTION_SQL.deleteChunks);
+  const deleteBodyTexts = db.prepare<[number, number]>(RETENTION_SQL.deleteMetadata);
+  const deleteBody = db.prepare<[number]>(RETENTION_SQL.deleteBody);
+  const oldConnections = db.prepare<[number, number]>(RETENTION_SQL.deleteConnections);
+  const counted = db.prepare<[number, number]>(RETENTION_SQL.counted);
+  const count = db.prepare<[number, number]>(RETENTION_SQL.count);
+
+  /** Bodies of deleted exchanges that nothing refers to any more. */
+  const orphans: number[] = [];
+  let victim: Victim | null = null;
+
+  function used(): number {
+    const pragma = (name: string): number => Number(db.pragma(name, { simple: true }));
+    return (pragma('page_count') - pragma('freelist_count')) * pragma('page_size');
+  }
+
+  function nextVictim(now: number): Victim | null {
+    const run = oldest.get();
+    const runs = runCount.get() ?? 0;
+    if (run === undefined || run.end === null || run.endedAt === null || runs < 2 || run.endedAt > now - QUIET_MS) return null;
+    const tooMany = retain.runs !== undefined && runs > retain.runs;
+    const tooOld = retain.ageMs !== undefined && run.endedAt < now - retain.ageMs;
+    if (!tooMany && !tooOld && !(retain.bytes !== undefined && used() > retain.bytes)) return null;
+    const seq = lastSeq.get(run.id) ?? null;
+    return seq !== null && seq > (decoded.get() ?? 0) ? null : { id: run.id, lastSeq: seq }; // its bodies are being decoded
+  }
+
+  /** @returns whether the exchange is gone; when not, a part of its rows is */
+  function removeExchange(id: number): boolean {
+    for (const statement of textRows) if (statement.run(id, STEP_ROWS).changes === STEP_ROWS) return false;
+    const parts = partsOf.get(id) ?? {};
+    const ids = (names: readonly string[]): number[] => [
+      ...new Set(names.map(name => parts[name]).filter(part => typeof part === 'number')),
+    ];
+    for (const row of clearing(id, [])) write(row);
+    for (const statement of deleteExchange) statement.run(id);
+    for (const fields of ids(['requestFields', 'responseFields', 'trailers'])) {
+      if (fieldsUsed.get({ id: fields }) === undefined) deleteFields.run(fields);
+    }
+    orphans.push(...ids(['requestBody', 'responseBody', 'primaryRequestBody', 'primaryResponseBody']));
+    return true;
+  }
+
+  function removeExchanges(ids: readonly number[]): void {
+    const until = performance.now() + 5;
+    for (const id of ids) if (!removeExchange(id) || performance.now() > until) break;
+    forget();
+  }
+
+  function removeBody(id: number): boolean {
+    if (bodyUsed.get({ id }) !== undefined) return true;
+    if (deleteChunks.run(id, STEP_CHUNKS).changes === STEP_CHUNKS) return false;
+    if (deleteBodyTexts.run(id, STEP_ROWS).changes === STEP_ROWS) return false;
+    for (const row of clearing(0, [id])) if (row[1] === id) write(row);
+    deleteBody.run(id);
+    return true;
+  }
+
+  function removeBodies(): void {
+    const until = performance.now() + 5;
+    while (orphans.length > 0 && performance.now() < until) {
+      if (removeBody(orphans.at(-1)!)) orphans.pop();
+    }
+    forget();
+  }
+
+  function removeRun(id: number): void {
+    for (const statement of deleteRun) statement.run(id);
+    if (counted.run(Date.now(), recording).changes === 0) count.run(recording, Date.now());
+    victim = null;
+  }
+
+  /** What belongs to no run, and is older than the oldest one that is kept. */
+  function removeLoose(): boolean {
+    const kept = firstKept.get();
+    if (kept === undefined) return false;
+    const ids = loose.all(kept.exchange);
+    if (ids.length > 0) {
+      removeExchanges(ids);
+      return true;
+    }
+    return oldConnections.run(kept.startedAt, STEP_ROWS).changes > 0;
+  }
+
+  let tidy = false;
+
+  function work(now: number): boolean {
+    if (orphans.length > 0) {
+      removeBodies();
+      return true;
+    }
+    victim ??= nextVictim(now);
+    if (victim !== null) {
+      const ids = exchangesOf.all(victim.id, STEP_ROWS);
+      if (ids.length > 0) removeExchanges(ids);
+      else removeRun(victim.id);
+      tidy = true;
+      return true;
+    }
+    if (!tidy) return false;
+    if (removeLoose()) return true;
+    if (Number(db.pragma('freelist_count', { simple: true })) > STEP_PAGES) {
+      db.pragma(`incremental_vacuum(${STEP_PAGES})`);
+      return true;
+    }
+    tidy = false;
+    return false;
+  }
+
+  return {
+    step(now) {
+      const before = [...orphans];
+      try {
+        return db.transaction(work).immediate(now);
+      } catch (error) {
+        orphans.splice(0, orphans.length, ...before);
+        victim = null;
+        forget();
+        throw error;
+      }
+    },
+  };
+}

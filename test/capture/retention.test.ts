@@ -1,0 +1,136 @@
+import { statSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { describe, expect, test } from 'vitest';
+import { openStore } from '../../src/capture/store.ts';
+import { retention } from '../../src/commands/options.ts';
+import { agent, closing, joined, noise, open, tempDir, until } from './rig.ts';
+
+const NODE = 'GET /puppet/v3/node/a.lab?environment=production&transaction_uuid=';
+const FILE = 'GET /puppet/v3/file_content/modules/m/f?environment=production';
+const REPORT = 'PUT /puppet/v3/report/a.lab?environment=production';
+const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+const shared = noise(50_000, 7);
+
+/** `runs` runs that ended an hour ago, each with a file of its own, one that all share, and a report. */
+async function past(file: string, runs: number, own = 400_000): Promise<void> {
+  const recorder = await open(file);
+  for (let n = 1; n <= runs; n++) {
+    const line = agent(recorder, 'a.lab').connect();
+    await line.send(`${NODE}${uuid(n)}`, { bodies: { response: Buffer.from(`{"name":"a.lab","n":${n}}`) } });
+    await line.send(FILE, { bodies: { response: noise(own, n) } });
+    await line.send(FILE, { bodies: { response: shared }, responseFields: [['Date', `day ${n}`]] });
+    await line.send(REPORT, {
+      bodies: { request: Buffer.from(JSON.stringify({ host: 'a.lab', logs: [{ message: `log ${n}` }] })) },
+    });
+    line.close();
+  }
+  await recorder.close();
+  using db = closing(new Database(file));
+  db.exec('UPDATE run SET ended_at = ended_at - 3600000 + id');
+}
+
+function rows(file: string, sql: string): unknown[] {
+  using db = closing(new Database(file, { readonly: true }));
+  return db.prepare(sql).pluck().all();
+}
+
+describe('what --retain does not keep', () => {
+  test('the oldest runs go, with everything that only they used, and the file gets smaller', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 8, 1_000_000);
+    const before = statSync(file).size;
+    const recorder = await open(file, { retain: { runs: 3 } });
+    await until(() => rows(file, 'SELECT id FROM run').length === 3);
+    await until(() => (rows(file, 'PRAGMA freelist_count')[0]! as number) <= 256);
+    // The traffic goes on meanwhile.
+    const line = agent(recorder, 'b.lab').connect();
+    const id = await line.send(FILE, { bodies: { response: shared } });
+    line.close();
+    await recorder.close();
+    expect(rows(file, 'SELECT id FROM run ORDER BY id')).toEqual([6, 7, 8, 9]);
+    expect(rows(file, "SELECT count FROM loss WHERE reason = 'retained'")).toEqual([5]);
+    expect(statSync(file).size).toBeLessThan(before * 0.6);
+    expect(rows(file, 'PRAGMA integrity_check')).toEqual(['ok']);
+    // Nothing dangles, nothing is left over.
+    for (const column of ['request_body', 'response_body']) {
+      expect(
+        rows(file, `SELECT id FROM exchange WHERE ${column} IS NOT NULL AND ${column} NOT IN (SELECT id FROM body)`),
+      ).toEqual([]);
+    }
+    expect(
+      rows(
+        file,
+        'SELECT id FROM body WHERE id NOT IN (SELECT request_body FROM exchange WHERE request_body > 0 UNION SELECT response_body FROM exchange WHERE response_body > 0)',
+      ),
+    ).toEqual([]);
+    expect(
+      rows(
+        file,
+        'SELECT id FROM fields WHERE id NOT IN (SELECT request_fields FROM exchange UNION SELECT response_fields FROM exchange)',
+      ),
+    ).toEqual([]);
+    expect(rows(file, 'SELECT body FROM body_chunk WHERE body NOT IN (SELECT id FROM body)')).toEqual([]);
+    for (const table of ['report', 'log_line', 'run_exchange', 'node', 'file_content', 'decode_note']) {
+      expect(rows(file, `SELECT exchange FROM ${table} WHERE exchange NOT IN (SELECT id FROM exchange)`), table).toEqual([]);
+    }
+    expect(rows(file, 'SELECT DISTINCT run FROM run_exchange ORDER BY run')).toEqual([6, 7, 8, 9]);
+    expect(rows(file, 'SELECT count(*) FROM connection')).toEqual([4]);
+    using store = closing(openStore(file, 'bodies'));
+    expect(joined(store.body(id, 'response')).equals(shared)).toBe(true);
+    for (const run of store.runs()) {
+      for (const exchange of store.exchanges({ run: run.id })) {
+        const side = exchange.method === 'PUT' ? 'request' : 'response';
+        expect(joined(store.body(exchange.id, side)).length).toBe(
+          side === 'request' ? exchange.requestBytes : exchange.responseBytes,
+        );
+      }
+    }
+  });
+
+  test('by bytes and by age; the newest run always stays', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 6);
+    await (async () => {
+      const recorder = await open(file, { retain: { bytes: 1_500_000 } });
+      await until(() => rows(file, 'SELECT id FROM run').length === 3);
+      await recorder.close();
+    })();
+    const recorder = await open(file, { retain: { ageMs: 60_000 } });
+    await until(() => rows(file, 'SELECT id FROM run').length === 1);
+    await new Promise(resolve => setTimeout(resolve, 1_500)); // one more look
+    await recorder.close();
+    expect(rows(file, 'SELECT id FROM run')).toEqual([6]);
+  });
+
+  test('a body in many pieces goes piece by piece', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 2, 6_000_000);
+    expect(rows(file, 'SELECT count(*) FROM body_chunk')[0]).toBeGreaterThan(40);
+    const recorder = await open(file, { retain: { runs: 1 } });
+    await until(() => (rows(file, 'SELECT count(*) FROM body_chunk')[0] as number) < 25);
+    await recorder.close();
+    expect(rows(file, 'SELECT id FROM run')).toEqual([2]);
+  });
+
+  test('without --retain nothing is deleted', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 3);
+    const recorder = await open(file);
+    await new Promise(resolve => setTimeout(resolve, 1_500));
+    await recorder.close();
+    expect(rows(file, 'SELECT id FROM run')).toEqual([1, 2, 3]);
+    expect(rows(file, "SELECT name FROM sqlite_schema WHERE name GLOB 'retain_*'")).toEqual([]);
+  });
+});
+
+test('what --retain may be given', () => {
+  expect(retention('500')).toEqual({ runs: 500 });
+  expect(retention('500runs,20G, 7d')).toEqual({ runs: 500, bytes: 20e9, ageMs: 7 * 86_400_000 });
+  expect(retention('1MiB')).toEqual({ bytes: 1 << 20 });
+  expect(retention('90m')).toEqual({ ageMs: 5_400_000 });
+  for (const wrong of ['', '0', '-1', '5x', '1,,2', '7 days', '1e9']) expect(() => retention(wrong), wrong).toThrow(/expected/);
+});
