@@ -6,10 +6,13 @@ import { allOf, anyOf, type Condition, lineIn, NEVER, textIn, textInOneOf, typeI
  * connection, `f` a finding. NULL is no match, and `!` makes a match of it.
  */
 
+/** The names that conditions call the tables by; each table is named as its subject. */
+export const ALIASES: Readonly<Record<Subject, string>> = { exchange: 'e', run: 'r', connection: 'c', finding: 'f' };
+
 /**
  * The condition of a filter on a row of a list. filter-functions.ts has the functions that it calls.
  *
- * @param subject also the table behind the alias: `exchange e`, `run r`, `connection c`, `finding f`
+ * @param subject also the table that the condition is about, by its alias
  */
 export function conditionOf(filter: Filter, subject: Subject): Condition {
   switch (filter.type) {

@@ -1,5 +1,5 @@
 import type { Filter, Subject } from '../analysis/filter.ts';
-import { conditionOf } from './filter-sql.ts';
+import { ALIASES, conditionOf } from './filter-sql.ts';
 import type { ConnectionFilter, ExchangeFilter, FindingFilter, RunFilter } from './shapes.ts';
 
 /** Rows that are read at once: long lists are walked through in pages, so that no reader holds a snapshot for long. */
@@ -81,9 +81,8 @@ function where(sql: string, value: string | number | undefined): [string, Array<
 function matching(filter: Filter | null | undefined, subject: Subject): [string, Array<string | number>] | null {
   if (filter === null || filter === undefined) return null;
   const { sql, values } = conditionOf(filter, subject);
-  const alias = subject === 'run' ? 'r' : subject === 'connection' ? 'c' : 'e';
-  const view = `v_${subject}`;
-  return [`EXISTS (SELECT 1 FROM ${subject} ${alias} WHERE ${alias}.id = ${view}.id AND ${sql})`, [...values]];
+  const alias = ALIASES[subject];
+  return [`EXISTS (SELECT 1 FROM ${subject} ${alias} WHERE ${alias}.id = v_${subject}.id AND ${sql})`, [...values]];
 }
 
 export function runListing(filter: RunFilter): Listing {
@@ -128,5 +127,6 @@ export function findingListing(filter: FindingFilter): Listing {
     where('run = ?', filter.run),
     where('severity = ?', filter.severity),
     where('rule = ?', filter.rule),
+    matching(filter.match, 'finding'),
   ]);
 }

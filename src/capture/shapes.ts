@@ -247,6 +247,7 @@ export interface FindingFilter {
   run?: number;
   severity?: Severity;
   rule?: string;
+  match?: Filter | null;
   limit?: number;
 }
 

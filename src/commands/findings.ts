@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { SEVERITIES, type Severity } from '../analysis/findings/finding.ts';
 import { RULES } from '../analysis/findings/registry.ts';
 import type { FindingRow } from '../capture/store.ts';
+import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP } from './filter-argument.ts';
 import { explain, findingJson, listFindings, ruleJson, tallyText } from './findings-text.ts';
 import { idText, parseId } from './ids.ts';
 import { CliError, type Io } from './io.ts';
@@ -21,7 +22,8 @@ export function registerFindings(program: Command, io: Io): void {
   program
     .command('findings')
     .description('what is wrong in the runs of a capture, or costs: with evidence, and with what mends it')
-    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .argument('[capture]', CAPTURE_HELP)
+    .argument('[filter...]', FILTER_HELP)
     .option('--run <RUN>', 'only of this run', parseId('run'))
     .addOption(new Option('--severity <SEVERITY>', 'only of this severity').choices(SEVERITIES))
     .option('--rule <RULE>', 'only of this rule', rule)
@@ -33,9 +35,9 @@ export function registerFindings(program: Command, io: Io): void {
     )
     .option('--explain [RULE]', 'say what a rule finds, what that means, and when it speaks; alone: list the rules')
     .option('--json', 'one JSON object a line')
-    .action((file: string | undefined, options: FindingsOptions) => {
+    .action((file: string | undefined, words: string[], options: FindingsOptions) => {
       if (options.explain !== undefined) explainRules(io, options.explain, options.json === true);
-      else find(io, file, options);
+      else find(io, chosen(file, words, 'finding'), options);
     });
 }
 
@@ -55,7 +57,7 @@ function explainRules(io: Io, which: string | true, json: boolean): void {
   else explain(io, rules, which === true);
 }
 
-function find(io: Io, file: string | undefined, options: FindingsOptions): void {
+function find(io: Io, { file, filter }: Chosen, options: FindingsOptions): void {
   const store = openCapture(file, 'bodies');
   try {
     const { run, severity, rule: id, failOn } = options;
@@ -66,6 +68,7 @@ function find(io: Io, file: string | undefined, options: FindingsOptions): void 
       ...(run !== undefined && { run }),
       ...(severity !== undefined && { severity }),
       ...(id !== undefined && { rule: id }),
+      match: filter,
     };
     const counts = new Map<Severity, number>();
     const rows: FindingRow[] = [];

@@ -1,10 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Subject } from '../analysis/filter.ts';
 import { explainTls } from '../analysis/tls-failures.ts';
 import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
 import { type Leg, PHASES, type Phase } from '../model.ts';
+import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
 import { connectionJson, exchangeJson, idText, parseId, runJson } from './ids.ts';
 import type { Io } from './io.ts';
-import { openCapture, wholeNumber } from './options.ts';
+import { wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
 import { problems, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
@@ -14,13 +16,14 @@ export function registerRuns(program: Command, io: Io): void {
   program
     .command('runs')
     .description('list the agent runs of a capture')
-    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .argument('[capture]', CAPTURE_HELP)
+    .argument('[filter...]', FILTER_HELP)
     .option('--certname <NAME>', 'only runs of this agent')
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
-    .action((file: string | undefined, options: { certname?: string; limit?: number; json?: boolean }) => {
-      withStore(file, store => {
-        const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']) }));
+    .action((file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
+      withChosen(file, words, 'run', (store, match) => {
+        const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']), match }));
         print(io, options.json === true, rows, runJson, listRuns);
       });
     });
@@ -30,7 +33,8 @@ export function registerExchanges(program: Command, io: Io): void {
   program
     .command('exchanges')
     .description('list exchanges: one request with its outcome each')
-    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .argument('[capture]', CAPTURE_HELP)
+    .argument('[filter...]', FILTER_HELP)
     .option('--run <RUN>', 'only of this run', parseId('run'))
     .addOption(new Option('--phase <PHASE>', 'only of this phase').choices(PHASES))
     .option('--status <CODE>', 'only with this status', status)
@@ -39,10 +43,10 @@ export function registerExchanges(program: Command, io: Io): void {
     .option('--connection <CONNECTION>', 'only on this connection, of either leg', parseId('connection'))
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
-    .action((file: string | undefined, options: ExchangeOptions) => {
-      withStore(file, store => {
+    .action((file: string | undefined, words: string[], options: ExchangeOptions) => {
+      withChosen(file, words, 'exchange', (store, match) => {
         const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
-        const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted }));
+        const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted, match }));
         print(io, options.json === true, rows, exchangeJson, listExchanges);
       });
     });
@@ -52,17 +56,22 @@ export function registerConnections(program: Command, io: Io): void {
   program
     .command('connections')
     .description('list connections of both legs')
-    .argument('[capture]', 'capture file (default: the newest in captures/)')
+    .argument('[capture]', CAPTURE_HELP)
+    .argument('[filter...]', FILTER_HELP)
     .option('--run <RUN>', 'only those that this run used', parseId('run'))
     .addOption(new Option('--leg <LEG>', 'only this leg').choices(['agent', 'primary']))
     .option('--certname <NAME>', 'only of this agent')
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action(
-      (file: string | undefined, options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean }) => {
-        withStore(file, store => {
+      (
+        file: string | undefined,
+        words: string[],
+        options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean },
+      ) => {
+        withChosen(file, words, 'connection', (store, match) => {
           const wanted = pick(options, ['run', 'leg', 'certname']);
-          const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted }));
+          const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted, match }));
           print(io, options.json === true, rows, connectionJson, listConnections);
         });
       },
@@ -92,10 +101,16 @@ function pick<T extends object, K extends keyof T>(from: T, names: readonly K[])
   return out as Pick<T, K>;
 }
 
-function withStore(file: string | undefined, work: (store: Store) => void): void {
-  const store = openCapture(file);
+function withChosen(
+  file: string | undefined,
+  words: readonly string[],
+  subject: Subject,
+  work: (store: Store, match: Chosen['filter']) => void,
+): void {
+  const which = chosen(file, words, subject);
+  const store = openChosen(which);
   try {
-    work(store);
+    work(store, which.filter);
   } finally {
     store.close();
   }
