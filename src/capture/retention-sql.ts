@@ -41,7 +41,7 @@ export const RETENTION_SQL = {
   deleteChunks: 'DELETE FROM body_chunk WHERE rowid IN (SELECT rowid FROM body_chunk WHERE body = ? LIMIT ?)',
   deleteMetadata: slice('file_metadata', 'body'),
   deleteBody: 'DELETE FROM body WHERE id = ?',
-  deleteConnections: `DELETE FROM connection WHERE id IN (SELECT c.id FROM connection c WHERE c.closed_at < ?
+  deleteConnections: `DELETE FROM connection WHERE id IN (SELECT c.id FROM connection c WHERE c.closed_at <= ?
     AND NOT EXISTS (SELECT 1 FROM run_connection m WHERE m.connection = c.id) ORDER BY c.id LIMIT ?)`,
   counted: "UPDATE loss SET count = count + 1, at = ? WHERE recording = ? AND reason = 'retained'",
   count: `INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, 'retained', 1, 'runs that --retain deleted')`,
