@@ -71,8 +71,10 @@ async function write(io: Io, selection: Selection, options: ExportOptions): Prom
       return writeFiles(io, selection, options.output);
     case 'otlp':
       return writeOtlp(io, selection, options);
-    case 'html':
-      throw new CliError(`${options.format} is not there yet`);
+    case 'html': {
+      const { runPages } = await import('./export-html.ts');
+      return writeText(io, options.output, runPages(selection, packageVersion()));
+    }
     default:
       options.format satisfies never;
   }
