@@ -37,6 +37,7 @@ interface NamedRow {
 
 /** Makes the function that tells rules what a capture knows of a run; everything is read when it is asked for, and once. */
 export function factsReader(db: Database, store: Store): (run: number) => RunFacts | null {
+  const durability = db.prepare<[number], string>(FACT_SQL.durability).pluck();
   const factCosts = db.prepare<[number], FactCost>(FACT_SQL.factCosts);
   const listed = db.prepare<[number, number], Listing>(FACT_SQL.listed);
   const inlined = db.prepare<[number, number], Listing>(FACT_SQL.inlined);
@@ -100,6 +101,7 @@ export function factsReader(db: Database, store: Store): (run: number) => RunFac
 
     return {
       run,
+      imported: durability.get(id) === 'import',
       get exchanges() {
         return exchanges();
       },

@@ -6,7 +6,7 @@ import { reportOf } from './reports.ts';
 const SKEW_MS = 300_000;
 
 /** Answers that are looked at: the first ones of a run. */
-const LOOKED_AT = 5;
+const LOOKED_AT = 3;
 
 /** How far the primary's clock is ahead of ours: the least of a few answers. `null` without a Date field. */
 function primarySkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null {

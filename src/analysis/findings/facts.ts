@@ -217,6 +217,8 @@ export interface FetchedAgain extends OfExchange {
 /** What is known of a run, and of the runs of the same node before it. */
 export interface RunFacts {
   readonly run: RunFact;
+  /** Recorded by another program, which may have undone content codings. */
+  readonly imported: boolean;
   /** In the order of the run. */
   readonly exchanges: readonly ExchangeFact[];
   /** Of both legs; pooled ones may have been opened by an earlier run. */
@@ -241,7 +243,7 @@ export interface RunFacts {
   lastLogAt(): string | null;
   /** Latest first: earlier catalogs that were answered with 200. */
   earlierCatalogs(limit: number): readonly EarlierCatalog[];
-  /** Latest first: events of the node's earlier reports, one list a run, noop runs left out; a run without a report ends it. */
+  /** Latest first: events of the node's earlier reports, one list a run; runs without a report, and noop runs, are left out. */
   earlierEvents(limit: number, statuses: readonly string[]): readonly (readonly EventFact[])[];
   /** File contents of this run that the last `runs` runs fetched, too. */
   fetchedAgain(runs: number): readonly FetchedAgain[];
