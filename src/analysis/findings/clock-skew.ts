@@ -23,15 +23,22 @@ function primarySkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null
     });
   return seen.length === 0 ? null : seen.reduce((a, b) => (Math.abs(b.ms) < Math.abs(a.ms) ? b : a));
 }
+
 type ExchangeOf = RunFacts['exchanges'][number]['id'];
 
-/** How far the agent's clock is ahead of ours: the end of its report's log is seconds before the report is sent. */
+/**
+ * How far the agent's clock is ahead of ours: what its report says happened last lies after the run's first request and before the report is
+ * sent, however long anything took.
+ */
 function agentSkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null {
   const found = reportOf(run);
   const sent = run.phase('report').at(-1);
-  const last = run.lastLogAt();
-  if (found === null || sent === undefined || last === null) return null;
-  return { ms: Date.parse(last) - Date.parse(sent.startedAt), exchange: sent.id };
+  if (found === null || sent === undefined) return null;
+  const told = [found.report.at, run.lastLogAt()].flatMap(at => (at === null ? [] : [Date.parse(at)]));
+  if (told.length === 0) return null;
+  const last = Math.max(...told);
+  const behind = Math.min(0, last - Date.parse(run.run.startedAt));
+  return { ms: behind < 0 ? behind : Math.max(0, last - Date.parse(sent.startedAt)), exchange: sent.id };
 }
 
 export const clockSkew: Rule = {
@@ -41,7 +48,7 @@ export const clockSkew: Rule = {
   meaning:
     'Certificates and CRLs are not valid yet, or not any more, to the one whose clock is wrong ("verify time is synchronized"); reports land at the wrong time in PuppetDB.',
   fix: 'synchronise the clocks (chronyc tracking, timedatectl) of the primary, of the agent and of this host; date -u on each says which is wrong',
-  threshold: `${SKEW_MS / 1000} s between Date of the primary's answers, or the end of the report's log, and this host's clock (the tolerance of Kerberos)`,
+  threshold: `${SKEW_MS / 1000} s between Date of the primary's answers and this host's clock, or by which the report's last moment lies outside of the run (the tolerance of Kerberos)`,
   page: page('ssl_regenerate_certificates.html'),
   judge(run) {
     return [
