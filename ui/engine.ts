@@ -36,6 +36,7 @@ export interface Engine {
   resize(size: Size): void;
   /** The capture has grown. */
   refresh(): void;
+  say(notice: Notice): void;
   /** Lines that a view has for itself. */
   env(): Env;
   readonly map: KeyMap;
@@ -283,6 +284,7 @@ export function createEngine(options: EngineOptions): Engine {
         set({ notice: noticeOf(error) });
       }
     },
+    say: notice => set({ notice }),
     env,
     map,
     theme,

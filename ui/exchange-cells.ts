@@ -42,16 +42,17 @@ export function exchangeColumns(
   before: (row: ExchangeRow) => ExchangeRow | null,
   from: number | null,
 ): Column<ExchangeRow>[] {
+  const inRun = of === 'run';
   const run: Column<ExchangeRow>[] = [
     { title: 'RUN', width: 6, from: 70, cell: row => span(row.run === null ? '-' : `r${row.run}`, 'dim') },
     { title: 'CERTNAME', width: 18, from: 110, cell: row => span(row.certname ?? '-', 'name') },
   ];
   return [
-    { title: 'ID', width: 8, cell: row => span(`e${row.id}`, 'dim') },
-    ...(of === 'run' ? [] : run),
+    { title: 'ID', width: inRun ? 7 : 8, cell: row => span(`e${row.id}`, 'dim') },
+    ...(inRun ? [] : run),
     {
       title: time === 'clock' ? 'TIME' : time === 'start' ? 'AT' : 'SINCE',
-      width: 12,
+      width: time === 'clock' ? 12 : 9,
       right: true,
       from: 60,
       cell: row => span(timeText(row, time, before(row), from), 'dim'),

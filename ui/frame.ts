@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { type AppState, type Engine, viewSize } from './engine.ts';
 import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope } from './keymap.ts';
 import { paint } from './paint.ts';
-import type { Env, Prompt, Tabs } from './screen.ts';
+import type { Env, Prompt, Screen, Tabs } from './screen.ts';
 import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf } from './text.ts';
 
 /** Below this nothing can be laid out. */
@@ -24,7 +24,7 @@ function linesOf(engine: Engine, state: AppState): Line[] {
   const env = engine.env();
   const tabs = screen.tabs();
   const size = viewSize(state.size, tabs !== null, state.hints);
-  const view = bodyOf(screen.draw(env).slice(0, size.rows), state.prompt, env);
+  const view = bodyOf(drawn(screen, env).slice(0, size.rows), state.prompt, env);
   const filled = [...view, ...Array.from({ length: size.rows - view.length }, () => EMPTY)];
   return [
     titleLine(engine, state),
@@ -33,6 +33,16 @@ function linesOf(engine: Engine, state: AppState): Line[] {
     statusLine(state, screen.status(env)),
     ...(state.hints ? [keyLine(engine.map, screen.scopes(), screen.tabs(), state)] : []),
   ];
+}
+
+/** A row that cannot be drawn is told of, and the keys go on: nobody is thrown out of a session for it. */
+function drawn(screen: Screen, env: Env): readonly Line[] {
+  try {
+    return screen.draw(env);
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    return emptyLines(env, ['this view cannot be drawn', '', cut(words, env.size.columns - 4), 'esc goes back']);
+  }
 }
 
 /** A prompt's own lines cover the lowest lines of the view. */
@@ -57,22 +67,17 @@ function titleLine(engine: Engine, state: AppState): Line {
   return [span(pad(left, room + 1), 'title'), span(live, 'title')];
 }
 
-function tabLine(tabs: Tabs, columns: number): Line {
-  const label = (name: string, i: number): string => (i < 9 ? `${i + 1} ${name}` : name);
-  const all = tabs.names.map(label);
-  const width = all.reduce((sum, text) => sum + text.length + 3, 0);
-  // Where not all fit, only the current one has its name.
-  const shown =
-    width <= columns ? all : all.map((text, i) => (i === tabs.current ? text : shortened(text, columns < 60 ? 1 : 5)));
-  return shown.flatMap((text, i): Span[] => [
-    i === tabs.current ? span(`[${text}]`, 'bold') : span(` ${text} `, 'dim'),
-    span(i < shown.length - 1 ? ' ' : ''),
-  ]);
-}
-
-function shortened(label: string, letters: number): string {
-  const [, number = '', name = ''] = /^(\d+) (.*)$/.exec(label) ?? [];
-  return `${number} ${cut(name, letters)}`.trim();
+function tabLine({ names, short = names, current }: Tabs, columns: number): Line {
+  const labels = (texts: readonly string[]): string[] => texts.map((name, i) => (i < 9 ? `${i + 1} ${name}` : name));
+  const fits = (texts: readonly string[]): boolean => texts.reduce((sum, text) => sum + text.length + 1, 1) <= columns;
+  // Where not even the short names fit, only the current one has its name.
+  const bare = labels(short).map((text, i) => (i === current ? text : text.split(' ', 1)[0]!));
+  const shown = [labels(names), labels(short)].find(fits) ?? bare;
+  const spans: Span[] = [span(current === 0 ? '[' : ' ', 'bold')];
+  shown.forEach((text, i) => {
+    spans.push(span(text, i === current ? 'bold' : 'dim'), span(i === current ? ']' : i + 1 === current ? '[' : ' ', 'bold'));
+  });
+  return spans;
 }
 
 /** What is typed, or what was said, or what a begun key sequence may go on with; on the right the view's own words. */

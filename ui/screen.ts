@@ -17,6 +17,8 @@ export interface Env {
   readonly source: Source;
   readonly theme: Theme;
   readonly size: Size;
+  /** Keys go elsewhere: no cursor is drawn. */
+  readonly unfocused?: true;
   /** Wall clock, ms since the epoch. */
   now(): number;
 }
@@ -52,6 +54,8 @@ export interface Job {
 
 export interface Tabs {
   readonly names: readonly string[];
+  /** For a narrow terminal. */
+  readonly short?: readonly string[];
   readonly current: number;
 }
 

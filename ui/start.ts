@@ -1,4 +1,4 @@
-import { render } from 'ink';
+import { render, type SuspendTerminal } from 'ink';
 import { createElement } from 'react';
 import type { Store } from '../src/capture/store.ts';
 import { App } from './app.ts';
@@ -16,6 +16,8 @@ export interface UiOptions {
   env: Readonly<Record<string, string | undefined>>;
   /** Only ASCII signs. */
   ascii: boolean;
+  /** The shell's own job, which ctrl-z may stop. */
+  alone?: boolean;
   /** Why the UI ends from outside: the proxy that it came with was told to. */
   signal?: AbortSignal;
 }
@@ -24,7 +26,7 @@ export interface UiOptions {
  * Shows a capture until the user quits. The terminal is a real one, which the caller has made sure of; it is left as it was, whatever ends
  * the UI: Ink restores it when the process ends, also by a signal or an exception.
  */
-export async function startUi({ store, env, ascii, signal }: UiOptions): Promise<void> {
+export async function startUi({ store, env, ascii, alone = true, signal }: UiOptions): Promise<void> {
   const { map, problems } = readKeyMap(keysFile(env));
   const { stdout } = process;
   const [problem] = problems;
@@ -44,9 +46,18 @@ export async function startUi({ store, env, ascii, signal }: UiOptions): Promise
     onEscape: sequence => void stdout.write(sequence),
   });
   // Before Ink's own listener: it then draws the new frame, not the old one in the new size.
-  const resized = (): void => engine.resize({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
+  const resized = (): void => {
+    engine.resize({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
+    // Commits at once what React would commit a little later: one frame, not two.
+    app.rerender(tree);
+  };
   stdout.prependListener('resize', resized);
-  const app = render(createElement(App, { engine }), {
+  const terminal: { suspend: SuspendTerminal | null } = { suspend: null };
+  const onReady = (suspend: SuspendTerminal): void => {
+    terminal.suspend = suspend;
+  };
+  const tree = createElement(App, { engine, onReady });
+  const app = render(tree, {
     alternateScreen: true,
     // A CI variable in the environment makes a terminal no less of one.
     interactive: true,
@@ -69,8 +80,10 @@ export async function startUi({ store, env, ascii, signal }: UiOptions): Promise
     for (const name of SIGNALS) process.off(name, leave);
   }
 
+  /** Gives the terminal back, stops as the shell expects it, and draws the screen anew when the shell lets it go on. */
   function suspend(): void {
-    process.kill(process.pid, 'SIGTSTP');
+    if (alone) void terminal.suspend?.(async () => void process.kill(process.pid, 'SIGTSTP'));
+    else engine.say({ text: 'a proxy started these screens: Q leaves them, the proxy goes on', kind: 'info' });
   }
 }
 

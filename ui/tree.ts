@@ -9,6 +9,8 @@ export interface TreeNode {
   readonly label: Line;
   /** Absent: a leaf. */
   readonly kids?: () => readonly TreeNode[];
+  /** Unfolded from the start. */
+  readonly expanded?: boolean;
   /** What the row is about, for whoever made the tree. */
   readonly ref?: number;
 }
@@ -35,14 +37,14 @@ function rowsOf(
   nodes: readonly TreeNode[],
   depth: number,
   parent: string,
-  isOpen: (path: string, depth: number) => boolean,
+  isOpen: (path: string, depth: number, node: TreeNode) => boolean,
   limit: number,
 ): TreeRow[] {
   const rows: TreeRow[] = [];
   for (const node of nodes) {
     if (rows.length >= limit) break;
     const path = `${parent}\0${node.key}`;
-    const open = node.kids !== undefined && isOpen(path, depth);
+    const open = node.kids !== undefined && isOpen(path, depth, node);
     rows.push({ node, path, depth, folded: node.kids === undefined ? null : !open });
     if (open && node.kids !== undefined) {
       for (const row of rowsOf(node.kids(), depth + 1, path, isOpen, limit - rows.length)) rows.push(row);
@@ -53,7 +55,7 @@ function rowsOf(
 
 /** @param levels unfolded at the start */
 export function openTree(roots: readonly TreeNode[], levels: number): TreeState {
-  return { rows: rowsOf(roots, 0, '', (_, depth) => depth < levels, MAX_ROWS), place: LIST_START };
+  return { rows: rowsOf(roots, 0, '', (_, depth, node) => node.expanded ?? depth < levels, MAX_ROWS), place: LIST_START };
 }
 
 /** The tree made anew, unfolded where it was, the cursor on the same node. */

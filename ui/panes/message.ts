@@ -48,7 +48,7 @@ const VIEW: View<Message> = {
       const words = `${i === state.focus ? env.theme.signs.cursor : ' '}${name}${i === state.focus ? '' : ', L goes there'}`;
       return [
         line(pad(words, inner.size.columns), i === state.focus ? 'bold' : 'dim'),
-        ...pane.draw(inner).slice(0, inner.size.rows),
+        ...pane.draw(i === state.focus ? inner : { ...inner, unfocused: true }).slice(0, inner.size.rows),
       ];
     });
     if (env.size.columns < WIDE) return drawn[state.focus]!;

@@ -95,7 +95,8 @@ const VIEW: View<Tree> = {
     const place = settle(tree.place, tree.rows.length, height);
     const rows = tree.rows.slice(place.top, place.top + height).map((row, i): Line => {
       const drawn = drawRow(row, env);
-      return place.top + i === place.cursor ? highlighted(drawn, env.size.columns, 'selected') : emphasise(drawn, query);
+      if (place.top + i !== place.cursor || env.unfocused) return emphasise(drawn, query);
+      return highlighted([span(env.theme.signs.cursor), ...drawn.slice(1)], env.size.columns, 'selected');
     });
     const whole = wholeOf(state, env);
     if (whole.length === 0) return rows;
@@ -113,13 +114,13 @@ const VIEW: View<Tree> = {
 
 function drawRow(row: TreeRow, { theme }: Env): Line {
   const sign = row.folded === null ? ' ' : row.folded ? theme.signs.folded : theme.signs.open;
-  return [span(` ${'  '.repeat(Math.min(row.depth, 20))}${sign} `, 'dim'), ...row.node.label];
+  return [span(' '), span(`${'  '.repeat(Math.min(row.depth, 20))}${sign} `, 'dim'), ...row.node.label];
 }
 
 /** The text of the cursor's row in lines, when the row cannot hold it. */
 function wholeOf(state: Tree, env: Env): string[] {
   const row = state.tree.rows[state.tree.place.cursor];
-  if (!state.whole || row === undefined || env.size.rows < 8) return [];
+  if (!state.whole || row === undefined || env.size.rows < 8 || env.unfocused) return [];
   const text = textOfLine(drawRow(row, env)).trimStart();
   if (text.length <= env.size.columns / 2 || widthOf(textOfLine(drawRow(row, env))) <= env.size.columns) return [];
   return wrapText(text, env.size.columns - 2, Math.min(WHOLE_LINES, Math.floor(env.size.rows / 3)));

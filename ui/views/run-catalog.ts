@@ -17,7 +17,7 @@ export function catalogPane(run: number, env: Env): Screen {
   };
   return treePane({
     roots: read(env),
-    levels: 3,
+    levels: 0,
     reread: read,
     empty: at => {
       const refusal = at.source.store.decoded.rows('refusal', { run }).find(row => row.error !== null);
@@ -64,6 +64,7 @@ function containment(resources: readonly ResourceRow[], edges: readonly EdgeRow[
     return {
       key: name,
       label,
+      expanded: below.length > 0,
       kids: () => [...parameters.map(([key, value]) => parameter(key, value)), ...below.map(kid => node(kid, [...above, name]))],
     };
   };
@@ -125,15 +126,17 @@ function factTree(facts: readonly FactRow[]): TreeNode[] {
 }
 
 function nodesOf({ kids }: Branch): TreeNode[] {
-  return [...kids].map(([name, branch]): TreeNode => {
-    const { fact } = branch;
-    if (branch.kids.size > 0)
-      return { key: name, label: [span(name, 'name'), span(` {${branch.kids.size}}`, 'dim')], kids: () => nodesOf(branch) };
-    return {
-      key: name,
-      label: [span(`${name}: `, 'name'), span(fact?.value ?? '', fact?.type === 'string' ? 'value' : 'changed')],
-    };
-  });
+  return [...kids]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, branch]): TreeNode => {
+      const { fact } = branch;
+      if (branch.kids.size > 0)
+        return { key: name, label: [span(name, 'name'), span(` {${branch.kids.size}}`, 'dim')], kids: () => nodesOf(branch) };
+      return {
+        key: name,
+        label: [span(`${name}: `, 'name'), span(fact?.value ?? '', fact?.type === 'string' ? 'value' : 'changed')],
+      };
+    });
 }
 
 /** `os.release.full` in its parts; a part with a dot is quoted. */

@@ -1,5 +1,6 @@
 import type { FileContentRow, FileMetadataRow } from '../../src/capture/decoded-shapes.ts';
 import { bytes } from '../../src/commands/present.ts';
+import { plural } from '../../src/commands/show-text.ts';
 import { percentDecode } from '../../src/decode/route.ts';
 import { emptyLines } from '../frame.ts';
 import { treePane } from '../panes/tree.ts';
@@ -65,7 +66,11 @@ function fileNodes(
     return {
       key: `e${exchange}`,
       ref: exchange,
-      label: [span(`e${exchange} `, 'dim'), span(target, 'bold'), span(`  ${rows.length} entries, ${taken} fetched`, 'dim')],
+      label: [
+        span(`e${exchange} `, 'dim'),
+        span(target, 'bold'),
+        span(`  ${plural(rows.length, 'entry', 'entries')}, ${taken} fetched`, 'dim'),
+      ],
       kids: () => entries,
     };
   });

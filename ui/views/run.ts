@@ -18,15 +18,15 @@ interface Run {
   readonly panes: ReadonlyMap<number, Screen>;
 }
 
-const TABS: readonly { name: string; pane(run: number, env: Env, row: RunRow): Screen }[] = [
+const TABS: readonly { name: string; short?: string; pane(run: number, env: Env, row: RunRow): Screen }[] = [
   { name: 'Requests', pane: (run, env, row) => runRequests(run, env, row.end === null) },
   { name: 'Catalog', pane: catalogPane },
   { name: 'Facts', pane: factsPane },
   { name: 'Events', pane: eventsPane },
   { name: 'Logs', pane: logsPane },
   { name: 'Files', pane: filesPane },
-  { name: 'Certificates', pane: certificatesPane },
-  { name: 'Connections', pane: connectionsPane },
+  { name: 'Certificates', short: 'Certs', pane: certificatesPane },
+  { name: 'Connections', short: 'Conn', pane: connectionsPane },
 ];
 
 /** The line about the run takes one row. */
@@ -48,7 +48,7 @@ function atTab(state: Run, tab: number, env: Env): Run {
 const VIEW: View<Run> = {
   scopes: ({ panes, tab }) => [...(panes.get(tab)?.scopes() ?? []), 'run'],
   title: ({ row }) => `r${row.id} ${row.certname}`,
-  tabs: ({ tab }) => ({ names: TABS.map(({ name }) => name), current: tab }),
+  tabs: ({ tab }) => ({ names: TABS.map(({ name }) => name), short: TABS.map(({ name, short }) => short ?? name), current: tab }),
   act(state, action, env) {
     switch (action.name) {
       case 'next-tab':

@@ -1,0 +1,223 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { KEY, LARGE, openUi, pause, SMALL, sample } from './rig.ts';
+
+const capture = sample();
+const { store } = capture;
+afterAll(() => capture[Symbol.dispose]());
+
+const runs = [...store.runs()];
+/** A run that enrolled, with everything in it. */
+const whole = runs.find(
+  run => store.decoded.count('csr', { run: run.id }) > 0 && store.decoded.count('event', { run: run.id }) > 0,
+)!;
+const refused = runs.find(run => store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null))!;
+const catalog = [...store.exchanges({ run: whole.id })].find(row => row.phase === 'catalog')!;
+const ca = [...store.exchanges({ run: whole.id })].find(row => row.phase === 'ca')!;
+
+describe.each([
+  ['80x24', SMALL],
+  ['160x50', LARGE],
+] as const)('at %s', (_, size) => {
+  test('runs: one row each with its result, newest first, opened with enter', async () => {
+    using ui = openUi(store, size);
+    const lines = ui.frame();
+    expect(lines).toHaveLength(size.rows);
+    for (const run of runs) expect(lines.some(line => line.includes(`r${run.id} `) && line.includes(run.certname))).toBe(true);
+    expect(lines.join('\n')).toContain('✗ compile error');
+    expect(lines.findIndex(line => line.includes(` r${runs.length} `))).toBeLessThan(
+      lines.findIndex(line => line.includes(' r1 ')),
+    );
+    await ui.send('j', KEY.enter);
+    const second = runs.at(-2)!;
+    expect((await ui.shows('1 Requests'))[0]).toContain(`r${second.id} ${second.certname}`);
+    await ui.send(KEY.esc);
+    expect((await ui.shows(`2 of ${runs.length}`))[0]).toContain('runs');
+  });
+
+  test('run: lanes of both legs, and the requests in step', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`run r${whole.id}`);
+    let lines = await ui.shows('1 Requests');
+    expect(lines.filter(line => /^.(A|agent) c\d+/.test(line)).length).toBeGreaterThan(0);
+    expect(lines.filter(line => /^.└(P| primary) c\d+/.test(line)).length).toBeGreaterThan(0);
+    expect(lines.find(line => line.includes(`e${ca.id} `))).toMatch(/^▌/);
+    const index = [...store.exchanges({ run: whole.id })].findIndex(row => row.id === catalog.id);
+    await ui.send(...Array.from({ length: index }, () => 'j'));
+    lines = await ui.shows(`${index + 1} of ${whole.exchanges}`);
+    expect(lines.find(line => line.includes('catalog/'))).toMatch(/^▌/);
+    // The lanes of the request under the cursor are marked.
+    expect(lines.some(line => new RegExp(`^▌(A|agent) c${catalog.agentConnection} `).test(line))).toBe(true);
+    await ui.send('+');
+    expect(await ui.shows(' of ')).not.toEqual(lines);
+    await ui.send('0', KEY.enter);
+    await ui.shows(`e${catalog.id} POST`);
+  });
+
+  test.each([
+    ['2', 'Stage[main]'],
+    ['3', 'architecture: '],
+    ['4', 'success'],
+    ['5', 'notice'],
+    ['6', 'fetched, as promised'],
+    ['7', 'CA certificate'],
+    ['8', 'primary'],
+  ])('run: tab %s shows %s', async (key, text) => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`run ${whole.id}`);
+    await ui.shows('1 Requests');
+    await ui.send(key);
+    await ui.shows(text);
+    await ui.send('G', 'g', 'l', 'h', KEY.ctrlD, KEY.ctrlU);
+    expect(ui.frame()).toHaveLength(size.rows);
+  });
+
+  test('run: a catalog that did not compile says why, and where', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`run ${refused.id}`);
+    await ui.shows('compile error');
+    await ui.send('2');
+    const row = store.decoded.rows('refusal', { run: refused.id }).find(({ error }) => error !== null)!;
+    await ui.shows(row.error!.slice(0, 40));
+  });
+
+  test('exchange: every tab', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`exchange e${catalog.id}`);
+    await ui.shows('1 Summary');
+    expect(ui.frame().join('\n')).toContain(`c${catalog.agentConnection}#${catalog.agentOrdinal}`);
+    await ui.send('2');
+    await ui.shows('facts_format = ');
+    await ui.send('3');
+    await ui.shows('Content-Encoding: gzip');
+    await ui.shows('gzip undone');
+    await ui.send('4');
+    await ui.shows('waiting for primary');
+    await ui.send('5');
+    await ui.shows('reused, no handshake');
+    await ui.send('6');
+    await ui.shows('1f 8b');
+    await ui.send('x');
+    expect((await ui.shows('as hex')).join('\n')).not.toContain('1f 8b');
+  });
+
+  test('exchange: a tree unfolds, and a search finds what is folded', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`exchange e${catalog.id}`);
+    await ui.shows('1 Summary');
+    await ui.send('2', '/');
+    await ui.type('operatingsystem');
+    const lines = await ui.shows('/operatingsystem');
+    expect(lines.some(line => line.startsWith('▌') && line.toLowerCase().includes('operatingsystem'))).toBe(true);
+    await ui.send('n');
+    await ui.send('/');
+    await ui.type('nothing has this');
+    await ui.shows('nothing has this is nowhere here');
+  });
+
+  test('exchange: where the legs differ, both bodies can be seen', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`exchange e${ca.id}`);
+    await ui.shows('1 Summary');
+    await ui.send('3');
+    await ui.shows('agent leg');
+    await ui.send('L');
+    const lines = (await ui.shows('▌primary leg')).join('\n');
+    expect(lines.includes('agent leg, L goes there')).toBe(size.columns >= 120);
+  });
+
+  test('requests: all of the capture, to the last', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type('requests');
+    await ui.shows(`▌ e${ca.id} `);
+    const last = [...store.exchanges({ reverse: true, limit: 1 })][0]!;
+    await ui.send('G');
+    const lines = await ui.shows(`e${last.id} `);
+    expect(lines.find(line => line.startsWith('▌'))).toContain(`e${last.id} `);
+    await ui.send('g', 'e');
+    const problem = await ui.shows('▌ e');
+    expect(problem.join('\n')).toMatch(/▌ e\d+ .*(4\d\d|5\d\d|gone|!)/);
+  });
+
+  test('help is of the view, and comes from the key map', async () => {
+    using ui = openUi(store, size);
+    await ui.send('?');
+    const lines = await ui.shows('Keys of this view: runs');
+    expect(lines.join('\n')).toMatch(/F\s+follow/);
+    expect(lines.join('\n')).not.toContain('zoom in');
+    await ui.send(KEY.esc, KEY.enter);
+    await ui.shows('1 Requests');
+    await ui.send('?');
+    await ui.shows('zoom in on the time');
+  });
+
+  test('the palette runs what is under the cursor', async () => {
+    using ui = openUi(store, size);
+    await ui.send(KEY.ctrlP);
+    await ui.shows('command: ');
+    await ui.send('requests of');
+    await ui.shows('all requests of the capture');
+    await ui.send(KEY.enter);
+    await ui.shows(`▌ e${ca.id} `);
+  });
+});
+
+test('the screens fit, and say so where they do not', async () => {
+  for (const size of [
+    { columns: 60, rows: 15 },
+    { columns: 200, rows: 60 },
+    { columns: 40, rows: 10 },
+  ]) {
+    using ui = openUi(store, size);
+    await ui.send(KEY.enter);
+    await ui.shows('Requests');
+    expect(ui.frame()).toHaveLength(size.rows);
+    for (const key of ['2', '3', '4', '5', '6', '7', '8']) {
+      await ui.send(key);
+      expect(ui.frame()).toHaveLength(size.rows);
+    }
+  }
+  using tiny = openUi(store, { columns: 30, rows: 5 });
+  expect(tiny.frame()[0]).toContain('30x5 is too small');
+});
+
+test('a resize is one frame of the new size', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(KEY.enter);
+  await ui.shows('1 Requests');
+  ui.engine.resize({ columns: 70, rows: 20 });
+  await pause(20);
+  expect(ui.frame()).toHaveLength(20);
+  ui.engine.resize({ columns: 80, rows: 40 });
+  await pause(20);
+  expect(ui.frame()).toHaveLength(40);
+});
+
+test('without colours nothing but bold, underline and inverse is left; ASCII signs are ASCII', async () => {
+  using ui = openUi(store, SMALL, { colour: false, ascii: true });
+  await ui.send(KEY.enter);
+  await ui.shows('1 Requests');
+  const codes = ui
+    .raw()
+    .split('\x1b[')
+    .slice(1)
+    .map(part => part.split('m', 1)[0]);
+  expect(codes.length).toBeGreaterThan(0);
+  expect(codes.filter(code => !/^(0|1|2|4|7|22|24|27)$/.test(code ?? ''))).toEqual([]);
+  expect(ui.frame().join('\n').replace(/[…]/g, '')).toMatch(/^[\x20-\x7e\n]*$/);
+});
+
+test('quitting asks nothing, leaving the first view does not quit', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send('q');
+  await ui.shows('Q quits');
+  expect(ui.quits).toBe(0);
+  await ui.send('Q');
+  expect(ui.quits).toBe(1);
+});
