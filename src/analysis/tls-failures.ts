@@ -15,6 +15,7 @@ export type TlsCause =
   | 'agent-finds-certificate-ended'
   | 'agent-finds-certificate-revoked'
   | 'agent-refuses-certificate'
+  | 'agent-finds-another-name'
   | 'agent-certificate-refused'
   | 'no-shared-version'
   | 'no-shared-cipher'
@@ -53,7 +54,7 @@ const TABLE: readonly Entry[] = [
     what: 'the agent does not know our CA, or has no CRL of it',
     remedy: BUNDLES,
     puppet:
-      'certificate verify failed [unable to get local issuer certificate for <issuer>], or [unable to get certificate CRL for <issuer>]',
+      'certificate verify failed [self-signed certificate in certificate chain for CN=stringtap CA <id>], or [unable to get certificate CRL for <subject>]',
   },
   {
     leg: 'agent',
@@ -78,6 +79,15 @@ const TABLE: readonly Entry[] = [
     what: 'the agent refuses our certificate',
     remedy: `--name NAME puts the name that the agent uses on it; ${BUNDLES}`,
     puppet: "Server hostname '<server>' did not match server certificate; expected one of <names>",
+  },
+  {
+    leg: 'agent',
+    reason: /left after the handshake/,
+    cause: 'agent-finds-another-name',
+    what: 'the agent left after the handshake: mostly because our certificate does not carry the name or address by which it came',
+    remedy: '--name NAME puts the name that the agent uses (its `server`) on our certificate',
+    puppet:
+      'Server hostname \'<server>\' did not match server certificate; expected one of <names>, or: hostname "<server>" does not match the server certificate',
   },
   {
     leg: 'agent',

@@ -228,7 +228,15 @@ export async function intercept(options: InterceptOptions): Promise<Interception
       agent.record.error ??= reasonOf(error);
       noteError(agent.ending, error, 'agent');
     });
-    stream.once('end', () => agent.ending.note('agent', 'end'));
+    stream.once('end', () => {
+      // An agent that shows its certificate always has something to ask, unless it dislikes the name on ours: Ruby looks at that after
+      // the handshake, and closes without an alert.
+      const { tls, certname, exchanges } = agent.record;
+      if (tls !== null && certname !== null && exchanges === 0 && !agent.closing && !shuttingDown) {
+        agent.record.error ??= 'left after the handshake, without a request';
+      }
+      agent.ending.note('agent', 'end');
+    });
     stream.on('timeout', () => {
       if (agent.busy === 0) agent.ending.note('proxy', 'idle-timeout');
     });

@@ -113,7 +113,7 @@ describe('pooled', () => {
 
   test('no primary connection before the first request', async () => {
     await using rig = await makeRig({ raw: answerAll });
-    const probe = await rig.agent();
+    const probe = await rig.agent({ pair: null });
     await pause(100);
     probe.end();
     await probe.ended;

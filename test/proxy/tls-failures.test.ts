@@ -80,6 +80,15 @@ describe('agent leg', () => {
         (await rig.agent({ pair })).end();
       },
     ],
+    [
+      'an agent that finds another name on our certificate',
+      'agent-finds-another-name',
+      async rig => {
+        const agent = await rig.agent();
+        agent.end();
+        await agent.ended;
+      },
+    ],
   ])('%s', async (_name, cause, go) => {
     await using rig = await makeRig();
     await go(rig).catch(() => undefined);
@@ -90,13 +99,21 @@ describe('agent leg', () => {
     expect(connectionLine(row)).toContain(words!.what);
   });
 
-  test('a run that works needs no words', async () => {
+  test('a run that works needs no words, nor does the probe of an agent without a certificate', async () => {
     await using rig = await makeRig();
+    const probe = await rig.agent({ pair: null });
+    probe.end();
+    await probe.ended;
     const agent = await rig.agent();
+    agent.write('GET /status/v1/simple HTTP/1.1\r\nHost: x\r\n\r\n');
+    await agent.answer();
     agent.end();
     await agent.ended;
-    const row = await rig.connection(one => one.leg === 'agent' && one.closed !== null);
-    expect(explainTls(row)).toBeNull();
+    const rows = await eventually(() => {
+      const closed = rig.tape.connections.filter(one => one.leg === 'agent' && one.closed !== null);
+      return closed.length === 2 && closed;
+    });
+    expect(rows.map(explainTls)).toEqual([null, null]);
   });
 });
 
