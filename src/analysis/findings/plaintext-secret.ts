@@ -30,7 +30,7 @@ const HARMLESS = [
   /^!/,
   /^ENC\[/,
   /^(?:\/|[A-Za-z]:[\\/]|puppet:|file:|vault:)/,
-  /^(?:undef|none|null|true|false|yes|no|present|absent|unset|default|changeme_placeholder)$/i,
+  /^(?:undef|none|null|true|false|yes|no|present|absent|unset|default)$/i,
   /^\[?\(?(?:redacted|sensitive|sensitive \[value redacted\])\)?\]?$/i,
   /^\$\{?\w+\}?$/,
 ];

@@ -1,5 +1,8 @@
 import { counted, evidence, page, type Rule } from './finding.ts';
 
+/** A connection that is closed already says so within a round trip; later it is a primary that went away while it worked. */
+const AT_ONCE_MS = 1_000;
+
 export const staleReuseFailed: Rule = {
   id: 'stale-reuse-failed',
   severities: ['error', 'info'],
@@ -7,11 +10,15 @@ export const staleReuseFailed: Rule = {
   meaning:
     'The other end closed an idle connection while a request was on its way. Puppet sends nothing again (max_retries = 0): the resource, the catalog or the report of that request fails. Info when stringtap could send it again, which an agent on its own would not have done.',
   fix: 'an idle time above 30 s in the load balancer or firewall in front of the primary; idle-timeout-milliseconds: 30000 in its webserver.conf',
-  threshold: 'a request on a used connection that ended before any answer, or that was sent again for that',
+  threshold: `a request on a used connection that ended within ${AT_ONCE_MS / 1000} s and before any answer, or that was sent again for that`,
   page: page('subsystem_agent_primary_comm.html'),
   judge(run) {
     const failed = run.exchanges.filter(
-      one => one.failure?.reason === 'primary-closed' && !one.failure.partial && (one.primaryOrdinal ?? 1) > 1,
+      one =>
+        one.failure?.reason === 'primary-closed' &&
+        !one.failure.partial &&
+        (one.primaryOrdinal ?? 1) > 1 &&
+        one.durationMs <= AT_ONCE_MS,
     );
     const resent = run.exchanges.filter(one => one.resent > 0 && one.outcome === 'answered');
     const some = failed.length > 0 ? failed : resent;

@@ -260,8 +260,11 @@ export const ERRORS: readonly Case[] = [
       );
     },
     async quiet(node) {
+      // a primary that went away while it compiled, and an answer that was cut
       await node.ask(plugins, { response: fixture('file_metadatas.json') });
-      await node.catalog({}, { by: 'proxy', failure: { reason: 'primary-closed', origin, detail: 'cut', partial: true } });
+      const failure = { reason: 'primary-closed', origin, detail: 'other side closed', partial: false } as const;
+      await node.catalog({}, { by: 'proxy', failure, ms: 4_000 });
+      await node.catalog({}, { by: 'proxy', failure: { ...failure, partial: true } });
     },
   },
   {
