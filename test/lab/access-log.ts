@@ -49,7 +49,8 @@ export function parseAccessLog(lines: readonly string[]): AccessLine[] {
       answers.push({ line: answer, startedAt: at - Number(took) });
     } else throw new Error(`access log line not understood: ${line}`);
   }
-  const sessions = Map.groupBy(answers, answer => answer.line.session);
+  // Plain HTTP has no session: each request is whose its own verdict says.
+  const sessions = Map.groupBy(answers, ({ line }, n) => (line.session === '-' ? `- ${n}` : line.session));
   for (const [session, members] of sessions) {
     const user = userOf(session, members, verdicts);
     for (const { line } of members) line.user = user;

@@ -24,6 +24,8 @@ export interface PrimaryConfig {
   static: boolean;
   /** After so long without a request the web server closes a connection; `null` is its default, 30 s. */
   idleMs?: number | null;
+  /** `allow-header-cert-info: true`: agents are whom X-Client-* fields name, over TLS too; plain HTTP on this port besides. */
+  httpPort?: number | null;
 }
 
 function conf(dir: string, name: string, text: string): void {
@@ -34,6 +36,7 @@ function webserver(config: PrimaryConfig): string {
   return `webserver: {
   access-log-config: ${config.dir}/request-logging.xml
   client-auth: want
+  ${typeof config.httpPort === 'number' ? `host: 127.0.0.1, port: ${config.httpPort}` : ''}
   ssl-host: 127.0.0.1
   ssl-port: ${config.port}
   ${config.tls === null ? '' : `ssl-protocols: [${config.tls}]`}
@@ -148,6 +151,10 @@ export function writePrimary(config: PrimaryConfig): void {
   conf(dir, 'puppetserver.conf', jruby(config));
   for (const name of ['web-routes.conf', 'auth.conf'])
     copyFileSync(join(PUPPETSERVER_ETC, 'conf.d', name), join(dir, 'conf.d', name));
+  if (typeof config.httpPort === 'number') {
+    const rules = readFileSync(join(dir, 'conf.d', 'auth.conf'), 'utf8');
+    conf(dir, 'auth.conf', rules.replace(/^( *)version: 1$/m, '$1version: 1\n$1allow-header-cert-info: true'));
+  }
   writeLogging(dir);
   put(join(dir, 'puppet', 'puppet.conf'), puppetConf(config));
   put(join(dir, 'puppet', 'fileserver.conf'), `[depot]\n    path ${dir}/code/depot\n`);

@@ -14,16 +14,20 @@ import { LAB_USER_AGENT, PRIMARY_CERTNAME, PRIMARY_SANS, type PrimaryConfig, wri
 const START_MS = 240_000;
 const STOP_MS = 20_000;
 
-export interface PrimaryOptions extends Partial<Omit<PrimaryConfig, 'dir' | 'port'>> {
+export interface PrimaryOptions extends Partial<Omit<PrimaryConfig, 'dir' | 'port' | 'httpPort'>> {
   /** An empty folder of this primary's own. */
   dir: string;
   /** `intermediate`: a root and a signing CA (bundles of two); `self`: the one CA that a server makes at its first start. */
   ca?: 'intermediate' | 'self';
+  /** It believes X-Client-* fields, and speaks plain HTTP too. */
+  headers?: boolean;
 }
 
 export interface Primary extends AsyncDisposable {
   readonly dir: string;
   readonly port: number;
+  /** Of plain HTTP, with `headers`. */
+  readonly httpPort: number | null;
   readonly certname: string;
   /** The CA's bundle, its CRLs and the key that signs. */
   readonly caFile: string;
@@ -91,16 +95,27 @@ interface Answer {
 }
 
 /** One request of the lab's own, with the primary's certificate: it carries pp_cli_auth, which opens the CA's administration. */
-async function admin(primary: { dir: string; port: number }, method: string, path: string, json?: object): Promise<Answer> {
+async function admin(
+  primary: { dir: string; port: number; httpPort?: number | null },
+  method: string,
+  path: string,
+  json?: object,
+): Promise<Answer> {
   const ssl = join(primary.dir, 'puppet', 'ssl');
   const body = json === undefined ? null : JSON.stringify(json);
+  const cert = readFileSync(join(ssl, 'certs', `${PRIMARY_CERTNAME}.pem`), 'utf8');
+  const said = {
+    'x-client-verify': 'SUCCESS',
+    'x-client-dn': `CN=${PRIMARY_CERTNAME}`,
+    'x-client-cert': encodeURIComponent(cert),
+  };
   return new Promise((resolve, reject) => {
     const call = request({
       host: '127.0.0.1',
       port: primary.port,
       method,
       path,
-      cert: readFileSync(join(ssl, 'certs', `${PRIMARY_CERTNAME}.pem`)),
+      cert,
       key: readFileSync(join(ssl, 'private_keys', `${PRIMARY_CERTNAME}.pem`)),
       // To its own server, on loopback, which may not have written its CA yet.
       rejectUnauthorized: false,
@@ -109,6 +124,7 @@ async function admin(primary: { dir: string; port: number }, method: string, pat
       headers: {
         'user-agent': LAB_USER_AGENT,
         accept: 'application/json, text/plain',
+        ...(typeof primary.httpPort === 'number' ? said : {}),
         ...(body === null ? {} : { 'content-type': 'application/json' }),
       },
     });
@@ -171,7 +187,8 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
   const { dir } = options;
   const port = await freePort();
   const { autosign = 'file', tls = null, static: isStatic = true, idleMs = null } = options;
-  writePrimary({ dir, port, autosign, tls, static: isStatic, idleMs });
+  const httpPort = options.headers === true ? await freePort() : null;
+  writePrimary({ dir, port, autosign, tls, static: isStatic, idleMs, httpPort });
   if ((options.ca ?? 'intermediate') === 'intermediate') {
     const names = ['--ca-name', 'Lab CA', '--certname', PRIMARY_CERTNAME, '--subject-alt-names', PRIMARY_SANS];
     const args = ['ca', 'setup', '--config', join(dir, 'puppet', 'puppet.conf'), ...names];
@@ -184,11 +201,11 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
     await stopServer(child);
     throw error;
   }
-  return handle(child, dir, port);
+  return handle(child, dir, port, httpPort);
 }
 
-function handle(child: ChildProcess, dir: string, port: number): Primary {
-  const self = { dir, port };
+function handle(child: ChildProcess, dir: string, port: number, httpPort: number | null): Primary {
+  const self = { dir, port, httpPort };
   const accessFile = join(dir, 'log', 'access.log');
   let marks = 0;
   /** A request of our own goes through the log after all that went before it: once it is there, they are. */

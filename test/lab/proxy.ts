@@ -14,6 +14,8 @@ export interface LabProxyOptions {
   dir: string;
   /** Port of the primary on `localhost`. */
   primaryPort: number;
+  /** In the place of `localhost:PORT`. */
+  primary?: string;
   /** More arguments of `stringtap proxy`. */
   args?: readonly string[];
 }
@@ -96,6 +98,7 @@ export interface ConnectionJson {
   id: string;
   leg: 'agent' | 'primary';
   via: string;
+  target: string | null;
   certname: string | null;
   peerName: string | null;
   refusal: string | null;
@@ -109,7 +112,7 @@ export async function startProxy(options: LabProxyOptions): Promise<LabProxy> {
   const capture = join(options.dir, 'capture.db');
   const certs = join(options.dir, 'certs');
   mkdirSync(options.dir, { recursive: true });
-  const args = ['proxy', '--primary', `localhost:${options.primaryPort}`, '--listen', '127.0.0.1:0'];
+  const args = ['proxy', '--primary', options.primary ?? `localhost:${options.primaryPort}`, '--listen', '127.0.0.1:0'];
   args.push('--capture', capture, '--certs', certs, ...(options.args ?? []));
   const child = spawnLeashed(process.execPath, [BIN, ...args], { output: 'pipe' });
   const out = gather(child.stdout);
