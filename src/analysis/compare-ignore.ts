@@ -13,8 +13,8 @@ export interface IgnoreRule {
   text: string;
   /** Lower-case; `*` is any. */
   type: string;
-  /** `null` is any. */
-  title: RegExp | null;
+  /** Lower-case, the pieces between `*`; `null` is any. */
+  title: readonly string[] | null;
   what:
     | { type: 'all' }
     /** Of `+-~!`. */
@@ -53,10 +53,24 @@ export function parseIgnoreAttribute(text: string): IgnoreRule {
   return { text, type: '*', title: null, what: attributeOf(text) };
 }
 
-function titleOf(title: string): RegExp | null {
-  if (title === '*') return null;
-  const parts = title.split(/\*+/).map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 'is');
+function titleOf(title: string): readonly string[] | null {
+  return /^\*+$/.test(title) ? null : title.toLowerCase().split(/\*+/);
+}
+
+/** Piece after piece, each at its first place: linear, whatever the title is, as no regular expression with several `.*` would be. */
+function matchesTitle(pieces: readonly string[], given: string): boolean {
+  const title = given.toLowerCase();
+  const [first = '', ...rest] = pieces;
+  const last = rest.pop();
+  if (last === undefined) return title === first;
+  if (!title.startsWith(first)) return false;
+  let from = first.length;
+  for (const piece of rest) {
+    const at = title.indexOf(piece, from);
+    if (at < 0) return false;
+    from = at + piece.length;
+  }
+  return title.length - last.length >= from && title.endsWith(last);
 }
 
 function whatOf(rest: string): IgnoreRule['what'] {
@@ -109,7 +123,7 @@ function patternOf(text: string): RegExp {
 /** The rules that can concern a resource. */
 export function rulesFor(rules: readonly IgnoreRule[], type: string, title: string): readonly IgnoreRule[] {
   return rules.filter(
-    rule => (rule.type === '*' || rule.type === type.toLowerCase()) && (rule.title === null || rule.title.test(title)),
+    rule => (rule.type === '*' || rule.type === type.toLowerCase()) && (rule.title === null || matchesTitle(rule.title, title)),
   );
 }
 
