@@ -236,7 +236,8 @@ export function explainTls({ leg, error, refusal }: FailedConnection): TlsFailur
     return {
       cause: 'agent-certificate-refused',
       what: 'the certificate of the agent proves nothing here',
-      remedy: 'ended: enrol it anew; revoked: so it is meant; unknown issuer: another primary than this one signed it',
+      remedy:
+        'ended: enrol it anew; revoked: so it is meant; unknown issuer: another primary than this one signed it; no revocation list: the primary must give one',
       puppet: "Error 403 on SERVER: stringtap: the agent's certificate was refused: <reason>",
     };
   }

@@ -322,8 +322,9 @@ function greeting(
   const isSaid = flags.primaries.every(one => one.plain === true || flags.identity === 'headers');
   const imports = isSaid ? '' : 'once `stringtap identity import --ssldir DIR`, then ';
   const direct = `--server ${loopback ? 'localhost' : reach} --serverport ${port}`;
-  const bypass = /^(localhost|127\.0\.0\.1)$/.test(flags.primary.host) ? ' --no_proxy none' : '';
-  const connect = `--server ${flags.primary.host} --serverport ${flags.primary.port} --http_proxy_host ${reach} --http_proxy_port ${port}${bypass}`;
+  const { primary } = proxy;
+  const bypass = /^(localhost|127\.0\.0\.1)$/.test(primary.host) ? ' --no_proxy none' : '';
+  const connect = `--server ${primary.host} --serverport ${primary.port} --http_proxy_host ${reach} --http_proxy_port ${port}${bypass}`;
   return [
     `listening on ${address(proxy.address)}`,
     `primary      ${flags.primaries.map(address).join(', ')}, connections ${flags.pool}${saysWho(flags)}`,

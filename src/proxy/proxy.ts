@@ -68,6 +68,8 @@ export interface ProxyOptions {
 export interface RunningProxy {
   readonly address: { host: string; port: number };
   readonly authority: Authority;
+  /** The first of the primaries: the one that was asked for, or the standby that answered in its place. */
+  readonly primary: PrimaryAddress;
   readonly trust: Trust;
   /** Names and addresses that every leaf carries. */
   readonly names: readonly string[];
@@ -151,6 +153,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       upstream,
       trustOf,
       readCrl: primary => knownOf(primary).readCrl(),
+      ...(options.revocation && { revocation: options.revocation }),
       ...(options.standingMs !== undefined && { standingMs: options.standingMs }),
     }),
   });
@@ -207,6 +210,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   return {
     address: interception.address,
     authority,
+    primary: primaries.first,
     trust,
     names,
     async close() {

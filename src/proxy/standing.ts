@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Failure } from '../model.ts';
-import type { Trust } from '../pki/trust.ts';
+import type { RevocationMode, Trust } from '../pki/trust.ts';
 import { reasonOf } from './failure.ts';
 import type { AgentConnection } from './intercept.ts';
 import { mono } from './tracking.ts';
@@ -17,6 +17,8 @@ export interface StandingOptions {
   trustOf(primary: Primary): Trust;
   /** Reads the primary's CRL anew into its trust. */
   readCrl(primary: Primary): Promise<void>;
+  /** For those who are named in header fields: whether a list that has ended still speaks. Default `chain`: it does not. */
+  revocation?: RevocationMode;
   standingMs?: number;
 }
 
@@ -31,7 +33,8 @@ export interface StandingOptions {
  */
 export type Standing = (agent: AgentConnection, primary: Primary, identity: Presented) => Promise<Failure | null> | null;
 
-export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING_MS }: StandingOptions): Standing {
+export function openStanding(options: StandingOptions): Standing {
+  const { upstream, trustOf, readCrl, revocation = 'chain', standingMs = STANDING_MS } = options;
   const asked = new WeakMap<AgentConnection, Promise<null> | null>();
   const judged = new WeakMap<AgentConnection, { by: number; refused: Failure | null }>();
   const readAt = new WeakMap<Trust, number>();
@@ -84,7 +87,7 @@ export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING
     const by = readAt.get(trust) ?? 0;
     let known = judged.get(agent);
     if (known?.by !== by) {
-      const detail = whyRefused(trust, identity.certPem);
+      const detail = whyRefused(trust, identity.certPem, revocation);
       known = { by, refused: detail === null ? null : { reason: 'certificate-refused', detail } };
       judged.set(agent, known);
     }
@@ -118,14 +121,15 @@ export function openStanding({ upstream, trustOf, readCrl, standingMs = STANDING
 }
 
 /** What the CRLs of the primary's CA say against an agent's certificate; `null`: nothing, and they speak of its CA. */
-function whyRefused(trust: Trust, certPem: string): string | null {
+function whyRefused(trust: Trust, certPem: string, mode: RevocationMode): string | null {
   try {
     const certificate = new X509Certificate(certPem);
+    if (Date.now() >= Date.parse(certificate.validTo)) return 'expired';
     const verdict = trust.check(certificate, Date.now());
     switch (verdict.type) {
       case 'good':
         if (verdict.unlisted) return "its CA's revocation list is not known";
-        return trust.revocation(certificate, 'chain', Date.now());
+        return trust.revocation(certificate, mode, Date.now());
       case 'stranger':
         return 'issued by an unknown CA';
       case 'refused':
