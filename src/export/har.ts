@@ -94,6 +94,9 @@ function addressOf(selection: Selection, exchange: ExchangeDetail): object {
 function extras(exchange: ExchangeDetail, hiding: Hiding): object {
   const { id, run, recording, phase, certname, agentConnection, agentOrdinal, primaryConnection, primaryOrdinal } = exchange;
   return {
+    // how Chromium's network panel shows what is none of a page's own resources
+    _resourceType: 'fetch',
+    _connectionId: String(agentConnection),
     _id: `e${id}`,
     _run: run === null ? null : `r${run}`,
     _phase: phase,
