@@ -8,8 +8,8 @@ import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf } 
 /** Below this nothing can be laid out. */
 export const SMALLEST = { columns: 40, rows: 10 } as const;
 
-/** The whole screen as text, exactly as high as the terminal: title, tabs, the view, what is typed, keys. */
-export function frameOf(engine: Engine): string {
+/** The whole screen, exactly as many lines as the terminal has: title, tabs, the view, what is typed, keys. */
+export function frameOf(engine: Engine): string[] {
   const state = engine.state();
   const { columns, rows } = state.size;
   if (columns < SMALLEST.columns || rows < SMALLEST.rows) {

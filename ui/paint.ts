@@ -4,13 +4,11 @@ import type { StyleName, Theme } from './theme.ts';
 /**
  * Lines to text for a terminal: exactly `rows` lines of at most `columns` columns. A frame that is taller than the screen makes the
  * terminal scroll, one that is wider wraps: neither is possible behind this function.
- *
- * @returns lines joined with newlines, none at the end
  */
-export function paint(lines: readonly Line[], columns: number, rows: number, theme: Theme): string {
+export function paint(lines: readonly Line[], columns: number, rows: number, theme: Theme): string[] {
   const painted: string[] = [];
   for (let i = 0; i < rows; i += 1) painted.push(paintLine(lines[i] ?? [], columns, theme));
-  return painted.join('\n');
+  return painted;
 }
 
 /** One line; a span that goes beyond the edge is cut with `…`, what follows it is left out. */

@@ -16,16 +16,20 @@ export interface Span {
 
 export type Line = readonly Span[];
 
-const ASCII = /^[\x20-\x7e]*$/;
+/**
+ * Characters of one column that are one UTF-16 unit each, and that nothing steers a terminal with: ASCII, Latin, and the signs of the
+ * theme. Nearly every text is of these, and need not be measured.
+ */
+const NARROW = /^[\x20-\x7e\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205e\u2190-\u2319\u2500-\u25fc\u2713-\u2718\u270e\u2731]*$/;
 
-/** Text that is safe to count and print. Most texts are plain ASCII, which this finds out fast. */
+/** Text that is safe to count and print. */
 export function clean(text: string): string {
-  return ASCII.test(text) ? text : printable(text);
+  return NARROW.test(text) ? text : printable(text);
 }
 
 /** Terminal columns of a clean text. */
 export function widthOf(text: string): number {
-  return ASCII.test(text) ? text.length : stringWidth(text);
+  return NARROW.test(text) ? text.length : stringWidth(text);
 }
 
 /** Cuts a text to `columns`, with `…` where something was cut. Wide characters are never halved. */
@@ -34,7 +38,7 @@ export function cut(text: string, columns: number): string {
   // Escaping makes texts longer only: what is far beyond the edge needs no look.
   const safe = clean(text.length > columns * 8 ? text.slice(0, columns * 8) : text);
   if (widthOf(safe) <= columns) return safe;
-  if (ASCII.test(safe)) return `${safe.slice(0, columns - 1)}…`;
+  if (NARROW.test(safe)) return `${safe.slice(0, columns - 1)}…`;
   return `${sliceAnsi(safe, 0, columns - 1)}…`;
 }
 
@@ -75,7 +79,7 @@ export function wrapText(text: string, columns: number, limit = 1000): string[] 
       lines.push(rest);
       break;
     }
-    let part = ASCII.test(rest.slice(0, room)) ? rest.slice(0, room) : sliceAnsi(rest, 0, room);
+    let part = NARROW.test(rest.slice(0, room)) ? rest.slice(0, room) : sliceAnsi(rest, 0, room);
     if (part === '') part = rest.slice(0, 1); // a wide character in one column
     const blank = part.lastIndexOf(' ');
     const end = blank > room / 3 && rest[part.length] !== ' ' ? blank : part.length;
