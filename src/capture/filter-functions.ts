@@ -24,11 +24,11 @@ const REMEMBERED_PATTERNS = 64;
  * @param stop asked before each body: `true` ends the statement with {@link Stopped}
  * @returns what closes the connection that bodies are read through: a connection runs no second statement while one runs
  */
-export function registerFilterFunctions(db: Database, file: string, stop: () => boolean = () => false): () => void {
+export function registerFilterFunctions(db: Database, stop: () => boolean = () => false): () => void {
   let reader: Database | null = null;
   let readBody: ReadBody | null = null;
   const bodyOf = (id: number): Iterable<Uint8Array> => {
-    reader ??= openForReading(file);
+    reader ??= openForReading(db.name);
     readBody ??= createBodyReader(reader);
     return readBody(id);
   };

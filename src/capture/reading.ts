@@ -2,6 +2,7 @@ import type { Database, Statement } from 'better-sqlite3';
 import type { Fields, Sha256, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
 import { createBodyReader, createPartReader } from './body-reader.ts';
+import { openBrowser } from './browse.ts';
 import { readingError } from './database.ts';
 import { createDecodedStore } from './decoded-read.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
@@ -21,9 +22,9 @@ import type {
   Store,
 } from './shapes.ts';
 
-type StoredExchange = Omit<ExchangeRow, 'failure'> & { failure: string | null };
+export type StoredExchange = Omit<ExchangeRow, 'failure'> & { failure: string | null };
 type StoredFinding = Omit<FindingRow, 'evidence'> & { id: number; evidence: string };
-type StoredConnection = Omit<ConnectionRow, 'resumed'> & { resumed: number | null };
+export type StoredConnection = Omit<ConnectionRow, 'resumed'> & { resumed: number | null };
 
 interface StoredMore {
   indirection: string | null;
@@ -59,7 +60,7 @@ export function createStore(db: Database, file: string): Store {
   const readBody = createBodyReader(db);
   const readPart = createPartReader(db);
   const moments = db.prepare<[number], MomentsRow>(READ_SQL.moments);
-  const closeFilters = registerFilterFunctions(db, file);
+  const closeFilters = registerFilterFunctions(db);
 
   function reading<T>(read: () => T): T {
     try {
@@ -170,6 +171,7 @@ export function createStore(db: Database, file: string): Store {
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
     decoded: createDecodedStore(db, reading),
     query: (sql, limit) => query(db, file, unread, sql, limit),
+    browse: () => openBrowser(db.name),
     version: () => reading(() => Number(db.pragma('data_version', { simple: true }))),
     close() {
       for (const rows of unread) rows.return?.();
@@ -229,11 +231,13 @@ function* rows(
   }
 }
 
-function exchangeRow(stored: StoredExchange): ExchangeRow {
+/** A row of READ_SQL.exchange as it is shown. */
+export function exchangeRow(stored: StoredExchange): ExchangeRow {
   return { ...stored, failure: stored.failure === null ? null : (JSON.parse(stored.failure) as ExchangeRow['failure']) };
 }
 
-function connectionRow(stored: StoredConnection): ConnectionRow {
+/** A row of READ_SQL.connection as it is shown. */
+export function connectionRow(stored: StoredConnection): ConnectionRow {
   return { ...stored, resumed: stored.resumed === null ? null : stored.resumed === 1 };
 }
 

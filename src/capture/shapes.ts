@@ -17,6 +17,7 @@ import type {
   Side,
   Timing,
 } from '../model.ts';
+import type { Browser } from './browse.ts';
 import type { DecodedStore } from './decoded-shapes.ts';
 
 /** How an exchange ended, see {@link Outcome} of the model. */
@@ -284,6 +285,8 @@ export interface Store {
   readonly decoded: DecodedStore;
   /** Runs one statement that reads. @throws CaptureError when it would write, or is no SQL. */
   query(sql: string, limit?: number): QueryResult;
+  /** Reads long lists in a thread of its own; closed by whoever asked for it, before the store. */
+  browse(): Browser;
   /** Changes whenever something was committed since the last call: lets a reader poll cheaply. */
   version(): number;
   close(): void;

@@ -1,0 +1,141 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { type Found, scanCount, scanPage } from './browse-scan.ts';
+import {
+  type BrowsedList,
+  type BrowsedRows,
+  type BrowserData,
+  type CountSoFar,
+  type FromBrowser,
+  type Listed,
+  type PageRequest,
+  SORTS,
+  type SortBy,
+  stopSlot,
+  type ToBrowser,
+} from './browse-shapes.ts';
+import { createSortedLists } from './browse-sorted.ts';
+import { openForReading, readingError } from './database.ts';
+import { CaptureError } from './errors.ts';
+import { registerFilterFunctions, Stopped } from './filter-functions.ts';
+import { READ_SQL } from './read-sql.ts';
+import { connectionRow, exchangeRow, type StoredConnection, type StoredExchange } from './reading.ts';
+import type { RunRow } from './shapes.ts';
+
+/*
+ * The thread behind browse.ts. Each request is a generator that does a step of some milliseconds at a time; pages go before counts, and
+ * between steps messages are taken, so that nothing waits for a long count and everything can be cancelled.
+ */
+
+/** Progress is told this often at most. */
+const PROGRESS_MS = 33;
+const MAX_LIMIT = 1_000;
+
+interface Job {
+  type: 'page' | 'count';
+  work: Generator<CountSoFar | undefined, FromBrowser>;
+  toldAt: number;
+}
+
+const { file, slots } = workerData as BrowserData;
+const stops = new Int32Array(slots);
+const port = parentPort!;
+const jobs = new Map<number, Job>();
+let current = 0;
+let running = false;
+
+const db = openForReading(file);
+registerFilterFunctions(db, () => Atomics.load(stops, stopSlot(current)) === current);
+const sortedLists = createSortedLists(db);
+const rows = {
+  exchange: db.prepare<[number], StoredExchange>(READ_SQL.exchange),
+  run: db.prepare<[number], RunRow>(READ_SQL.run),
+  connection: db.prepare<[number], StoredConnection>(READ_SQL.connection),
+};
+
+port.on('message', (message: ToBrowser) => {
+  if (message.type === 'cancel') {
+    jobs.delete(message.job);
+    return;
+  }
+  const { job } = message;
+  const work = message.type === 'page' ? page(job, message.request) : count(job, message.request);
+  jobs.set(job, { type: message.type, work, toldAt: performance.now() });
+  if (!running) void run();
+});
+
+async function run(): Promise<void> {
+  running = true;
+  for (let next = chosenJob(); next !== null; next = chosenJob()) {
+    step(...next);
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  running = false;
+}
+
+function chosenJob(): [number, Job] | null {
+  let first: [number, Job] | null = null;
+  for (const entry of jobs) {
+    if (entry[1].type === 'page') return entry;
+    first ??= entry;
+  }
+  return first;
+}
+
+function step(id: number, job: Job): void {
+  current = id;
+  try {
+    const { done, value } = job.work.next();
+    if (done === true) {
+      jobs.delete(id);
+      port.postMessage(value);
+    } else if (value !== undefined && performance.now() - job.toldAt >= PROGRESS_MS) {
+      job.toldAt = performance.now();
+      port.postMessage({ type: 'counting', job: id, soFar: value } satisfies FromBrowser);
+    }
+  } catch (thrown) {
+    jobs.delete(id);
+    if (thrown instanceof Stopped) return;
+    const error = readingError(thrown, file);
+    const { message, hint } =
+      error instanceof CaptureError ? error : { message: error instanceof Error ? error.message : 'no page', hint: null };
+    port.postMessage({ type: 'failed', job: id, message, hint } satisfies FromBrowser);
+  }
+}
+
+function* page(job: number, request: PageRequest<BrowsedList>): Generator<undefined, FromBrowser> {
+  const { list, limit, sort } = checked(request);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw new RangeError(`a page has 1 to ${MAX_LIMIT} rows`);
+  const by = sort?.by ?? 'time';
+  if (!(SORTS[list] as readonly SortBy[]).includes(by)) throw new RangeError(`a list of ${list}s is not sorted by ${String(by)}`);
+  const found: Found = yield* by === 'time' ? scanPage(db, request) : sortedLists.page(request, by);
+  const { ids, ...places } = found;
+  return { type: 'page', job, page: { ...places, rows: rowsOf(list, ids) } };
+}
+
+function* count(job: number, request: Listed<BrowsedList>): Generator<CountSoFar, FromBrowser> {
+  return { type: 'counted', job, count: yield* scanCount(db, checked(request)) };
+}
+
+/** The list names a table: nothing else may come through. */
+function checked<Request extends Listed<BrowsedList>>(request: Request): Request {
+  if (!Object.hasOwn(SORTS, request.list)) throw new RangeError('there is no such list');
+  return request;
+}
+
+/** Rows that retention has taken since are left out. */
+function rowsOf(list: BrowsedList, ids: readonly number[]): BrowsedRows[BrowsedList][] {
+  const found: BrowsedRows[BrowsedList][] = [];
+  for (const id of ids) {
+    if (list === 'run') {
+      const run = rows.run.get(id);
+      if (run !== undefined) found.push(run);
+    } else if (list === 'exchange') {
+      const exchange = rows.exchange.get(id);
+      if (exchange !== undefined) found.push(exchangeRow(exchange));
+    } else {
+      const connection = rows.connection.get(id);
+      if (connection !== undefined) found.push(connectionRow(connection));
+    }
+  }
+  return found;
+}

@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Filter, Subject } from '../../src/analysis/filter.ts';
+import { parseFilter } from '../../src/analysis/filter-parse.ts';
+import type { Browser } from '../../src/capture/browse.ts';
+import type { BrowsedList, BrowsedRows, Cursor, Page, PageRequest } from '../../src/capture/browse-shapes.ts';
+import type { ExchangeRow } from '../../src/capture/store.ts';
+import { openStore, type Store } from '../../src/capture/store.ts';
+import { writePlausible } from '../bench/plausible.ts';
+import { tempDir } from './rig.ts';
+
+const EXCHANGES = 10_000;
+
+const dir = tempDir();
+let store: Store;
+let browser: Browser;
+let all: ExchangeRow[];
+
+beforeAll(() => {
+  writePlausible(dir.file('a.db'), EXCHANGES);
+  store = openStore(dir.file('a.db'));
+  browser = store.browse();
+  all = [...store.exchanges()];
+});
+
+afterAll(async () => {
+  await browser?.close();
+  store?.close();
+  dir[Symbol.dispose]();
+});
+
+function filterOf(text: string, subject: Subject = 'exchange'): Filter | null {
+  const parsed = parseFilter(text, subject);
+  if (parsed.type === 'wrong') throw new Error(parsed.problem.message);
+  return parsed.filter;
+}
+
+/** All ids of a list, page by page. */
+async function walked<List extends BrowsedList>(request: PageRequest<List>, backwards: boolean): Promise<number[]> {
+  const ids: number[] = [];
+  let place: Cursor | 'end' | null = backwards ? 'end' : null;
+  for (let pages = 0; pages < 100_000; pages++) {
+    const at: Partial<PageRequest<List>> = backwards ? { before: place ?? 'end' } : { after: place as Cursor | null };
+    const page: Page<BrowsedRows[List]> = await browser.page({ ...request, ...at });
+    const found = page.rows.map(row => row.id as number);
+    ids[backwards ? 'unshift' : 'push'](...found);
+    expect(page.rows.length <= request.limit).toBe(true);
+    expect(page.first?.id ?? null).toBe(found[0] ?? null);
+    expect(page.last?.id ?? null).toBe(found.at(-1) ?? null);
+    if (page.reached === null) return ids;
+    place = page.reached;
+  }
+  throw new Error('the pages have no end');
+}
+
+const byTime = (filter: Filter | null): number[] => [...store.exchanges({ match: filter })].map(({ id }) => id);
+
+describe('pages', () => {
+  test.each(['', '~c 404', '~phase report', '~e', '~u ntp ~phase file', 'nothing-such', '~run r3', '~b changed'])(
+    'of %j are the list, from either end',
+    async text => {
+      const filter = filterOf(text);
+      const expected = byTime(filter);
+      expect(await walked({ list: 'exchange', filter, limit: 700 }, false)).toEqual(expected);
+      expect(await walked({ list: 'exchange', filter, limit: 700 }, true)).toEqual(expected);
+      const newestFirst = { by: 'time', descending: true } as const;
+      expect(await walked({ list: 'exchange', filter, limit: 300, sort: newestFirst }, false)).toEqual(expected.toReversed());
+      expect(await browser.count({ list: 'exchange', filter })).toBe(expected.length);
+    },
+  );
+
+  test('of runs and connections', async () => {
+    const filter = filterOf('~certname web*', 'run');
+    expect(await walked({ list: 'run', filter, limit: 10 }, true)).toEqual(
+      [...store.runs({ match: filter })].map(({ id }) => id),
+    );
+    expect(await walked({ list: 'connection', run: 5, limit: 1 }, false)).toEqual(
+      [...store.connections({ run: 5 })].map(({ id }) => id),
+    );
+    expect(await walked({ list: 'exchange', run: 5, limit: 7 }, true)).toEqual(
+      [...store.exchanges({ run: 5 })].map(({ id }) => id),
+    );
+  });
+
+  test('without time for more end where they are, and go on from there', async () => {
+    const filter = filterOf('~c 5xx');
+    const expected = byTime(filter);
+    expect(await walked({ list: 'exchange', filter, limit: 50, budgetMs: 0 }, true)).toEqual(expected);
+    const page = await browser.page({ list: 'exchange', filter, limit: 50, budgetMs: 0, before: 'end' });
+    expect(page.reached?.id).toBeGreaterThan(1);
+  });
+
+  test.each([
+    ['duration', (row: ExchangeRow) => row.endMono - row.startMono],
+    ['bytes', (row: ExchangeRow) => row.requestBytes + row.responseBytes],
+    ['status', (row: ExchangeRow) => row.status ?? 0],
+  ] as const)('sorted by %s, both ways', async (by, key) => {
+    const filter = filterOf('~phase catalog | ~c 404');
+    const wanted = new Set(byTime(filter));
+    const expected = all
+      .filter(({ id }) => wanted.has(id))
+      .sort((a, b) => key(a) - key(b) || a.id - b.id)
+      .map(({ id }) => id);
+    for (const backwards of [false, true]) {
+      expect(await walked({ list: 'exchange', filter, limit: 90, sort: { by, descending: false } }, backwards)).toEqual(expected);
+      expect(await walked({ list: 'exchange', filter, limit: 90, sort: { by, descending: true } }, backwards)).toEqual(
+        expected.toReversed(),
+      );
+    }
+  });
+});
+
+describe('a long search', () => {
+  const everywhere = '!~b "no body has this"';
+
+  test('is cancelled, and what comes after it is answered', async () => {
+    const abort = new AbortController();
+    const counting = browser.count({ list: 'exchange', filter: filterOf(everywhere) }, () => abort.abort(), abort.signal);
+    await expect(counting).rejects.toMatchObject({ name: 'AbortError' });
+    expect((await browser.page({ list: 'exchange', limit: 3 })).rows).toHaveLength(3);
+    await expect(browser.count({ list: 'exchange' }, undefined, AbortSignal.abort())).rejects.toMatchObject({
+      name: 'AbortError',
+    });
+  });
+
+  test('lets pages go before it, and tells how far it is', async () => {
+    const parts: number[] = [];
+    const order: string[] = [];
+    const counting = browser
+      .count({ list: 'exchange', filter: filterOf(everywhere) }, ({ part }) => parts.push(part))
+      .then(count => {
+        order.push('count');
+        return count;
+      });
+    await browser.page({ list: 'exchange', filter: filterOf('~c 404'), limit: 20 }).then(() => order.push('page'));
+    expect(await counting).toBe(EXCHANGES);
+    expect(order).toEqual(['page', 'count']);
+    expect(parts.every((part, i) => part > (parts[i - 1] ?? 0) && part <= 1)).toBe(true);
+  });
+
+  test('does not hold up the thread that asked', async () => {
+    const before = process.threadCpuUsage();
+    await browser.count({ list: 'exchange', filter: filterOf('!~b "nor this"') });
+    const used = process.threadCpuUsage(before);
+    expect((used.user + used.system) / 1_000).toBeLessThan(100);
+  });
+});
+
+describe('what cannot be answered', () => {
+  test('is refused in words', async () => {
+    const bad = (request: object): Promise<unknown> => browser.page(request as PageRequest<'exchange'>);
+    await expect(bad({ list: 'sqlite_master', limit: 5 })).rejects.toThrow('there is no such list');
+    await expect(bad({ list: 'exchange', limit: 0 })).rejects.toThrow('a page has 1 to 1000 rows');
+    await expect(bad({ list: 'exchange', limit: 5, sort: { by: 'failed', descending: true } })).rejects.toThrow(
+      'not sorted by failed',
+    );
+  });
+
+  test('is rejected when the browser is closed', async () => {
+    const other = store.browse();
+    const pending = other.count({ list: 'exchange', filter: filterOf('!~b "not this"') });
+    const rejected = expect(pending).rejects.toThrow('the capture is closed');
+    await other.close();
+    await rejected;
+    await expect(other.page({ list: 'run', limit: 1 })).rejects.toThrow('the capture is closed');
+  });
+});
