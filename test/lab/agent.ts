@@ -44,7 +44,7 @@ export interface Agent {
   readonly ssldir: string;
   /** Where the catalog puts its files. */
   readonly root: string;
-  /** `puppet agent --test` once, with more arguments and environment. Rejects when it takes over two minutes. */
+  /** `puppet agent --test` (`--onetime` takes its place) once, with more arguments and environment. Rejects when it takes over two minutes. */
   run(args?: readonly string[], env?: Readonly<Record<string, string>>): Promise<AgentRun>;
   /** A file below the ssldir as text (`certs/ca.pem`). */
   ssl(name: string): string;
@@ -124,7 +124,9 @@ export function makeAgent(options: AgentOptions): Agent {
     async run(args = [], env = {}) {
       // What an earlier run left must not pass for what this one wrote.
       rmSync(report, { force: true });
-      const fixed = ['agent', '--config', join(dir, 'conf', 'puppet.conf'), '--test', '--no-daemonize', '--color=false'];
+      // --test overrules usecacheonfailure, wherever it is set.
+      const mode = args.includes('--onetime') ? '--verbose' : '--test';
+      const fixed = ['agent', '--config', join(dir, 'conf', 'puppet.conf'), mode, '--no-daemonize', '--color=false'];
       const done = await spawnAgent([...fixed, '--waitforcert', '0', ...args], { ...baseEnv, ...env });
       const [lastRunReport, lastRunSummary] = readYaml([report, summary]);
       return {
