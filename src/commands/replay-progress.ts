@@ -1,6 +1,7 @@
 import type { Certname } from '../model.ts';
 import type { PreparedReplay } from '../replay/agents.ts';
 import type { SentRequest } from '../replay/agents-run.ts';
+import { hasOtherStatus } from '../replay/agents-summary.ts';
 import { type Io, printable } from './io.ts';
 import { clip, duration } from './present.ts';
 
@@ -22,7 +23,7 @@ function requestProgress(io: Io): Progress {
     sent(request, certname) {
       const { phase, method, status, failure, recordedStatus, totalMs, target } = request;
       const result = failure !== null ? failure.reason : String(status ?? 'gone');
-      const then = status !== recordedStatus && recordedStatus !== null ? ` (was ${recordedStatus})` : '';
+      const then = hasOtherStatus(request) ? ` (was ${recordedStatus})` : '';
       const parts = [
         certname.padEnd(20),
         phase.padEnd(11),
@@ -58,10 +59,10 @@ function loadProgress(io: Io, { cast, requests }: PreparedReplay): Progress {
   }, EVERY_MS);
   timer.unref();
   return {
-    sent({ status, failure, recordedStatus }) {
+    sent(request) {
       sent += 1;
-      if (failure !== null) failed += 1;
-      else if (status !== null && recordedStatus !== null && status !== recordedStatus) other += 1;
+      if (request.failure !== null) failed += 1;
+      else if (hasOtherStatus(request)) other += 1;
     },
     agent({ type }) {
       if (type === 'begin') begun += 1;

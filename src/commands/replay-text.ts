@@ -62,6 +62,8 @@ export function omissionText(omission: Omission, count: number): string {
       return `${count} request${many} whose body is not in the capture`;
     case 'body-too-large':
       return `${count} request${many} with more than 64 MiB`;
+    case 'elsewhere':
+      return `${count} request${many} to another server`;
     default:
       return omission satisfies never;
   }

@@ -26,7 +26,7 @@ import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { hostPort, openCapture } from './options.ts';
-import { address } from './proxy.ts';
+import { address, lossLine } from './proxy.ts';
 import { addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
@@ -113,6 +113,7 @@ async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: 
         progress.end();
       }
       await recording.recorder?.close();
+      for (const loss of recording.recorder?.losses ?? []) io.err(lossLine(loss));
       if (recording.recorder !== null) compared = compareAll(store, recording.recorder.file, results);
     } finally {
       await recording.recorder?.close();
@@ -169,7 +170,7 @@ async function identify(
     const hint =
       flags.ssldir === undefined
         ? "stringtap identity import --ssldir DIR takes over an agent's own; --enrol gets one from the target; --as NAME sends it as another"
-        : `${flags.ssldir} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
+        : `${printable(flags.ssldir)} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
     throw new CliError(`there is no identity for ${names}`, hint);
   }
   io.err(`enrolling ${unknown.length} names at ${address(flags.to)}: ${names}`);
@@ -196,6 +197,11 @@ async function openRecording(prepared: PreparedReplay, flags: ReplayFlags): Prom
     return { tape: countingTape(), recorder: null, discard: () => undefined };
   }
   const dir = flags.capture === undefined ? mkdtempSync(join(tmpdir(), 'stringtap-replay-')) : null;
+  const remove = (): void => {
+    if (dir !== null) rmSync(dir, { recursive: true, force: true });
+  };
+  // A second Ctrl-C ends the process where it is.
+  process.once('exit', remove);
   const recorder = await openRecorder({
     file: flags.capture ?? join(dir!, 'replay.db'),
     recording: {
@@ -212,8 +218,9 @@ async function openRecording(prepared: PreparedReplay, flags: ReplayFlags): Prom
   return {
     tape: recorder,
     recorder,
-    discard: () => {
-      if (dir !== null) rmSync(dir, { recursive: true, force: true });
+    discard() {
+      process.off('exit', remove);
+      remove();
     },
   };
 }

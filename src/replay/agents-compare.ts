@@ -26,7 +26,7 @@ export function compareReplay(
   result: AgentResult,
   options: CompareOptions = {},
 ): ReplayedComparison {
-  const compared = result.sent.filter(({ status, failure }) => status !== null || failure !== null);
+  const compared = result.sent.filter(one => one.compared && (one.status !== null || one.failure !== null));
   const { run, certname } = result.script.plan;
   const a = dataOf(
     recorded,

@@ -44,7 +44,7 @@ const MAX_PENDING = 10_000;
  */
 export async function enrolAll(options: EnrolOptions): Promise<Certname[]> {
   const wanted = options.certnames.filter(certname => options.identities.get(certname) === null);
-  const pendings = openPendings(join(options.certs, 'replay'), MAX_PENDING);
+  const pendings = openPendings(join(options.certs, 'replay', 'pending'), MAX_PENDING);
   const upstream = openUpstream({ tape: countingTape(), pool: 'mirror' });
   const waiting: Certname[] = [];
   const until = performance.now() + options.waitMs;

@@ -17,7 +17,9 @@ export type Omission =
   /** The capture does not hold all of its body. */
   | { reason: 'body-missing' }
   /** Its body is over {@link MAX_BODY_BYTES}. */
-  | { reason: 'body-too-large' };
+  | { reason: 'body-too-large' }
+  /** It was for another server: a plain request with a whole URL. */
+  | { reason: 'elsewhere' };
 
 /** Bodies are sent from memory. The largest that an agent sends is a file for the file bucket. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -36,6 +38,8 @@ export interface PlannedRequest {
   certificate: boolean;
   /** The primary's own status then, `null` when there was no answer. */
   status: number | null;
+  /** `false` for what depends on something that the run itself changed: its certificate, and whether a file is in the file bucket. */
+  compared: boolean;
   omitted: Omission | null;
 }
 
@@ -160,11 +164,13 @@ function plannedRequest(exchange: ExchangeDetail, options: PlanOptions): Planned
     connection: agentConnection,
     certificate: certname !== null,
     status: primaryStatus ?? status,
+    compared: phase !== 'certificate' && !(phase === 'filebucket' && method === 'HEAD'),
     omitted: omissionOf(exchange, options),
   };
 }
 
 function omissionOf(exchange: ExchangeDetail, { writes, renamed }: PlanOptions): Omission | null {
+  if (!exchange.target.startsWith('/')) return { reason: 'elsewhere' };
   const write = writeOf(exchange.method, routeOf(exchange.method, exchange.target));
   if (write === 'other') return { reason: 'other-write' };
   if (write !== null && !writes.has(write)) return { reason: 'write', write };

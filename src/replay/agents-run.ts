@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Certname, ConnectionId, ExchangeId, Failure, Fields, Phase, Tape } from '../model.ts';
+import type { Certname, ExchangeId, Failure, Fields, Phase, Tape } from '../model.ts';
+import { reasonOf } from '../proxy/failure.ts';
 import { requestFields } from '../proxy/fields.ts';
 import { authority, mono } from '../proxy/tracking.ts';
-import { openUpstream, type Presented, type Primary, type Upstream } from '../proxy/upstream.ts';
+import { type Call, openUpstream, type Presented, type Primary, type Upstream } from '../proxy/upstream.ts';
 import { type Fresh, freshBody, freshTarget, isUuid, type RecordedRequest } from './agents-fresh.ts';
 import { type CatalogIds, catalogIdsIn, type Script, type ScriptStep } from './agents-script.ts';
 import { type AgentTape, agentTape, type ConnectionCount, newExchange } from './agents-tape.ts';
@@ -14,6 +15,8 @@ export interface SentRequest {
   /** In the capture that is replayed. */
   recorded: ExchangeId;
   recordedStatus: number | null;
+  /** Whether another answer than the recorded one is a difference, see {@link PlannedRequest.compared}. */
+  compared: boolean;
   /** On the tape of the replay. */
   replayed: ExchangeId;
   phase: Phase;
@@ -134,24 +137,28 @@ function send(
   const fields = sized(requestFields(request.fields, authority(primary.host, primary.port)), body);
   const presented = planned.certificate ? identity : null;
   const head = { method: request.method, target, httpVersion: '1.1', fields };
-  const exchange = newExchange(tape, head, presented === null ? null : (presented.certname as Certname));
+  const exchange = newExchange(tape, head, presented?.certname ?? null);
   const { timing } = exchange;
   const before = wire.count.opened;
   const reads = planned.phase === 'catalog' && script.readsCatalogs;
   const chunks: Buffer[] = [];
 
   return new Promise(resolve => {
+    let call: Call | null = null;
+    let over = false;
     const settle = (failure: Failure | null): void => {
+      if (over) return;
+      over = true;
       signal.removeEventListener('abort', abandon);
       timing.endMono = mono();
-      if (exchange.agent.ordinal === 0) {
-        // It found no connection: it belongs to the one that could not be opened.
-        exchange.agent = { connection: wire.latest()?.id ?? (0 as ConnectionId), ordinal: 1 };
-      }
+      const latest = wire.latest();
+      // It found no connection: it belongs to the one that could not be opened.
+      if (exchange.agent.ordinal === 0 && latest !== null) exchange.agent = { connection: latest.id, ordinal: 1 };
       const status = exchange.outcome.type === 'answered' ? (exchange.response?.status ?? null) : null;
       const result: SentRequest = {
         recorded: planned.exchange,
         recordedStatus: planned.status,
+        compared: planned.compared,
         replayed: exchange.id,
         phase: planned.phase,
         method: head.method,
@@ -164,10 +171,15 @@ function send(
         opened: wire.count.opened > before,
       };
       const catalog = reads && status === 200 ? catalogIdsIn(Buffer.concat(chunks), exchange.response?.fields ?? []) : null;
-      tape.exchange(exchange, () => resolve({ request: result, catalog }));
+      if (exchange.agent.ordinal > 0) tape.exchange(exchange, () => resolve({ request: result, catalog }));
+      else {
+        tape.drop(exchange.id);
+        resolve({ request: result, catalog });
+      }
     };
     const abandon = (): void => {
-      call.abort();
+      if (over) return;
+      call?.abort();
       exchange.outcome = { type: 'abandoned' };
       settle(null);
     };
@@ -175,47 +187,55 @@ function send(
       tape.tap(exchange.id, 'request').write(body);
       exchange.requestBytes = body.length;
     }
-    const call = upstream.send(
-      {
-        primary,
-        identity: presented,
-        agentConnection: planned.connection,
-        method: head.method,
-        target,
-        fields,
-        body: body === null || body.length === 0 ? null : { open: () => body, resendable: () => true },
-        resendable: head.method === 'GET' || head.method === 'HEAD' || planned.phase === 'catalog',
-      },
-      {
-        onReady(use, resent) {
-          timing.primaryReadyMono ??= mono();
-          timing.requestEndMono = mono();
-          exchange.agent = use;
-          exchange.resent = resent;
+    try {
+      call = upstream.send(
+        {
+          primary,
+          identity: presented,
+          agentConnection: planned.connection,
+          method: head.method,
+          target,
+          fields,
+          body: body === null || body.length === 0 ? null : { open: () => body, resendable: () => true },
+          resendable: head.method === 'GET' || head.method === 'HEAD' || planned.phase === 'catalog',
         },
-        onInformation: () => undefined,
-        onHead(answer) {
-          timing.responseHeadMono = mono();
-          exchange.response = answer;
-          exchange.primaryStatus = answer.status;
+        {
+          onReady(use, resent) {
+            timing.primaryReadyMono ??= mono();
+            timing.requestEndMono = mono();
+            exchange.agent = use;
+            exchange.resent = resent;
+          },
+          onInformation: () => undefined,
+          onHead(answer) {
+            timing.responseHeadMono = mono();
+            exchange.response = answer;
+            exchange.primaryStatus = answer.status;
+          },
+          onData(chunk) {
+            timing.firstByteMono ??= mono();
+            exchange.responseBytes += chunk.length;
+            tape.tap(exchange.id, 'response').write(chunk);
+            if (reads && exchange.responseBytes <= MAX_CATALOG_BYTES) chunks.push(chunk);
+            return tape.ready?.(() => call?.resume()) ?? true;
+          },
+          onEnd(trailers) {
+            exchange.trailers = trailers;
+            settle(null);
+          },
+          onFailure(failure) {
+            exchange.outcome = { type: 'failed', failure };
+            settle(failure);
+          },
         },
-        onData(chunk) {
-          timing.firstByteMono ??= mono();
-          exchange.responseBytes += chunk.length;
-          tape.tap(exchange.id, 'response').write(chunk);
-          if (reads && exchange.responseBytes <= MAX_CATALOG_BYTES) chunks.push(chunk);
-          return tape.ready?.(() => call.resume()) ?? true;
-        },
-        onEnd(trailers) {
-          exchange.trailers = trailers;
-          settle(null);
-        },
-        onFailure(failure) {
-          exchange.outcome = { type: 'failed', failure };
-          settle(failure);
-        },
-      },
-    );
+      );
+    } catch (error) {
+      // What undici refuses to send: a field or a target that is no HTTP.
+      const failure: Failure = { reason: 'internal', detail: reasonOf(error) };
+      exchange.outcome = { type: 'failed', failure };
+      settle(failure);
+      return;
+    }
     signal.addEventListener('abort', abandon, { once: true });
   });
 }

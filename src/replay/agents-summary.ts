@@ -83,8 +83,8 @@ const hasFailed = ({ failure }: SentRequest): boolean => failure !== null;
 const wasAbandoned = ({ failure, status }: SentRequest): boolean => failure === null && status === null;
 
 /** Answered otherwise than then. What was not answered then cannot be. */
-export function hasOtherStatus({ status, recordedStatus }: SentRequest): boolean {
-  return status !== null && recordedStatus !== null && status !== recordedStatus;
+export function hasOtherStatus({ compared, status, recordedStatus }: SentRequest): boolean {
+  return compared && status !== null && recordedStatus !== null && status !== recordedStatus;
 }
 
 function recordedConnections({ script, sent }: AgentResult): number {

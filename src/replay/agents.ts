@@ -8,6 +8,7 @@ import { type Identities, type IdentitySource, openIdentities } from '../pki/ide
 import { identityInPlace } from '../pki/in-place.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { openTrust } from '../pki/trust.ts';
+import { readCertificates } from '../pki/x509.ts';
 import { contact, type PrimaryAddress } from '../proxy/contact.ts';
 import type { Presented, Primary } from '../proxy/upstream.ts';
 import { enrolAll } from './agents-enrol.ts';
@@ -82,7 +83,7 @@ export interface TargetOptions {
 export interface Target {
   primary: Primary;
   identityOf(certname: Certname): Presented | null;
-  /** `null` with an ssldir: nobody is enrolled into it. */
+  /** Where those that are enrolled are kept; `null` with an ssldir: nobody is enrolled into it. */
   identities: Identities | null;
 }
 
@@ -112,7 +113,11 @@ export async function openTarget({ to, certsDir, ssldir, caPem, caFingerprint }:
     return { primary, identityOf: certname => sourceOf(certname).get(certname), identities: null };
   }
   const identities = openIdentities(layout.identities, { authority });
-  return { primary, identityOf: certname => identities.get(certname), identities };
+  const isOwn = readCertificates(trust.caPem() ?? '').some(({ fingerprint }) => fingerprint === authority.fingerprint);
+  if (!isOwn) return { primary, identityOf: certname => identities.get(certname), identities };
+  // A proxy or a served capture of this same folder: what it signs says nothing to a real primary, and is kept apart.
+  const served = openIdentities(join(certsDir, 'replay', 'identities'));
+  return { primary, identityOf: certname => identities.get(certname) ?? served.get(certname), identities: served };
 }
 
 /** Names of the cast that there is no identity for, each once. @throws {PkiError} for one that is damaged */

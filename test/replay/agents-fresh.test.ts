@@ -1,3 +1,6 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
@@ -18,11 +21,18 @@ function fresh(more: Partial<Fresh> = {}): Fresh {
   return { certname, uuids: new Map(), codeIds: new Map(), now: NOW, shiftMs: 0, ...more };
 }
 
+let dir = '';
 let store: Store;
 beforeAll(() => {
-  store = openStore(fileURLToPath(new URL('../../captures/sample.db', import.meta.url)));
+  dir = mkdtempSync(join(tmpdir(), 'stringtap-fresh-'));
+  // A copy: what a newer version derives is written into the file.
+  copyFileSync(fileURLToPath(new URL('../../captures/sample.db', import.meta.url)), join(dir, 'sample.db'));
+  store = openStore(join(dir, 'sample.db'));
 });
-afterAll(() => store.close());
+afterAll(() => {
+  store?.close();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 /** What real agents sent. */
 function recorded(phase: 'catalog' | 'report', certname = 'web01.lab'): RecordedRequest[] {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,19 +18,20 @@ const SAMPLE = fileURLToPath(new URL('../../captures/sample.db', import.meta.url
 async function serveAndReplay(store: Store, wanted: readonly number[] | null, dir: string) {
   const runs = [...store.runs()].filter(({ id }) => wanted === null || wanted.includes(id));
   const { signal } = new AbortController();
+  // One folder for both, as on one machine: what the served primary signs is of our own CA.
+  const certsDir = join(dir, 'certs');
   await using stack = new AsyncDisposableStack();
   const served = await startServe({
     store,
     runs,
     listen: { host: '127.0.0.1', port: 0 },
-    certsDir: join(dir, 'served'),
+    certsDir,
     names: ['localhost'],
     as: [],
     missing: 500,
     pace: { type: 'fast' },
   });
   stack.defer(() => served.close());
-  const certsDir = join(dir, 'replayed');
   const to = { host: 'localhost', port: served.address.port };
   const target = await openTarget({ to, certsDir, ssldir: null, caPem: null, caFingerprint: null });
   // Not the certificate requests: those of the recording are for keys that nobody here has.
@@ -69,20 +70,22 @@ async function serveAndReplay(store: Store, wanted: readonly number[] | null, di
 describe('a run that is served to its own replay: no miss, no difference', () => {
   test.each([
     ['all runs', null],
-    ['a fresh run', [1]],
     ['a steady run', [2]],
     ['a run whose catalog does not compile', [5]],
-    ['another agent', [3, 6]],
   ])('of real agents: %s', async (_name, runs) => {
     const dir = mkdtempSync(join(tmpdir(), 'stringtap-serve-replay-'));
-    const store = openStore(SAMPLE, 'bodies');
+    // A copy: what a newer version derives is written into the file.
+    copyFileSync(SAMPLE, join(dir, 'sample.db'));
+    const store = openStore(join(dir, 'sample.db'), 'bodies');
     try {
       const { prepared, summary, served, comparisons } = await serveAndReplay(store, runs, dir);
       expect(served.missed).toEqual([]);
       expect(summary).toMatchObject({ requests: prepared.requests, failed: 0, otherStatus: 0 });
       expect(served.requests).toBe(summary.requests);
       expect(comparisons.length).toBe(runs?.length ?? 7);
-      for (const comparison of comparisons) expect(comparison).toMatchObject({ same: true });
+      for (const { a, same, counts, exchanges } of comparisons) {
+        expect({ run: a.id, same, counts, different: exchanges.different }).toMatchObject({ same: true });
+      }
     } finally {
       store.close();
       rmSync(dir, { recursive: true, force: true });
@@ -95,7 +98,9 @@ describe('a run that is served to its own replay: no miss, no difference', () =>
     try {
       const { summary, served, comparisons } = await serveAndReplay(store, null, recorded.dir);
       expect(served).toEqual({ requests: summary.requests, missed: [] });
-      for (const comparison of comparisons) expect(comparison).toMatchObject({ same: true });
+      for (const { a, same, counts, exchanges } of comparisons) {
+        expect({ run: a.id, same, counts, different: exchanges.different }).toMatchObject({ same: true });
+      }
     } finally {
       store.close();
     }
