@@ -278,6 +278,14 @@ describe('stringtap run', { timeout: 90_000 }, () => {
     expect(code).toBe(2);
   });
 
+  test('SRV records that do not exist, or cannot be asked for, are said, and the run goes on with its server', async () => {
+    await using host = await makeHost();
+    host.set({ use_srv_records: 'true', srv_domain: 'nowhere.invalid' });
+    const { code, stderr } = await host.run(AGENT);
+    expect(stderr).toMatch(/nowhere\.invalid (has no SRV records of Puppet: server is used|cannot be asked for \()/);
+    expect(code).toBe(2);
+  });
+
   test('no_proxy of the environment does not lead past stringtap', async () => {
     await using host = await makeHost();
     const { stderr } = await host.run(AGENT, { no_proxy: 'localhost,.example' });
