@@ -107,7 +107,7 @@ function list(found: readonly Identity[], io: Io): string[] {
     { title: 'UNTIL', value: (one: Identity) => day(one.notAfter) + (one.notAfter <= Date.now() ? ' (over)' : '') },
     { title: 'SHA-256', value: (one: Identity) => one.fingerprint },
   ];
-  return table(columns, found, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER);
+  return [...table(columns, found, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER)];
 }
 
 /** The documented shape of `identity list --json`. */

@@ -6,6 +6,7 @@ import { type Leg, PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
 import { connectionJson, exchangeJson, idText, parseId, runJson } from './ids.ts';
 import type { Io } from './io.ts';
+import { tellLosses } from './losses.ts';
 import { wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
 import { problems, showProblems } from './show-problems.ts';
@@ -22,7 +23,7 @@ export function registerRuns(program: Command, io: Io): void {
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action((file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
-      withChosen(file, words, 'run', (store, match) => {
+      withChosen(io, file, words, 'run', (store, match) => {
         const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']), match }));
         print(io, options.json === true, rows, runJson, listRuns);
       });
@@ -44,7 +45,7 @@ export function registerExchanges(program: Command, io: Io): void {
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action((file: string | undefined, words: string[], options: ExchangeOptions) => {
-      withChosen(file, words, 'exchange', (store, match) => {
+      withChosen(io, file, words, 'exchange', (store, match) => {
         const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
         const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted, match }));
         print(io, options.json === true, rows, exchangeJson, listExchanges);
@@ -69,7 +70,7 @@ export function registerConnections(program: Command, io: Io): void {
         words: string[],
         options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean },
       ) => {
-        withChosen(file, words, 'connection', (store, match) => {
+        withChosen(io, file, words, 'connection', (store, match) => {
           const wanted = pick(options, ['run', 'leg', 'certname']);
           const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted, match }));
           print(io, options.json === true, rows, connectionJson, listConnections);
@@ -102,6 +103,7 @@ function pick<T extends object, K extends keyof T>(from: T, names: readonly K[])
 }
 
 function withChosen(
+  io: Io,
   file: string | undefined,
   words: readonly string[],
   subject: Subject,
@@ -110,6 +112,7 @@ function withChosen(
   const which = chosen(file, words, subject);
   const store = openChosen(which);
   try {
+    tellLosses(io, store);
     work(store, which.filter);
   } finally {
     store.close();
@@ -129,10 +132,10 @@ function print<Row>(
   json: boolean,
   rows: Iterable<Row>,
   toJson: (row: Row) => object,
-  list: (io: Io, rows: readonly Row[]) => void,
+  list: (io: Io, rows: Iterable<Row>) => void,
 ): void {
   if (json) for (const row of rows) io.out(JSON.stringify(toJson(row)));
-  else list(io, [...rows]);
+  else list(io, rows);
 }
 
 /** Without a terminal nothing is cut: the reader is a program. */
@@ -140,13 +143,23 @@ function width(io: Io): number {
   return io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER;
 }
 
+/** Prints rows as they are read; a head without rows is no answer. */
+function printTable<Row>(io: Io, columns: readonly Column<Row>[], rows: Iterable<Row>, none: string): void {
+  let head: string | null = null;
+  for (const line of table(columns, rows, width(io))) {
+    if (head === null) head = line;
+    else {
+      if (head !== '') io.out(head);
+      head = '';
+      io.out(line);
+    }
+  }
+  if (head !== '') io.chatter(none);
+}
+
 const dash = (value: string | number | null): string => (value === null ? '-' : String(value));
 
-export function listRuns(io: Io, rows: readonly RunRow[]): void {
-  if (rows.length === 0) {
-    io.chatter('no runs');
-    return;
-  }
+export function listRuns(io: Io, rows: Iterable<RunRow>): void {
   const columns: Column<RunRow>[] = [
     { title: 'RUN', value: row => idText('run', row.id) },
     { title: 'STARTED', value: row => `${row.startedAt.slice(0, 10)} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
@@ -165,14 +178,10 @@ export function listRuns(io: Io, rows: readonly RunRow[]): void {
     { title: 'DOWN', right: true, value: row => bytes(row.responseBytes) },
     { title: 'END', value: row => row.end ?? 'open' },
   ];
-  for (const line of table(columns, rows, width(io))) io.out(line);
+  printTable(io, columns, rows, 'no runs');
 }
 
-export function listExchanges(io: Io, rows: readonly ExchangeRow[]): void {
-  if (rows.length === 0) {
-    io.chatter('no exchanges');
-    return;
-  }
+export function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
   const columns: Column<ExchangeRow>[] = [
     { title: 'ID', value: row => idText('exchange', row.id) },
     { title: 'RUN', value: row => dash(idText('run', row.run)) },
@@ -188,14 +197,11 @@ export function listExchanges(io: Io, rows: readonly ExchangeRow[]): void {
     { title: 'PRIMARY', value: row => use(row.primaryConnection, row.primaryOrdinal) },
     { title: 'TARGET', value: row => row.target },
   ];
-  for (const line of table(columns, rows, width(io))) io.out(line);
+  printTable(io, columns, rows, 'no exchanges');
 }
 
-export function listConnections(io: Io, rows: readonly ConnectionRow[]): void {
-  if (rows.length === 0) {
-    io.chatter('no connections');
-    return;
-  }
+export function listConnections(io: Io, given: Iterable<ConnectionRow>): void {
+  const rows = [...given];
   const columns: Column<ConnectionRow>[] = [
     { title: 'ID', value: row => idText('connection', row.id) },
     { title: 'LEG', value: row => row.leg },
@@ -217,7 +223,7 @@ export function listConnections(io: Io, rows: readonly ConnectionRow[]): void {
     { title: 'CLOSED BY', value: row => (row.closedBy === null ? '-' : `${row.closedBy}: ${row.cause}`) },
     { title: 'NOTE', value: row => row.refusal ?? row.error ?? '' },
   ];
-  for (const line of table(columns, rows, width(io))) io.out(line);
+  printTable(io, columns, rows, 'no connections');
   const page = pageOf(io);
   const failed = problems(rows.flatMap(row => ({ id: idText('connection', row.id), words: explainTls(row) })));
   if (failed.length > 0) page.line();

@@ -46,10 +46,13 @@ export interface Column<Row> {
   value(row: Row): string;
 }
 
-/** A table with a head; the last column is cut at `width`. */
-export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string[] {
-  const cells = rows.map(row => columns.map(column => printable(column.value(row))));
-  const widths = columns.map((column, i) => Math.max(column.title.length, ...cells.map(line => line[i]!.length)));
+/** Rows that a table looks at before it decides how wide its columns are: a capture may have a million. */
+const MEASURED_ROWS = 1000;
+
+/** A table with a head, line by line; the last column is cut at `width`. */
+export function* table<Row>(columns: readonly Column<Row>[], rows: Iterable<Row>, width: number): Generator<string, void> {
+  const cellsOf = (row: Row): string[] => columns.map(column => printable(column.value(row)));
+  const widths = columns.map(column => column.title.length);
   const line = (parts: readonly string[]): string => {
     const text = parts
       .map((part, i) => {
@@ -60,7 +63,25 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
       .trimEnd();
     return clip(text, width);
   };
-  return [line(columns.map(column => column.title)), ...cells.map(line)];
+  const measured: string[][] = [];
+  function* begin(): Generator<string, void> {
+    yield line(columns.map(column => column.title));
+    for (const cells of measured) yield line(cells);
+  }
+  let count = 0;
+  for (const row of rows) {
+    const cells = cellsOf(row);
+    if (++count > MEASURED_ROWS) {
+      yield line(cells);
+      continue;
+    }
+    measured.push(cells);
+    cells.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i]!, cell.length);
+    });
+    if (count === MEASURED_ROWS) yield* begin();
+  }
+  if (count < MEASURED_ROWS) yield* begin();
 }
 
 /** `c3#12`: the 12th exchange on connection 3. */

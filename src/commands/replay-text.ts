@@ -112,7 +112,7 @@ export function requestLines({ plan }: PreparedReplay, io: Io): string[] {
     { title: 'METHOD', value: row => row.request.method },
     { title: 'TARGET', value: row => row.request.target },
   ];
-  return table(columns, rows, widthOf(io));
+  return [...table(columns, rows, widthOf(io))];
 }
 
 function widthOf(io: Io): number {
@@ -162,7 +162,7 @@ function phaseLines({ phases }: ReplaySummary, io: Io): string[] {
     { title: 'P99', right: true, value: row => duration(row.p99Ms) },
     { title: 'MAX', right: true, value: row => duration(row.maxMs) },
   ];
-  return table(columns, phases, widthOf(io));
+  return [...table(columns, phases, widthOf(io))];
 }
 
 function otherLines(others: readonly SentRequest[], io: Io): string[] {

@@ -81,7 +81,7 @@ export function figureLines(reports: readonly Reuse[], names: readonly string[])
       value: ([, read]: (typeof FIGURES)[number]) => read(report[leg]),
     })),
   );
-  return table([{ title: '', value: ([name]) => name }, ...columns], FIGURES, Number.MAX_SAFE_INTEGER);
+  return [...table([{ title: '', value: ([name]) => name }, ...columns], FIGURES, Number.MAX_SAFE_INTEGER)];
 }
 
 export function closingLines(reuse: Reuse): string[] {

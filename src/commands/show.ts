@@ -4,6 +4,7 @@ import { withoutSecrets } from '../capture/hidden-store.ts';
 import type { Store } from '../capture/store.ts';
 import { SIDES } from '../model.ts';
 import { CliError, type Io } from './io.ts';
+import { tellLosses } from './losses.ts';
 import { openCapture } from './options.ts';
 import { showBody } from './show-body.ts';
 import { showConnection } from './show-connection.ts';
@@ -78,7 +79,10 @@ function show(io: Io, text: string, words: readonly string[], options: ShowOptio
     }
     const run = runOf(store, id);
     if (table !== null) showTable(io, store, { run: id }, table, filter, flags);
-    else showRun(io, store, run, flags.json);
+    else {
+      tellLosses(io, store);
+      showRun(io, store, run, flags.json);
+    }
   } finally {
     store.close();
   }

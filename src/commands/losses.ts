@@ -1,0 +1,28 @@
+import type { LossRow, Store } from '../capture/store.ts';
+import { type Io, printable } from './io.ts';
+
+/**
+ * What a reader must know before it trusts a list: exchanges or bodies that the capture lacks, a line for each kind, on stderr. Runs that
+ * --retain deleted were meant to go, and answers that were late are there: a person is told, a program is not.
+ */
+export function tellLosses(io: Io, store: Store): void {
+  for (const loss of summed(store.losses())) {
+    const { reason, count, detail, at } = loss;
+    const why = `${reason}, the last at ${at}: ${printable(detail)}`;
+    if (reason === 'retained') io.chatter(`note: ${count} older runs were deleted, as --retain asked`);
+    else if (reason === 'late') io.chatter(`note: ${count} answers left before they were on disk (${why})`);
+    else if (reason === 'body-cut') io.err(`note: ${count} bodies are not whole in this capture (${why})`);
+    else if (reason === 'decoder-dead') io.err(`note: the decoder ended; stringtap redecode goes on (${why})`);
+    else io.err(`note: ${count} exchanges are missing from this capture (${why})`);
+  }
+}
+
+/** One row a reason: each recording has its own. */
+function summed(losses: readonly LossRow[]): LossRow[] {
+  const byReason = new Map<string, LossRow>();
+  for (const loss of losses) {
+    const known = byReason.get(loss.reason);
+    byReason.set(loss.reason, known === undefined ? loss : { ...loss, count: loss.count + known.count });
+  }
+  return [...byReason.values()];
+}
