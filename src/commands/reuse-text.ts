@@ -86,7 +86,7 @@ export function figureLines(reports: readonly Reuse[], names: readonly string[])
 
 export function closingLines(reuse: Reuse): string[] {
   const rows = (['agent', 'primary'] as const).flatMap(leg => reuse[leg].closings.map(closing => ({ leg, closing })));
-  return table<{ leg: Leg; closing: Closing }>(
+  const lines = table<{ leg: Leg; closing: Closing }>(
     [
       { title: 'LEG', value: row => row.leg },
       { title: 'CLOSED BY', value: row => row.closing.by ?? '-' },
@@ -97,6 +97,7 @@ export function closingLines(reuse: Reuse): string[] {
     rows,
     Number.MAX_SAFE_INTEGER,
   );
+  return [...lines];
 }
 
 /** A lane for each connection, over one scale of time for each recording. */

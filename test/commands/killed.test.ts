@@ -103,6 +103,8 @@ test(
           '--capture',
           capture,
           '--quiet',
+          '--commit-wait',
+          '60000',
         );
         const caPem = readFileSync(join(home, 'certs', 'bundle', 'ca.pem'), 'utf8');
         const received = new Map<number, Buffer>();
