@@ -36,3 +36,8 @@ function printPattern(pattern: Pattern): string {
   if (!/[\s()|&"]|^[!~']/.test(bare) && regexEnd(bare, 0) === null) return bare;
   return `"${pattern.pieces.map(piece => piece.replace(/[\\*"]/g, '\\$&')).join('*')}"`;
 }
+
+/** A text as it is written in a filter, quoted where it has to be. */
+export function printText(text: string): string {
+  return printPattern({ type: 'text', pieces: [text] });
+}

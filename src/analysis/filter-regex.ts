@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 /*
  * A regex comes from a person and its texts from the wire: with backtracking, one unlucky pair stops a reader for ever. V8 has a second
  * engine that runs in time linear in the text, but is ten times slower. The first flag makes its `l` known, which refuses what it cannot
- * run (back references, look-around, large repeat counts); the second lets the usual engine begin, and the linear one take over after
+ * run (back references, look-around, repeat counts over 16); the second lets the usual engine begin, and the linear one take over after
  * 2,000 steps back. Neither changes what a regex finds. The linear engine knows no flag `i`, so both sides are made lower case.
  */
 setFlagsFromString('--enable-experimental-regexp-engine');
@@ -33,7 +33,7 @@ function lowered(source: string): string {
 
 function reason(error: unknown, source: string): string {
   const message = error instanceof Error ? error.message : 'not a regex';
-  if (/linear time/i.test(message)) return 'back references, look-around and large repeat counts are not taken';
+  if (/linear time/i.test(message)) return 'back references, look-around and repeat counts over 16 are not taken';
   if (/flags/i.test(message) && valid(source)) return 'this Node.js has no regex engine that is safe here';
   return (message.split(': ').at(-1) ?? message).toLowerCase();
 }

@@ -24,6 +24,9 @@ const ENDS_WORD = /[\s()|&"]/;
 /** What a backslash takes the meaning of; before anything else it is a backslash. */
 const ESCAPABLE = /[\\*"'()|&~!/\s]/;
 
+/** The problem of a quote that a person may still be typing in. */
+export const UNCLOSED = 'the quote is not closed';
+
 /** @throws Wrong */
 export function tokens(text: string): Token[] {
   if (text.length > FILTER_LIMITS.chars) {
@@ -115,7 +118,7 @@ function plainWord(text: string, at: number, from: number, quote: string | null)
     place++;
   }
   if (quote !== null && place >= text.length) {
-    throw new Wrong('the quote is not closed', at, text.length, `a ${quote} that is meant as such is written \\${quote}`);
+    throw new Wrong(UNCLOSED, at, text.length, `a ${quote} that is meant as such is written \\${quote}`);
   }
   const end = quote === null ? place : place + 1;
   const meant = pieces.join('*');

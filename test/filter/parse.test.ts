@@ -118,7 +118,7 @@ describe('what is wrong is said in words, with its place', () => {
     ['~u /a(/', 'the regex a( cannot be used: unterminated group', '/a(/'],
     [
       '~u /(a)\\1/',
-      'the regex (a)\\1 cannot be used: back references, look-around and large repeat counts are not taken',
+      'the regex (a)\\1 cannot be used: back references, look-around and repeat counts over 16 are not taken',
       '/(a)\\1/',
     ],
     ['a\u0007b', 'a control character cannot be asked for', '\u0007'],
