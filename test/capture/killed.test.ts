@@ -53,7 +53,7 @@ test(
     expect(db.prepare('SELECT count(DISTINCT id) = count(*) AS once FROM exchange').get()).toEqual({ once: 1 });
     expect(db.prepare('SELECT count(*) AS n FROM recording WHERE ended_at IS NULL').get()).toEqual({ n: KILLS });
     const derived = (): unknown[] =>
-      ['run', 'run_exchange', 'run_connection'].map(table => db.prepare(`SELECT * FROM ${table}`).all());
+      ['v_run', 'run_exchange', 'run_connection'].map(table => db.prepare(`SELECT * FROM ${table}`).all());
     const live = derived();
     rederive(file);
     expect(derived()).toEqual(live);
