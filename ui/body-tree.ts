@@ -4,6 +4,7 @@ import { bytes as bytesText } from '../src/commands/present.ts';
 import { type Body, bodyOf, isPrintable, isStructured, parseBody } from '../src/decode/format.ts';
 import { attempt, DEFAULT_LIMITS } from '../src/decode/limits.ts';
 import { percentDecode } from '../src/decode/route.ts';
+import { createHiding, type Hiding, hideInData, hideInText, isSecretName } from '../src/decode/secrets.ts';
 import type { Fields, Side } from '../src/model.ts';
 import { dataNode } from './data-tree.ts';
 import { hexLine } from './hex.ts';
@@ -78,28 +79,34 @@ function windowNodes(body: Body, info: BodyInfo): TreeNode[] {
       span(` (${bytesText(info.kept)}, takes a moment); the Raw tab goes through the bytes`, 'dim'),
     ],
   };
-  return [all, ...(isPrintable(body.bytes.subarray(0, body.bytes.length - 4)) ? lineNodes(body.bytes) : hexNodes(body.bytes))];
+  return [
+    all,
+    ...(isPrintable(body.bytes.subarray(0, body.bytes.length - 4))
+      ? lineNodes(body.bytes, createHiding())
+      : hexNodes(body.bytes)),
+  ];
 }
 
 function nodesOf(env: Env, body: Body, exchange: ExchangeDetail, side: Side): TreeNode[] {
+  const hiding = env.source.hiding(exchange.run);
   if (isStructured(body.format)) {
     const parsed = attempt(() => parseBody(body, DEFAULT_LIMITS));
     if ('value' in parsed) {
-      const root = dataNode('', parsed.value);
+      const root = dataNode('', hideInData(parsed.value, hiding));
       return root.kids === undefined ? [root] : [...root.kids()];
     }
     const problem: TreeNode = { key: 'error', label: [span(`not ${body.format}: ${parsed.error}`, 'error')] };
-    return [problem, ...(isPrintable(body.bytes) ? lineNodes(body.bytes) : hexNodes(body.bytes))];
+    return [problem, ...(isPrintable(body.bytes) ? lineNodes(body.bytes, hiding) : hexNodes(body.bytes))];
   }
-  if (body.format === 'form') return formNodes(body);
+  if (body.format === 'form') return formNodes(body, hiding);
   if (!isPrintable(body.bytes)) return hexNodes(body.bytes);
-  if (body.format !== 'pem') return lineNodes(body.bytes);
+  if (body.format !== 'pem') return lineNodes(body.bytes, hiding);
   const explained = pkiNodes(env, { exchange: exchange.id }, side);
-  return [...explained, { key: 'text', label: [span('as received', 'dim')], kids: () => lineNodes(body.bytes) }];
+  return [...explained, { key: 'text', label: [span('as received', 'dim')], kids: () => lineNodes(body.bytes, hiding) }];
 }
 
-function lineNodes(bytes: Uint8Array): TreeNode[] {
-  const lines = keyless(Buffer.from(bytes).toString('utf8'))
+function lineNodes(bytes: Uint8Array, hiding: Hiding): TreeNode[] {
+  const lines = keyless(hideInText(Buffer.from(bytes).toString('utf8'), hiding))
     .replace(/\r?\n$/, '')
     .split(/\r?\n/);
   const shown = lines.slice(0, MAX_LINES).map((text, i): TreeNode => ({ key: String(i), label: [span(text.slice(0, 20_000))] }));
@@ -119,7 +126,7 @@ function hexNodes(bytes: Uint8Array): TreeNode[] {
 }
 
 /** Pairs of a form; what is percent-encoded once more (the facts) is decoded, and a tree where it is JSON. */
-function formNodes(body: Body): TreeNode[] {
+function formNodes(body: Body, hiding: Hiding): TreeNode[] {
   return Buffer.from(body.bytes)
     .toString('latin1')
     .split('&')
@@ -132,7 +139,10 @@ function formNodes(body: Body): TreeNode[] {
         ? attempt(() => parseBody({ ...body, format: 'json', bytes: Buffer.from(inner) }, DEFAULT_LIMITS))
         : { error: '' };
       const label = percentDecode(name.replaceAll('+', ' '));
-      if ('value' in parsed) return { ...dataNode(label, parsed.value), key: String(i) };
-      return { key: String(i), label: [span(`${label} = `, 'name'), span(keyless(value))] };
+      if ('value' in parsed) return { ...dataNode(label, hideInData(parsed.value, hiding)), key: String(i) };
+      return {
+        key: String(i),
+        label: [span(`${label} = `, 'name'), span(isSecretName(label) ? '(hidden)' : keyless(hideInText(value, hiding)))],
+      };
     });
 }

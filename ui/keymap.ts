@@ -111,6 +111,7 @@ export const COMMANDS = [
   command({ name: 'previous-row', help: 'the exchange before this one', scopes: ['exchange'], keys: ['K'] }),
   command({ name: 'runs', help: 'all agent runs', scopes: ANY, keys: [] }),
   command({ name: 'requests', help: 'all requests of the capture', scopes: ANY, keys: [] }),
+  command({ name: 'findings', help: 'what the rules found, in all runs', scopes: ANY, keys: [] }),
   command({ name: 'run', help: 'open a run by its number', scopes: ANY, keys: [], argument: 'RUN' }),
   command({ name: 'exchange', help: 'open an exchange by its number', scopes: ANY, keys: [], argument: 'EXCHANGE' }),
   command({ name: 'command', help: 'type a command', scopes: ANY, keys: [':'] }),

@@ -1,6 +1,7 @@
 import type { Action } from './keymap.ts';
 import type { Env, Step } from './screen.ts';
 import { openExchange } from './views/exchange.ts';
+import { findingsScreen } from './views/findings.ts';
 import { requestsScreen } from './views/requests.ts';
 import { runScreen } from './views/run.ts';
 import { runsScreen } from './views/runs.ts';
@@ -12,6 +13,8 @@ export function navigate(action: Action, env: Env): Step | null {
       return { root: runsScreen(env) };
     case 'requests':
       return { root: requestsScreen(env) };
+    case 'findings':
+      return { root: findingsScreen(env) };
     case 'run': {
       const id = idOf(action.argument, 'r');
       if (id === null) return { say: { text: 'which run? as in :run r3', kind: 'error' } };

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
+import type { Severity } from '../src/analysis/findings/finding.ts';
+import { hidingFor, withoutSecrets } from '../src/capture/hidden-store.ts';
 import type { ExchangeFilter, ExchangeRow, RunFilter, RunRow, Store } from '../src/capture/store.ts';
+import type { Hiding } from '../src/decode/secrets.ts';
 import type { Pages } from './window.ts';
 
 /**
  * What the screens read: the store, in pages. Nothing here holds more than some pages of rows, so a capture of a million exchanges opens
- * as fast as one of ten. The UI never writes a capture.
+ * as fast as one of ten. The UI never writes a capture, and what is secret in decoded rows is hidden.
  */
 export interface Source {
   readonly store: Store;
@@ -12,6 +15,10 @@ export interface Source {
   requests(filter: ExchangeFilter, newestFirst: boolean): Pages<ExchangeRow>;
   /** How a run went. Remembered once a run is over, because lists ask for it with every frame. */
   result(run: RunRow): RunResult;
+  /** Findings of a run by severity; none while it is not judged. Remembered once it is over. */
+  findings(run: RunRow): ReadonlyMap<Severity, number>;
+  /** What hides the secrets of a run's bodies; `null` for an exchange of no run. */
+  hiding(run: number | null): Hiding;
   /** A proxy has the capture open. */
   isLive(): boolean;
 }
@@ -31,8 +38,10 @@ export type RunResult =
 /** Runs whose result is remembered: several screens full. */
 const REMEMBERED = 5000;
 
-export function createSource(store: Store): Source {
+export function createSource(whole: Store): Source {
+  const store = withoutSecrets(whole);
   const results = new Map<number, RunResult>();
+  const found = new Map<number, ReadonlyMap<Severity, number>>();
   return {
     store,
     runs: (filter, newestFirst) =>
@@ -42,13 +51,26 @@ export function createSource(store: Store): Source {
     result(run) {
       const known = results.get(run.id);
       if (known !== undefined) return known;
-      const result = resultOf(store, run);
+      const result = resultOf(whole, run); // words of ours, in which nothing can be hidden
       if (run.end !== null && result !== 'no report') {
         if (results.size >= REMEMBERED) results.clear();
         results.set(run.id, result);
       }
       return result;
     },
+    findings(run) {
+      const known = found.get(run.id);
+      if (known !== undefined) return known;
+      const counts = new Map<Severity, number>();
+      for (const { severity } of whole.findings({ run: run.id })) counts.set(severity, (counts.get(severity) ?? 0) + 1);
+      // Judged a while after it has ended: what is not there yet is asked for again.
+      if (run.end !== null && counts.size > 0) {
+        if (found.size >= REMEMBERED) found.clear();
+        found.set(run.id, counts);
+      }
+      return counts;
+    },
+    hiding: hidingFor(whole),
     isLive: () => store.recordings().at(-1)?.endedAt === null && existsSync(`${store.file}.lock`),
   };
 }

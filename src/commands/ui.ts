@@ -11,7 +11,7 @@ export function registerUi(program: Command, io: Io): void {
     .option('--ascii', 'only signs that every font has')
     .action(async (file: string | undefined, options: { ascii?: boolean }) => {
       requireTerminal(io, 'stringtap runs, exchanges, show and query print the same as text, with --json for programs');
-      const store = openCapture(file);
+      const store = openCapture(file, 'bodies');
       try {
         const { startUi } = await loadUi();
         await startUi({ store, env: io.env, ascii: options.ascii === true });

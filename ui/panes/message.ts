@@ -1,4 +1,5 @@
 import type { ExchangeDetail } from '../../src/capture/store.ts';
+import { isSecretField } from '../../src/decode/secrets.ts';
 import type { Fields, Side } from '../../src/model.ts';
 import { bodyNode, DECODE_ALL, wholeBody } from '../body-tree.ts';
 import { delegate } from '../pane.ts';
@@ -98,14 +99,12 @@ function fieldsNode(name: string, fields: Fields): TreeNode {
     kids: () =>
       fields.map(([field, value], i) => ({
         key: String(i),
-        label: [span(`${field}: `, 'name'), span(isSecret(field) ? '(hidden)' : value, isSecret(field) ? 'warning' : 'value')],
+        label: [
+          span(`${field}: `, 'name'),
+          span(isSecretField(field) ? '(hidden)' : value, isSecretField(field) ? 'warning' : 'value'),
+        ],
       })),
   };
-}
-
-/** Credentials of a proxy or a person in front of the primary, as in `stringtap show`. */
-function isSecret(name: string): boolean {
-  return /^(proxy-)?authorization$|^x-authentication$|^cookie$|^set-cookie$/i.test(name);
 }
 
 function decodeAll(node: TreeNode, exchange: ExchangeDetail, side: Side, env: Env): Step | null {

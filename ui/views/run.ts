@@ -6,6 +6,7 @@ import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Line, type Span, span } from '../text.ts';
+import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
 import { certificatesPane, filesPane } from './run-files.ts';
 import { runRequests } from './run-requests.ts';
@@ -27,6 +28,7 @@ const TABS: readonly { name: string; short?: string; pane(run: number, env: Env,
   { name: 'Files', pane: filesPane },
   { name: 'Certificates', short: 'Certs', pane: certificatesPane },
   { name: 'Connections', short: 'Conn', pane: connectionsPane },
+  { name: 'Findings', pane: (run, env) => findingsPane(env, { run }) },
 ];
 
 /** The line about the run takes one row. */

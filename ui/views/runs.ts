@@ -7,7 +7,7 @@ import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
-import { EMPTY, type Line, span } from '../text.ts';
+import { EMPTY, type Line, type Span, span } from '../text.ts';
 import { clockOf } from '../time.ts';
 import { currentRow, moveWindow, type Pages, type PageWindow, refreshWindow, windowAtEnd, windowAtStart } from '../window.ts';
 import { runScreen } from './run.ts';
@@ -109,11 +109,21 @@ function columnsOf(env: Env): Column<RunRow>[] {
       cell: row => (row.failed === 0 ? span('-', 'dim') : span(String(row.failed), 'error')),
     },
     { title: 'A/P', width: 6, right: true, from: 76, cell: row => span(`${row.agentConnections}/${row.primaryConnections}`) },
+    { title: 'FINDINGS', width: 8, from: 90, cell: row => findingsSpan(env, row) },
     { title: 'UP', width: 7, right: true, from: 110, cell: row => span(bytes(row.requestBytes)) },
     { title: 'DOWN', width: 7, right: true, from: 90, cell: row => span(bytes(row.responseBytes)) },
     { title: 'PUPPET', width: 8, from: 130, cell: row => span(row.puppetVersion ?? '-', 'dim') },
     { title: 'ENDED BY', width: 18, from: 140, cell: row => span(row.end ?? 'open', 'dim') },
   ];
+}
+
+/** `2E 1W`: errors and warnings; what is only worth knowing is a dot. */
+function findingsSpan(env: Env, row: RunRow): Span {
+  const counts = env.source.findings(row);
+  const [errors, warnings] = [counts.get('error') ?? 0, counts.get('warning') ?? 0];
+  const parts = [errors > 0 ? `${errors}E` : '', warnings > 0 ? `${warnings}W` : ''].filter(Boolean);
+  if (parts.length === 0) return span(counts.size > 0 ? `${counts.get('info')}i` : '-', 'dim');
+  return span(parts.join(' '), errors > 0 ? 'error' : 'warning');
 }
 
 /** The time of a run of today, the day of an older one as well. */
