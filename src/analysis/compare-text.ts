@@ -23,6 +23,7 @@ export function textDiff(before: string, after: string, secrecy: Secrecy): TextD
     string,
     string,
   ];
+  if (one === '' || other === '') return wholeText(one, other);
   const short = Math.max(one.length, other.length) <= MAX_TEXT_BYTES;
   const maxEditLength = Math.max(
     LEAST_EDIT_LENGTH,
@@ -39,6 +40,25 @@ export function textDiff(before: string, after: string, secrecy: Secrecy): TextD
   const result = { addedLines: count('+'), removedLines: count('-') };
   secrecy.effort.left -= (result.addedLines + result.removedLines) ** 2;
   return { ...shortened(patch.hunks), ...result };
+}
+
+/** A text that came or went: every line of it, without a search. */
+function wholeText(before: string, after: string): TextDiff {
+  const [sign, text] = before === '' ? ['+', after] : ['-', before];
+  if (text === '') return { hunks: [], addedLines: 0, removedLines: 0, omittedLines: 0 };
+  const count = lineCount(text);
+  // no more lines are made than are told
+  const lines = text.split('\n', MAX_LINES).slice(0, count);
+  const told = lines.map(line => `${sign}${line}`);
+  if (count <= MAX_LINES && !text.endsWith('\n')) told.push('\\ No newline at end of file');
+  const [removedLines, addedLines] = before === '' ? [0, count] : [count, 0];
+  const hunk = {
+    oldStart: removedLines > 0 ? 1 : 0,
+    oldLines: removedLines,
+    newStart: addedLines > 0 ? 1 : 0,
+    newLines: addedLines,
+  };
+  return { ...shortened([{ ...hunk, lines: told }]), addedLines, removedLines, omittedLines: Math.max(0, count - MAX_LINES) };
 }
 
 function lineCount(text: string): number {

@@ -169,7 +169,8 @@ function change(
   const [one, other] = [shown(before, secrecy), shown(after, secrecy)];
   // what differs only where it is hidden
   const within = kind === 'changed' && typeof one === 'string' && one === other && before !== after;
-  const lines = !typed && !named && typeof before === 'string' && typeof after === 'string' && /\n/.test(before + after);
+  const texts = [before ?? '', after ?? ''].filter(value => typeof value === 'string');
+  const lines = !typed && !named && !within && texts.length === 2 && texts.some(text => text.includes('\n'));
   // Beside a Sensitive value stands the same value when it was not: hidden as well.
   const json = (value: Rich | undefined, text: Json): Json =>
     value === undefined ? null : typed ? SENSITIVE : named ? HIDDEN : text;
@@ -179,7 +180,7 @@ function change(
     before: json(before, one),
     after: json(after, other),
     sensitive: typed || named || within,
-    text: lines && !within ? textDiff(before, after, secrecy) : null,
+    text: lines ? textDiff(texts[0]!, texts[1]!, secrecy) : null,
   };
 }
 

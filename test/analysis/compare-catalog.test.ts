@@ -94,6 +94,15 @@ describe('resources', () => {
     });
   });
 
+  test('a text that came with its resource is told line by line, too', () => {
+    const text = (content: string, both = false) =>
+      compared(both ? [file({ content: '' })] : [], [file({ content })]).resources[0]!.changes[0]!.text?.hunks[0]?.lines;
+    expect(text('a\nb\n')).toEqual(['+a', '+b']);
+    expect(text('a\nb')).toEqual(['+a', '+b', '\\ No newline at end of file']);
+    expect(text('a\nb', true)).toEqual(['+a', '+b', '\\ No newline at end of file']);
+    expect(text('one line')).toBeUndefined();
+  });
+
   test('typed values: Binary, Deferred, Sensitive on one side only', () => {
     const typed = (content: unknown): Told => file({ content });
     const binary = (text: string) => ({ __ptype: 'Binary', __pvalue: text });
