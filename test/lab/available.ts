@@ -31,3 +31,12 @@ export function skipLab(): boolean {
   process.stderr.write(`lab tests skipped: ${why}; Debian packages puppet-agent and puppetserver\n`);
   return true;
 }
+
+/** The same for the test that needs Wireshark's `tshark`. @throws Error when Puppet is required, and so is all of the lab */
+export function skipTshark(): boolean {
+  if (onPath('tshark')) return false;
+  const why = 'no tshark on this machine';
+  if (process.env.STRINGTAP_REQUIRE_PUPPET === '1') throw new Error(`STRINGTAP_REQUIRE_PUPPET=1, but ${why}`);
+  process.stderr.write(`the test of the key log is skipped: ${why}; Debian package tshark\n`);
+  return true;
+}

@@ -1,15 +1,16 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import type { Agent, AgentRun } from './agent.ts';
+import { type Agent, type AgentRun, direct, makeAgent } from './agent.ts';
 import { type LastReport, listFiles, outcome, readYaml } from './applied.ts';
-import { skipLab } from './available.ts';
-import { expectCode, SCENARIO_MS, useLab } from './lab.ts';
-import { type ExchangeJson, stringtapJson } from './proxy.ts';
+import { skipLab, skipTshark } from './available.ts';
+import { expectCode, ofAgents, SCENARIO_MS, useLab } from './lab.ts';
+import { type ConnectionJson, type ExchangeJson, startProxy, stringtapJson } from './proxy.ts';
 import { agentEnv, fingerprint, puppet, type Ran, stringtapRun } from './run-rig.ts';
 import { SPEAK } from './site.ts';
+import { startWiretap } from './wiretap.ts';
 
 /** `stringtap run` on the host of a real agent, in front of a real primary that knows nothing of it. */
 describe.skipIf(skipLab())('stringtap run', () => {
@@ -103,9 +104,60 @@ describe.skipIf(skipLab())('stringtap run', () => {
     expectCode(asRun(agent, wrapped), 0);
     expect(wrapped.stderr).toMatch(/^run r\d+ commands\.lab: /m);
 
+    // Another name of the same primary, and a command that is no agent's run.
+    const other = await go(puppet(agent, 'agent', '--server=127.0.0.1'));
+    expectCode(asRun(agent, other), 0);
+    expect(other.stderr).toMatch(/^run r\d+ commands\.lab: /m);
+    const file = join(agent.dir, 'kept.txt');
+    writeFileSync(file, `kept ${Date.now()}\n`);
+    const bucket = await go(puppet(agent, 'filebucket', 'backup', file));
+    expectCode(asRun(agent, bucket), 0);
+    expect(bucket.stdout).toContain(file);
+
     expect(fingerprint(agent.ssldir)).toEqual(ssl);
     expectNothingLeft(agent);
     const exchanges = await stringtapJson<ExchangeJson>(['exchanges', capture]);
     expect(exchanges.map(one => `${one.method} ${one.phase}`)).toContain('PUT other');
+    expect(exchanges.map(one => `${one.method} ${one.phase} ${one.status}`)).toContain('PUT filebucket 200');
+    const connections = await stringtapJson<ConnectionJson>(['connections', capture]);
+    expect(connections.some(one => one.target?.startsWith('127.0.0.1:') === true && one.exchanges > 5)).toBe(true);
+  });
+
+  test.skipIf(skipTshark())('tshark decrypts both legs of a run with the key log', { timeout: SCENARIO_MS }, async () => {
+    const dir = lab.folder('keylog');
+    const keys = join(dir, 'keys.log');
+    await using behind = await startWiretap(lab.primary.port);
+    await using proxy = await startProxy({ dir, primaryPort: behind.port, args: ['--keylog', keys] });
+    await using before = await startWiretap(proxy.port);
+    const agent = makeAgent({ dir: lab.folder('tapped.lab'), certname: 'tapped.lab', ...direct(before.port) });
+    const since = await lab.primary.mark();
+    expectCode(await agent.run([], SPEAK), 2);
+    const lines = ofAgents(await lab.primary.accessLog(since)).map(line => `${line.method} ${line.target}`);
+    await proxy.stop();
+    expect(lines.length).toBeGreaterThan(10);
+    for (const [name, tap] of [
+      ['agent', before],
+      ['primary', behind],
+    ] as const) {
+      const file = join(dir, `${name}.pcap`);
+      tap.write(file);
+      const wanted = ['-Y', 'http.request', '-T', 'fields', '-e', 'http.request.method', '-e', 'http.request.uri'];
+      const decode = ['-d', `tcp.port==${tap.port},tls`];
+      const { stdout } = await promisify(execFile)('tshark', [
+        '-n',
+        '-r',
+        file,
+        '-o',
+        `tls.keylog_file:${keys}`,
+        ...decode,
+        ...wanted,
+      ]);
+      const seen = stdout
+        .trim()
+        .split('\n')
+        .map(line => line.replace('\t', ' '));
+      // What the proxy asks for itself is no agent's traffic: its secrets are not logged, and tshark sees nothing of it.
+      expect(seen, name).toEqual(lines);
+    }
   });
 });
