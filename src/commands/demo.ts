@@ -1,146 +1,233 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { compareRuns } from '../analysis/compare.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
-import { openStore } from '../capture/store.ts';
-import { type AgentRun, runDemoAgent } from '../demo/agent.ts';
-import { type AgentState, newAgentState } from '../demo/options.ts';
-import { type DemoPrimary, startDemoPrimary } from '../demo/primary.ts';
-import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
+import { runData } from '../capture/run-data.ts';
+import { openStore, type RunRow, type Store } from '../capture/store.ts';
 import { packageVersion } from '../version.ts';
+import { type DemoStage, openStage } from './demo-stage.ts';
+import { painter } from './diff.ts';
+import { runLines } from './diff-lines.ts';
+import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { listRuns } from './lists.ts';
 import { CAPTURES } from './options.ts';
 import { clip } from './present.ts';
+import { loadUi } from './ui.ts';
 
-/** The name by which the agents know their primary. Nothing resolves it: they connect to the proxy. */
-const SERVER = 'puppet.example.com';
-/** How long the agents gather facts: short enough for an impatient person, long enough to be seen in a capture. */
-const FACTS_MS = 200;
+/** Pauses and slow answers are cut to this: short for lines, long enough on the screens to be followed. */
+const MAX_GAP_MS = 40;
+const SCREEN_GAP_MS = 2000;
 
-/** `stringtap demo`: the whole chain on this machine, without Puppet, over real TLS. */
+interface DemoFlags {
+  capture?: string;
+  lines?: boolean;
+}
+
+/** `stringtap demo`: the whole chain on this machine, without Puppet: real runs, sent again over real TLS. */
 export function registerDemo(program: Command, io: Io): void {
   program
     .command('demo')
-    .description('try it without Puppet: an embedded primary and agents, run through the proxy and captured')
+    .description('try it without Puppet: captured runs served by an embedded primary, replayed through the proxy, compared')
     .option('--capture <FILE>', 'capture file, made or appended to (default: captures/demo-<UTC time>.db)')
-    .action((flags: { capture?: string }) => runDemo(io, flags.capture ?? null));
+    .option('--lines', 'lines also at a terminal, instead of the screens')
+    .action((flags: DemoFlags) => runDemo(io, flags));
 }
 
-async function runDemo(io: Io, given: string | null): Promise<void> {
-  const file = given ?? defaultFile();
+async function runDemo(io: Io, flags: DemoFlags): Promise<void> {
+  const file = flags.capture ?? defaultFile();
   const dir = mkdtempSync(join(tmpdir(), 'stringtap-demo-'));
   const remove = (): void => rmSync(dir, { recursive: true, force: true });
+  // Also at a second Ctrl-C, which ends the process where it is.
+  process.once('exit', remove);
+  const sample = join(dir, 'sample.db');
+  copyFileSync(sampleFile(), sample); // reading may have to bring it up to date
+  const ending = new AbortController();
   const interrupted = (signal: NodeJS.Signals): void => {
-    remove();
-    process.exit(signal === 'SIGINT' ? 130 : 143);
+    if (ending.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
+    ending.abort(signal);
+    io.exitCode = signal === 'SIGINT' ? 130 : 143;
   };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
-  let failed: string[];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupted);
   try {
-    failed = await play(io, file, dir);
+    const screens = io.stdoutIsTerminal && process.stdin.isTTY === true && flags.lines !== true;
+    await (screens ? playOnScreen : playInLines)(io, { file, dir, sample, given: flags.capture ?? null, ending });
   } finally {
-    process.off('SIGINT', interrupted);
-    process.off('SIGTERM', interrupted);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
+    process.off('exit', remove);
     remove();
   }
-  const store = openStore(file);
+}
+
+interface Setting {
+  /** What the proxy captures into. */
+  file: string;
+  /** Removed at the end. */
+  dir: string;
+  /** A copy of the sample. */
+  sample: string;
+  /** What `--capture` named. */
+  given: string | null;
+  ending: AbortController;
+}
+
+/** Opens the stage, and closes it after `act`. */
+async function staged(
+  io: Io,
+  { file, dir, sample, ending }: Setting,
+  maxGapMs: number,
+  act: (stage: DemoStage, store: Store) => Promise<void>,
+): Promise<void> {
+  const store = openStore(sample, 'bodies');
   try {
-    io.out('');
-    io.out(`The runs in ${file}:`);
-    io.out('');
-    listRuns(io, [...store.runs()]);
+    const openTape = (primary: string): Promise<Recorder> =>
+      openRecorder({
+        file,
+        recording: {
+          startedAt: Date.now(),
+          startedMono: performance.now(),
+          version: packageVersion(),
+          pool: 'pooled',
+          primaries: [primary],
+          listen: '127.0.0.1:0',
+        },
+        durability: 'commit',
+        maxBodyBytes: null,
+      });
+    const onNotice = (line: string): void => io.chatter(`  (${printable(line)})`);
+    const stage = await openStage({ store, dir, openTape, maxGapMs, signal: ending.signal, onNotice });
+    try {
+      await act(stage, store);
+    } finally {
+      await stage.close();
+    }
   } finally {
     store.close();
   }
-  const where = given === null ? '' : ` ${given}`;
-  io.out('');
-  io.out('Go on with (in a checkout: npx stringtap …):');
-  io.out(`  stringtap show r1${where}`);
-  io.out(`  stringtap exchanges${where} --run r1`);
-  io.out(`  stringtap connections${where} --leg primary`);
-  io.out('  stringtap proxy --primary YOUR.PRIMARY');
-  if (failed.length > 0) throw new CliError(`the demo did not go as it should: ${failed.join('; ')}`, 'please report this');
 }
 
-/** The four runs; what went wrong with them. */
-async function play(io: Io, file: string, dir: string): Promise<string[]> {
-  await using primary = await startDemoPrimary({ certname: SERVER });
-  const address = `${primary.host}:${primary.port}`;
-  io.out('stringtap stands between Puppet agents and their primary, and captures what they say over TLS.');
-  io.out('This demo needs no Puppet: primary and agents are embedded, the TLS between them is real.');
-  io.out('');
-  const recorder = await openRecorder({
-    file,
-    recording: {
-      startedAt: Date.now(),
-      startedMono: performance.now(),
-      version: packageVersion(),
-      pool: 'pooled',
-      primaries: [address],
-      listen: '127.0.0.1:0',
-    },
-    durability: 'commit',
-    maxBodyBytes: null,
-  });
-  try {
-    const proxy = await openProxy(io, primary, recorder, dir);
-    try {
-      io.out(`  primary  ${address}, with a CA of its own that signs what it is asked to`);
-      io.out(
-        `  proxy    ${proxy.address.host}:${proxy.address.port}, our CA: SHA-256 ${proxy.authority.fingerprint.slice(0, 23)}…`,
-      );
-      io.out('');
-      return await runs(io, primary, proxy);
-    } finally {
-      await proxy.close();
+/** What was replayed. */
+interface Played {
+  runs: number;
+  /** Places of two runs of one agent between which the site was changed. */
+  changed: [number, number] | null;
+}
+
+async function playInLines(io: Io, setting: Setting): Promise<void> {
+  const { file, given, ending } = setting;
+  const wrong: string[] = [];
+  let played: Played = { runs: 0, changed: null };
+  await staged(io, setting, MAX_GAP_MS, async (stage, store) => {
+    const runs = [...store.runs()];
+    io.out('stringtap stands between Puppet agents and their primary, and captures what they say over TLS.');
+    io.out('This demo needs no Puppet: runs of real agents were captured before, and are sent again.');
+    io.out('');
+    io.out(`  primary  ${stage.primary}, with the answers of those runs (stringtap serve)`);
+    io.out(`  proxy    ${stage.proxy}, between the two (stringtap proxy)`);
+    io.out(`  agents   ${runs.length} runs, with their requests (stringtap replay)`);
+    io.out('');
+    for (const run of runs) {
+      if (ending.signal.aborted) break;
+      const { requests, differing } = await stage.replay(run);
+      io.out(`  ${run.certname.padEnd(10)} ${clip(wordsOf(store, run), 80).padEnd(46)} ${String(requests).padStart(2)} requests`);
+      if (differing.length > 0) wrong.push(`${run.certname}: ${differing.join(', ')}`);
     }
+    wrong.push(...stage.missed());
+    played = { runs: runs.length, changed: plantedPair(store, runs) };
+  });
+  if (ending.signal.aborted) return;
+  conclude(io, file, given, played);
+  if (wrong.length > 0)
+    throw new CliError(`the demo did not go as it should: ${printable(wrong.join('; '))}`, 'please report this');
+}
+
+/** What became of it: the list of runs, and the difference that the last one shows. */
+function conclude(io: Io, file: string, given: string | null, played: Played): void {
+  const store = openStore(file, 'bodies');
+  try {
+    const runs = [...store.runs()];
+    io.out('');
+    io.out(`The runs in ${printable(file)}:`);
+    io.out('');
+    listRuns(io, runs);
+    const where = given === null ? '' : ` ${given}`;
+    // Of a capture that was appended to, the demo's runs are the last ones.
+    const offset = runs.length - played.runs;
+    const [a, b] = (played.changed ?? []).map(n => runs[offset + n]);
+    if (a !== undefined && b !== undefined) {
+      const names = `${idText('run', a.id)} ${idText('run', b.id)}`;
+      io.out('');
+      io.out(`Between the second and the last run the site was changed. stringtap diff ${names}${where}:`);
+      io.out('');
+      const paint = painter(io);
+      const options = { ignore: [], tags: false, allFacts: false, reveal: false };
+      for (const line of runLines(compareRuns(runData(store, a), runData(store, b), options))) {
+        for (const text of paint(line)) io.out(text);
+      }
+    }
+    io.out('');
+    io.out('Go on with (in a checkout: npx stringtap …):');
+    io.out(`  stringtap ui${where}`);
+    io.out(`  stringtap show ${idText('run', runs[offset]?.id ?? 1)}${where}`);
+    io.out(`  stringtap exchanges${where} --run ${idText('run', runs[offset]?.id ?? 1)}`);
+    io.out('  stringtap proxy --primary YOUR.PRIMARY');
   } finally {
-    await recorder.close();
+    store.close();
   }
 }
 
-function openProxy(io: Io, primary: DemoPrimary, recorder: Recorder, dir: string): Promise<RunningProxy> {
-  return startProxy({
-    listen: { host: '127.0.0.1', port: 0 },
-    primary: { host: primary.host, port: primary.port },
-    certsDir: dir,
-    names: [SERVER],
-    pool: 'pooled',
-    connectOnlyPrimary: true,
-    caPem: primary.ca.caPem,
-    caFingerprint: null,
-    tape: recorder,
-    onNotice: line => io.chatter(`  (${printable(line)})`),
+/** At a terminal: the screens follow what the proxy captures, and stay until the user leaves them. */
+async function playOnScreen(io: Io, setting: Setting): Promise<void> {
+  const { file, ending } = setting;
+  await staged(io, setting, SCREEN_GAP_MS, async (stage, recorded) => {
+    const { startUi } = await loadUi();
+    const store = openStore(file);
+    const shown = startUi({ store, env: io.env, ascii: false, signal: ending.signal }).finally(() => ending.abort());
+    try {
+      for (const run of recorded.runs()) if (!ending.signal.aborted) await stage.replay(run);
+    } finally {
+      await shown;
+      store.close();
+    }
   });
+  io.out(`the runs are in ${printable(file)}`);
 }
 
-async function runs(io: Io, primary: DemoPrimary, proxy: RunningProxy): Promise<string[]> {
-  const straight = { ...proxy.address, serverName: SERVER, via: null };
-  const byConnect = { host: SERVER, port: primary.port, serverName: SERVER, via: proxy.address };
-  const failed: string[] = [];
-  const run = async (
-    words: string,
-    certname: string,
-    place: typeof straight | typeof byConnect,
-    state: AgentState,
-    expected: AgentRun['exitCode'],
-  ): Promise<void> => {
-    const { exitCode, steps, error } = await runDemoAgent({ certname, place, state, factsMs: FACTS_MS });
-    const outcome = error === null ? '' : `: ${printable(error)}`;
-    const what = `${certname.padEnd(14)} ${words.padEnd(42)} ${String(steps.length).padStart(2)} requests`;
-    io.out(`  ${what}, exit ${exitCode}${clip(outcome, 40)}`);
-    if (exitCode !== expected) failed.push(`${certname}, ${words}: exit ${exitCode}${outcome}`);
-  };
-  const one = newAgentState();
-  await run('first run: enrols, syncs plugins, applies', 'demo1.example', straight, one, 2);
-  await run('second run: nothing to do', 'demo1.example', straight, one, 0);
-  await run('first run, through CONNECT', 'demo2.example', byConnect, newAgentState(), 2);
-  primary.failing.add('demo1.example');
-  await run('third run: its catalog does not compile', 'demo1.example', straight, one, 1);
-  return failed;
+/** What a recorded run was, in a few words. */
+function wordsOf(store: Store, run: RunRow): string {
+  const isFirst = [...store.exchanges({ run: run.id, phase: 'csr' })].length > 0;
+  const [refusal] = store.decoded.rows('refusal', { run: run.id }).filter(({ error }) => error !== null);
+  const [report] = store.decoded.rows('report', { run: run.id });
+  const failed = store.decoded.rows('resource_status', { run: run.id }).filter(status => status.failed === true).length;
+  const words = [isFirst ? 'first run' : 'run'];
+  if (refusal !== undefined) words.push('its catalog does not compile');
+  else if (failed > 0) words.push(`${failed} resource failed`);
+  else if (report?.status === 'unchanged') words.push('nothing to do');
+  else if (report?.status === 'changed') words.push('applies changes');
+  return words.join(': ');
+}
+
+/** Places of two runs of one agent between which its catalog changed: the last run, and the last one before with nothing to do. */
+function plantedPair(store: Store, runs: readonly RunRow[]): [number, number] | null {
+  const last = runs.at(-1);
+  const before = runs.findLastIndex(run => {
+    const [report] = run === last || run.certname !== last?.certname ? [] : store.decoded.rows('report', { run: run.id });
+    return report?.status === 'unchanged';
+  });
+  return before < 0 ? null : [before, runs.length - 1];
+}
+
+/** Beside the sources in a checkout, and beside what was compiled in a package. */
+function sampleFile(): string {
+  const places = ['../../captures/sample.db', '../../../captures/sample.db'].map(name =>
+    fileURLToPath(new URL(name, import.meta.url)),
+  );
+  const found = places.find(place => existsSync(place));
+  if (found === undefined) throw new CliError('captures/sample.db is missing', 'it comes with stringtap; install it again');
+  return found;
 }
 
 function defaultFile(): string {

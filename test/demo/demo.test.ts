@@ -1,7 +1,9 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
@@ -18,8 +20,17 @@ test('the demo ends by itself without a terminal, lists its runs, and leaves not
   expect(performance.now() - began).toBeLessThan(60_000);
   expect(stderr).toBe('');
   const runs = stdout.split('\n').filter(line => /^r\d /.test(line));
-  expect(runs.map(line => line.split(/\s+/)[3])).toEqual(['demo1.example', 'demo1.example', 'demo2.example', 'demo1.example']);
+  const [web, db] = ['web01.lab', 'db01.lab'];
+  expect(runs.map(line => line.split(/\s+/)[3])).toEqual([web, web, db, web, web, db, web]);
   expect(stdout).toContain('stringtap show r1 demo.db');
+  // The difference that was planted, and no other resource.
+  const changed = stdout.split('\n').filter(line => /^ {2}[-+~] (Class|File|Exec|Site)\[/.test(line));
+  expect(changed.map(line => line.trim().split('  ')[0])).toEqual([
+    '~ Class[Profile::Web]',
+    '~ File[/srv/web/nginx/nginx.conf]',
+    '+ File[/srv/web/www/status.json]',
+  ]);
+  expect(stdout).toContain('+<p>Welcome to the new site</p>');
   expect(readdirSync(dir)).toEqual(['demo.db']);
   // What it tells to go on with works.
   for (const args of [
@@ -29,4 +40,19 @@ test('the demo ends by itself without a terminal, lists its runs, and leaves not
   ]) {
     expect((await run(process.execPath, [bin, ...args], options)).stdout.split('\n').length).toBeGreaterThan(2);
   }
+});
+
+test('the demo is interrupted: it leaves the capture so far, and nothing else', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'stringtap-test-demo-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  const child = spawn(process.execPath, [bin, 'demo', '--capture', 'demo.db'], {
+    cwd: dir,
+    env: { ...process.env, TMPDIR: dir },
+  });
+  createInterface({ input: child.stdout }).on('line', line => {
+    if (line.includes('first run')) child.kill('SIGINT');
+  });
+  const [code] = (await once(child, 'close')) as [number];
+  expect(code).toBe(130);
+  expect(readdirSync(dir)).toEqual(['demo.db']);
 });
