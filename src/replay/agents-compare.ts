@@ -4,6 +4,8 @@ import type { CompareOptions } from '../analysis/compare-exchange.ts';
 import type { RunComparison } from '../analysis/compare-result.ts';
 import { exchangeData, runData } from '../capture/run-data.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
+import { decodeExchange } from '../decode/decode.ts';
+import { routeOf } from '../decode/route.ts';
 import type { Certname, ExchangeId, Phase, RunId } from '../model.ts';
 import type { AgentResult } from './agents-run.ts';
 
@@ -42,7 +44,31 @@ export function compareReplay(
     result.certname,
     compared.map(one => one.replayed),
   );
-  return { result, comparison: compareRuns(a, b, options) };
+  return { result, comparison: withoutOwnFacts(compareRuns(a, b, options), factNames(a)) };
+}
+
+/**
+ * Node parameters that are facts of this agent: the primary stores what the agent sent last and merges it into the next answer to a node
+ * request (`indirector/node`), so that a first run is answered without them, and its replay with them.
+ */
+function withoutOwnFacts(comparison: RunComparison, facts: ReadonlySet<string>): RunComparison {
+  const node = comparison.node?.filter(({ path }) => path[0] !== 'parameters' || !facts.has(path[1] ?? '')) ?? null;
+  const counts = { ...comparison.counts, node: node?.length ?? 0 };
+  return { ...comparison, node, counts, same: Object.values(counts).every(count => count === 0) };
+}
+
+/** Names of the facts that a run's catalog requests carry, at the top. */
+function factNames({ exchanges }: RunData): ReadonlySet<string> {
+  const names = exchanges.flatMap(({ method, target, requestFields, request }) => {
+    const route = routeOf(method, target);
+    if (route.phase !== 'catalog' || request === null) return [];
+    const head = { route, method, target, status: null, requestFields, responseFields: [] };
+    const decoded = decodeExchange({ ...head, request: request.bytes, response: null });
+    const asked =
+      decoded.phase === 'catalog' && decoded.request !== null && 'value' in decoded.request ? decoded.request.value : null;
+    return asked?.facts != null && 'value' in asked.facts ? [...asked.facts.value.values.keys()] : [];
+  });
+  return new Set(names);
 }
 
 /** These exchanges as a run, with what the capture says of the run that they are from. */

@@ -46,7 +46,7 @@ export async function enrolAll(options: EnrolOptions): Promise<Certname[]> {
   const wanted = options.certnames.filter(certname => options.identities.get(certname) === null);
   const pendings = openPendings(join(options.certs, 'replay', 'pending'), MAX_PENDING);
   const upstream = openUpstream({ tape: countingTape(), pool: 'mirror' });
-  const waiting: Certname[] = [];
+  const waiting = new Set<Certname>();
   const until = performance.now() + options.waitMs;
   let enrolled = 0;
   let next = 0;
@@ -54,7 +54,7 @@ export async function enrolAll(options: EnrolOptions): Promise<Certname[]> {
     while (next < wanted.length && !options.signal.aborted) {
       const certname = wanted[next++]!;
       if (await enrolOne(certname, n as ConnectionId, options, pendings, upstream, until)) options.onProgress?.(++enrolled);
-      else waiting.push(certname);
+      else waiting.add(certname);
     }
   }
   try {
@@ -62,7 +62,7 @@ export async function enrolAll(options: EnrolOptions): Promise<Certname[]> {
   } finally {
     await upstream.close();
   }
-  return waiting;
+  return wanted.filter(certname => waiting.has(certname));
 }
 
 async function enrolOne(
