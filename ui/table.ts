@@ -22,8 +22,14 @@ export interface Layout<Row> {
 
 /** Which columns there is room for, and how wide they are. Two columns stay free at the left for cursor and mark. */
 export function layoutOf<Row>(all: readonly Column<Row>[], total: number): Layout<Row> {
-  const columns = all.filter(column => (column.from ?? 0) <= total);
-  const fixed = columns.reduce((sum, column) => sum + column.width + 1, 1);
+  let columns = all.filter(column => (column.from ?? 0) <= total);
+  const widthOf = (some: readonly Column<Row>[]): number => some.reduce((sum, column) => sum + column.width + 1, 1);
+  // What is wanted on wide terminals only goes first, when all of it together is too much.
+  while (widthOf(columns) > total && columns.length > 1) {
+    const last = columns.reduce((a, b) => ((b.from ?? 0) > (a.from ?? 0) ? b : a));
+    columns = columns.filter(column => column !== last);
+  }
+  const fixed = widthOf(columns);
   const growing = columns.filter(column => column.grow).length;
   const more = growing === 0 ? 0 : Math.max(0, Math.floor((total - fixed) / growing));
   return { columns, widths: columns.map(column => column.width + (column.grow ? more : 0)), total };

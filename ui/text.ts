@@ -80,7 +80,7 @@ export function wrapText(text: string, columns: number, limit = 1000): string[] 
       break;
     }
     let part = NARROW.test(rest.slice(0, room)) ? rest.slice(0, room) : sliceAnsi(rest, 0, room);
-    if (part === '') part = rest.slice(0, 1); // a wide character in one column
+    if (part === '') part = [...rest][0] ?? ''; // wider than the line
     const blank = part.lastIndexOf(' ');
     const end = blank > room / 3 && rest[part.length] !== ' ' ? blank : part.length;
     lines.push(rest.slice(0, end).trimEnd());

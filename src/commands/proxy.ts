@@ -15,6 +15,8 @@ import { CliError, type Io, printable } from './io.ts';
 import { byteCount, CAPTURES, hostPort, httpUrl, retention, wholeNumber } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
+import { openScreens, type Screens } from './proxy-ui.ts';
+import { requireTerminal } from './terminal.ts';
 
 interface Place {
   host: string;
@@ -38,6 +40,7 @@ export interface ProxyFlags {
   certificateRevocation: RevocationMode;
   connectOnlyPrimary?: boolean;
   quiet?: boolean;
+  ui?: boolean;
   keylog?: string;
   metrics?: { host: string; port: number };
   metricsCertname?: boolean;
@@ -87,6 +90,7 @@ export function registerProxy(program: Command, io: Io): void {
         .default('chain'),
     )
     .option('--quiet', 'no line an exchange')
+    .option('--ui', 'show the screens of `stringtap ui` instead of lines; quitting them does not stop the proxy')
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
     .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
     .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
@@ -111,7 +115,18 @@ export function registerProxy(program: Command, io: Io): void {
     );
 }
 
-async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
+async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
+  if (flags.ui === true) {
+    requireTerminal(terminal, 'without --ui it prints a line an exchange; `stringtap ui` in another terminal shows the screens');
+  }
+  let screens: Screens | null = null;
+  const say = (to: 'out' | 'err' | 'chatter', line: string): void => (screens?.io ?? terminal)[to](line);
+  const io: Io = {
+    ...terminal,
+    out: line => say('out', line),
+    err: line => say('err', line),
+    chatter: line => say('chatter', line),
+  };
   const keyLog = keyLogOf(io, flags.keylog);
   const caPem = flags.caCert === undefined ? null : readPem(flags.caCert);
   const file = flags.capture ?? defaultCapture();
@@ -175,7 +190,9 @@ async function runProxy(io: Io, flags: ProxyFlags): Promise<void> {
     throw listenError(error, flags.listen);
   }
   io.out(greeting(proxy, flags, recorder, metrics?.address ?? null).join('\n'));
+  if (flags.ui === true) screens = openScreens(terminal, recorder.file, false);
   const clean = await untilSignal();
+  await screens?.close();
   if (clean) io.chatter('finishing the exchanges under way; again to leave at once');
   await proxy.close();
   keyLog?.close();

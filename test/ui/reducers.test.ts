@@ -116,7 +116,7 @@ describe('text', () => {
         expect(widthOf(cut(text, columns))).toBeLessThanOrEqual(columns);
         expect(stringWidth(pad(text, columns))).toBe(columns);
         expect(widthOf(cutStart(text, columns))).toBeLessThanOrEqual(columns);
-        for (const part of wrapText(text, columns)) expect(widthOf(part)).toBeLessThanOrEqual(Math.max(2, columns));
+        for (const part of wrapText(text, columns)) expect(widthOf(part)).toBeLessThanOrEqual(Math.max(4, columns));
       }),
     );
   });
