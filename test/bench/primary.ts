@@ -1,7 +1,8 @@
-// The origin of a bench, a process of its own: answers of two sizes over mutual TLS, and the CA and CRL that a proxy asks for.
+// The origin of a bench, a process of its own: answers of two sizes, or of any size that is asked for, over mutual TLS, and the CA and CRL that a proxy asks for.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { pipeline, Readable } from 'node:stream';
 import type { Material } from './material.ts';
 
 const material = JSON.parse(process.argv[2] ?? '{}') as Material;
@@ -24,6 +25,27 @@ const server = createServer(
   },
   (request, response) => {
     const target = request.url ?? '';
+    request.resume();
+    const bytes = Number(/&bytes=(\d+)/.exec(target)?.[1] ?? 0);
+    if (bytes > 0) {
+      // As much as is asked for, each MB another one.
+      response.writeHead(200, { 'Content-Length': bytes });
+      let n = 0;
+      pipeline(
+        Readable.from(
+          (function* () {
+            for (let left = bytes; left > 0; left -= large.length) {
+              const chunk = Buffer.from(large.subarray(0, left));
+              chunk.writeUInt32LE(++n);
+              yield chunk;
+            }
+          })(),
+        ),
+        response,
+        () => undefined,
+      );
+      return;
+    }
     const body = target.startsWith('/puppet-ca/v1/certificate/ca')
       ? readFileSync(material.ca)
       : target.startsWith('/puppet-ca/')
