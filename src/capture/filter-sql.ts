@@ -1,5 +1,6 @@
 import type { Filter, Pattern, Subject, Term, TextTerm } from '../analysis/filter.ts';
 import { allOf, anyOf, type Condition, lineIn, NEVER, textIn, textInOneOf, typeIn } from './filter-pattern-sql.ts';
+import { WENT_WRONG } from './filter-schema.ts';
 
 /*
  * Filters as SQL: the text of a filter is only ever bound. Conditions name the row they ask by an alias: `e` an exchange, `r` a run, `c` a
@@ -89,14 +90,19 @@ function exists(from: string, condition: Condition): Condition {
   return { sql: `EXISTS (SELECT 1 FROM ${from} AND ${condition.sql})`, values: condition.values };
 }
 
+/** Of the columns of `e`. Said of a 5xx, too, it lets SQLite use the index. */
+const WRONG = WENT_WRONG.replace(/outcome|status/g, 'e.$&');
+
 function exchangeTerm(term: Term): Condition {
   switch (term.type) {
-    case 'status':
-      return between('e.status', term);
+    case 'status': {
+      const status = between('e.status', term);
+      return term.from < 500 ? status : allOf([status, plain(`(${WRONG})`)]);
+    }
     case 'phase':
       return { sql: 'e.phase = ?', values: [term.phase] };
     case 'flag':
-      if (term.flag === 'e') return plain("e.outcome <> 'answered' OR e.status >= 500");
+      if (term.flag === 'e') return plain(WRONG);
       return plain(term.flag === 'q' ? 'e.status IS NULL' : 'e.status IS NOT NULL');
     case 'ids': {
       if (term.of === 'conn') return anyOf([between('e.agent_connection', term), between('e.primary_connection', term)]);

@@ -1,4 +1,5 @@
 import { DECODED } from './decoded-schema.ts';
+import { FILTER_INDEX } from './filter-schema.ts';
 import { FINDINGS } from './findings-schema.ts';
 
 /**
@@ -212,4 +213,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: 'the capture log', sql: RAW + DERIVED + VIEWS },
   { name: 'decoded bodies', sql: DECODED },
   { name: 'findings', sql: FINDINGS },
+  { name: 'exchanges that went wrong', sql: FILTER_INDEX },
 ];
