@@ -17,12 +17,16 @@ export const waitingForSignature: Rule = {
     if (csr === undefined || last?.status !== 404 || otherKey(run) !== null) return [];
     const name = run.run.certname;
     const since = run.earlierCsrs().find(one => one.keySha256 === csr.keySha256)?.at ?? run.run.startedAt;
+    // The CA has the CSR that stringtap sent in the agent's place; its list shows that one's fingerprint.
+    const swapped = run.rows('csr').findLast(row => row.side === 'primary-request');
+    const listed =
+      swapped === undefined ? '' : `, where the list shows ${swapped.fingerprint}, of the CSR that stringtap sent in its place`;
     const missing = tries.filter(one => one.status === 404);
     return [
       {
         severity: 'info',
         summary: `the CSR of ${name} is not signed yet: asked ${counted(missing.length, 'time')}, waiting since ${since.slice(0, 16).replace('T', ' ')} UTC`,
-        fix: `on the CA: puppetserver ca sign --certname ${name}, when puppet agent --fingerprint on the node says ${csr.fingerprint}`,
+        fix: `when puppet agent --fingerprint on the node says ${csr.fingerprint}: puppetserver ca sign --certname ${name} on the CA${listed}`,
         evidence: evidence({ exchanges: missing.map(one => one.id), figures: { fingerprint: csr.fingerprint, since } }),
       },
     ];
