@@ -69,8 +69,11 @@ export function omissionText(omission: Omission, count: number): string {
   }
 }
 
-/** What will be sent, as whom, where, and what is left out. */
-export function planLines({ plan, cast, requests }: PreparedReplay, flags: ReplayFlags): string[] {
+/** What of the options the words about a plan need. */
+export type PlanFlags = Pick<ReplayFlags, 'to' | 'timing' | 'agents'>;
+
+/** What will be sent, as whom, where, and what is left out. Said before anything is sent, on the command line and in the UI. */
+export function planLines({ plan, cast, requests }: PreparedReplay, flags: PlanFlags): string[] {
   const to = address(flags.to);
   const lines =
     flags.agents === undefined
@@ -134,7 +137,8 @@ export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io):
   lines.push('', ...phaseLines(summary, io));
   const others = results.flatMap(result => result.sent.filter(hasOtherStatus));
   if (others.length > 0) lines.push('', ...otherLines(others, io));
-  for (const one of compared ?? []) lines.push('', ...comparisonLines(one, io));
+  if (compared !== null && flags.agents !== undefined) lines.push('', ...loadComparisonLines(compared, io));
+  else for (const one of compared ?? []) lines.push('', ...comparisonLines(one, io));
   return lines;
 }
 
@@ -177,6 +181,16 @@ function otherLines(others: readonly SentRequest[], io: Io): string[] {
   return [...table(columns, others.slice(0, MAX_LISTED), widthOf(io)), ...(more > 0 ? [`and ${more} more`] : [])];
 }
 
+/** Many agents with one run differ in the same way: one is shown. */
+function loadComparisonLines(compared: readonly ReplayedComparison[], io: Io): string[] {
+  const different = compared.filter(({ comparison }) => !comparison.same);
+  const [first] = different;
+  const lines = [`${compared.length - different.length} of ${compared.length} agents: no difference`];
+  return first === undefined
+    ? lines
+    : [...lines, `the first of the others, ${first.result.certname}:`, ...comparisonLines(first, io)];
+}
+
 function comparisonLines({ result, comparison }: ReplayedComparison, io: Io): string[] {
   if (comparison.same) return [`${idText('run', result.script.plan.run)} ${result.certname}: no difference`];
   const paint = painter(io);
@@ -184,7 +198,7 @@ function comparisonLines({ result, comparison }: ReplayedComparison, io: Io): st
 }
 
 /** `stringtap replay --dry-run --json`. */
-export function planJson({ plan, cast, requests }: PreparedReplay, flags: ReplayFlags): object {
+export function planJson({ plan, cast, requests }: PreparedReplay, flags: PlanFlags): object {
   return {
     to: address(flags.to),
     timing: flags.timing,

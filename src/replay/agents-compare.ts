@@ -1,12 +1,15 @@
+import { isUtf8 } from 'node:buffer';
 import { compareRuns } from '../analysis/compare.ts';
-import type { ExchangeData, RunData } from '../analysis/compare-data.ts';
+import type { BodyData, ExchangeData, RunData } from '../analysis/compare-data.ts';
+import { plainBytes, sha256 } from '../analysis/compare-decoded.ts';
 import type { CompareOptions } from '../analysis/compare-exchange.ts';
 import type { RunComparison } from '../analysis/compare-result.ts';
 import { exchangeData, runData } from '../capture/run-data.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { decodeExchange } from '../decode/decode.ts';
+import { fieldValue } from '../decode/encoding.ts';
 import { routeOf } from '../decode/route.ts';
-import type { Certname, ExchangeId, Phase, RunId } from '../model.ts';
+import type { Certname, ExchangeId, Fields, Phase, RunId } from '../model.ts';
 import type { AgentResult } from './agents-run.ts';
 
 /** A replayed run beside the recorded one. */
@@ -44,15 +47,50 @@ export function compareReplay(
     result.certname,
     compared.map(one => one.replayed),
   );
-  return { result, comparison: withoutOwnFacts(compareRuns(a, b, options), factNames(a)) };
+  const names = { from: result.certname, to: certname };
+  return { result, comparison: withoutOwnWords(compareRuns(a, renamed(b, names), options), factNames(a), names) };
 }
+
+/** A run that went out under another name, with the recorded name again: what differs by its name alone is no difference. */
+function renamed(run: RunData, { from, to }: { from: string; to: string }): RunData {
+  if (from === to) return run;
+  const body = (data: BodyData | null, fields: Fields): BodyData | null => {
+    const plain = plainBytes(data, fields);
+    // Strings of MessagePack have their length in front; bytes that are no text are nobody's name.
+    if (data === null || plain === null || !isUtf8(plain) || /msgpack/.test(fieldValue(fields, 'content-type') ?? ''))
+      return data;
+    const bytes = Buffer.from(Buffer.from(plain).toString('utf8').replaceAll(from, to));
+    return { ...data, bytes, sizeBytes: bytes.length, sha256: sha256(bytes) };
+  };
+  const exchanges = run.exchanges.map(exchange => {
+    const { requestFields, responseFields } = exchange;
+    const request = body(exchange.request, requestFields);
+    const response = body(exchange.response, responseFields);
+    const plain = response === exchange.response ? responseFields : withoutCoding(responseFields);
+    return { ...exchange, target: exchange.target.replaceAll(from, to), request, response, responseFields: plain };
+  });
+  return { ...run, certname: to, exchanges };
+}
+
+function withoutCoding(fields: Fields): Fields {
+  return fields.filter(([name]) => name.toLowerCase() !== 'content-encoding');
+}
+
+/** Trusted facts that are made of the certname (Puppet::Context::TrustedInformation). */
+const HALVES: ReadonlySet<string> = new Set(['hostname', 'domain']);
 
 /**
  * Node parameters that are facts of this agent: the primary stores what the agent sent last and merges it into the next answer to a node
  * request (`indirector/node`), so that a first run is answered without them, and its replay with them.
  */
-function withoutOwnFacts(comparison: RunComparison, facts: ReadonlySet<string>): RunComparison {
-  const node = comparison.node?.filter(({ path }) => path[0] !== 'parameters' || !facts.has(path[1] ?? '')) ?? null;
+function withoutOwnWords(
+  comparison: RunComparison,
+  facts: ReadonlySet<string>,
+  { from, to }: { from: string; to: string },
+): RunComparison {
+  const isOwn = ([first = '', second = '']: readonly string[]): boolean =>
+    (first === 'parameters' && facts.has(second)) || (first === 'trusted' && from !== to && HALVES.has(second));
+  const node = comparison.node?.filter(({ path }) => !isOwn(path)) ?? null;
   const counts = { ...comparison.counts, node: node?.length ?? 0 };
   return { ...comparison, node, counts, same: Object.values(counts).every(count => count === 0) };
 }

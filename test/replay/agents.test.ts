@@ -239,7 +239,8 @@ describe('one run', () => {
     const seen = recorded.since().slice(before);
     expect(seen.some(({ target, body }) => target.includes(AGENT) || body.includes(AGENT))).toBe(false);
     expect(new Set(seen.map(one => one.certname))).toEqual(new Set([null, 'b.example']));
-    expect(parsed(ran).summary).toMatchObject({ failed: 0, otherStatus: 0 });
+    // What differs by the name alone is no difference.
+    expect(parsed(ran)).toMatchObject({ same: true, summary: { failed: 0, otherStatus: 0 } });
   });
 
   test('pauses', async () => {
@@ -346,6 +347,24 @@ describe('load', () => {
       'load-%04d.example',
     );
     expect(again.err).not.toContain('enrolling');
+    const file = join(recorded.dir, 'load.db');
+    const args3 = [
+      'r1',
+      ...to(recorded),
+      '--agents',
+      '3',
+      '--herd',
+      '--timing',
+      'fast',
+      '--as',
+      'load-%04d.example',
+      '--capture',
+      file,
+    ];
+    recorded.primary.failing.add('load-0002.example');
+    const compared = await replay(recorded, ...args3);
+    expect(compared.code).toBe(3);
+    expect(compared.out).toContain('2 of 3 agents: no difference\nthe first of the others, load-0002.example:');
   });
 
   test('names that are not signed: the command that signs them, then the same keys', async () => {
