@@ -230,60 +230,57 @@ describe('curl', () => {
     expect(execFileSync('sh', ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1)).toEqual(words);
   });
 
-  test.skipIf(!required && !has('curl'))(
-    '20 random exchanges: the command gives the recorded status',
-    { timeout: 120_000 },
-    async () => {
-      using own = folder();
-      await using stage = await scene(own);
-      const state = newAgentState();
-      await stage.run('agent1.example', state);
-      stage.primary.failing.add('agent1.example');
-      await stage.run('agent1.example', state);
-      await stage.run('agent2.example');
-      await stage.end();
-      // stringtap as a user has it: the commands read bodies with it
-      mkdirSync(own.path('bin'));
-      const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url));
-      writeFileSync(own.path('bin/stringtap'), `#!/bin/sh\nexec '${process.execPath}' '${bin}' "$@"\n`);
-      chmodSync(own.path('bin/stringtap'), 0o755);
-      stage.primary.failing.clear();
-      const { code, err } = await stringtap(
-        'export',
-        '--capture',
-        stage.file,
-        '--format',
-        'curl',
-        '--certs',
-        stage.certs,
-        '-o',
-        own.path('curl'),
-      );
-      expect([code, err]).toEqual([0, []]);
-      const lines = readFileSync(own.path('curl/curl.sh'), 'utf8').trimEnd().split('\n');
-      const commands = lines.flatMap((line, n) =>
-        line.startsWith('# e') ? [{ id: Number(/^# e(\d+)/.exec(line)![1]), line: lines[n + 1]! }] : [],
-      );
-      const store = openStore(stage.file);
-      // what the CA did once it refuses the second time, and the catalog compiles now
-      const again = commands.filter(({ id }) => {
-        const row = store.exchange(id)!;
-        return row.phase !== 'csr' && (row.status ?? 0) < 500;
-      });
-      const picked = fc.sample(fc.shuffledSubarray(again, { minLength: 20, maxLength: 20 }), 1)[0]!;
-      const env = { ...process.env, PATH: `${own.path('bin')}:${process.env.PATH}` };
-      const statuses: number[] = [];
-      for (const { line } of picked) {
-        const words = `${line} --max-time 10 --output /dev/null --write-out '%{http_code}'`;
-        statuses.push(Number((await run('sh', ['-c', words], { env })).stdout));
-      }
-      expect(statuses).toEqual(picked.map(({ id }) => store.exchange(id)!.primaryStatus ?? store.exchange(id)!.status));
-      store.close();
-      // bodies without secrets lie beside the script
-      expect(commands.some(({ line }) => line.includes('.request'))).toBe(true);
-      expect(existsSync(own.path('curl'))).toBe(true);
-    },
-  );
+  test('20 random exchanges: the command gives the recorded status', { timeout: 120_000 }, async context => {
+    needs(context, 'curl');
+    using own = folder();
+    await using stage = await scene(own);
+    const state = newAgentState();
+    await stage.run('agent1.example', state);
+    stage.primary.failing.add('agent1.example');
+    await stage.run('agent1.example', state);
+    await stage.run('agent2.example');
+    await stage.end();
+    // stringtap as a user has it: the commands read bodies with it
+    mkdirSync(own.path('bin'));
+    const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url));
+    writeFileSync(own.path('bin/stringtap'), `#!/bin/sh\nexec '${process.execPath}' '${bin}' "$@"\n`);
+    chmodSync(own.path('bin/stringtap'), 0o755);
+    stage.primary.failing.clear();
+    const { code, err } = await stringtap(
+      'export',
+      '--capture',
+      stage.file,
+      '--format',
+      'curl',
+      '--certs',
+      stage.certs,
+      '-o',
+      own.path('curl'),
+    );
+    expect([code, err]).toEqual([0, []]);
+    const lines = readFileSync(own.path('curl/curl.sh'), 'utf8').trimEnd().split('\n');
+    const commands = lines.flatMap((line, n) =>
+      line.startsWith('# e') ? [{ id: Number(/^# e(\d+)/.exec(line)![1]), line: lines[n + 1]! }] : [],
+    );
+    const store = openStore(stage.file);
+    // what the CA did once it refuses the second time, and the catalog compiles now
+    const again = commands.filter(({ id }) => {
+      const row = store.exchange(id)!;
+      return row.phase !== 'csr' && (row.status ?? 0) < 500;
+    });
+    const picked = fc.sample(fc.shuffledSubarray(again, { minLength: 20, maxLength: 20 }), 1)[0]!;
+    const env = { ...process.env, PATH: `${own.path('bin')}:${process.env.PATH}` };
+    const statuses: number[] = [];
+    for (const { line } of picked) {
+      const words = `${line} --max-time 10 --output /dev/null --write-out '%{http_code}'`;
+      statuses.push(Number((await run('sh', ['-c', words], { env })).stdout));
+    }
+    expect(statuses).toEqual(picked.map(({ id }) => store.exchange(id)!.primaryStatus ?? store.exchange(id)!.status));
+    store.close();
+    // bodies without secrets lie beside the script
+    expect(commands.some(({ line }) => line.includes('.request'))).toBe(true);
+    expect(existsSync(own.path('curl'))).toBe(true);
+  });
 
   test('hostile fields and targets are words, or left out', async () => {
     const own = dir.path('curl.db');
