@@ -32,7 +32,6 @@ export interface StageOptions {
   /** Pauses of the recorded agents, cut to this, ms. */
   maxGapMs: number;
   signal: AbortSignal;
-  onNotice(line: string): void;
 }
 
 /** A primary, a proxy and agents, each with a CA or identities of its own, on loopback: captured runs play all parts but the proxy's. */
@@ -48,7 +47,7 @@ export interface DemoStage {
   close(): Promise<void>;
 }
 
-export async function openStage({ store, dir, openTape, maxGapMs, signal, onNotice }: StageOptions): Promise<DemoStage> {
+export async function openStage({ store, dir, openTape, maxGapMs, signal }: StageOptions): Promise<DemoStage> {
   const pace = { type: 'max-gap', ms: maxGapMs } as const;
   const served = await startServe({
     store,
@@ -77,7 +76,7 @@ export async function openStage({ store, dir, openTape, maxGapMs, signal, onNoti
       caPem: served.authority.caPem,
       caFingerprint: null,
       tape,
-      onNotice,
+      onNotice: () => undefined, // which CSR stands for which
     });
     closing.push(() => proxy.close());
     const certsDir = join(dir, 'agents');

@@ -76,7 +76,6 @@ interface Setting {
 
 /** Opens the stage, and closes it after `act`. */
 async function staged(
-  io: Io,
   { file, dir, sample, ending }: Setting,
   maxGapMs: number,
   act: (stage: DemoStage, store: Store) => Promise<void>,
@@ -97,8 +96,7 @@ async function staged(
         durability: 'commit',
         maxBodyBytes: null,
       });
-    const onNotice = (line: string): void => io.chatter(`  (${printable(line)})`);
-    const stage = await openStage({ store, dir, openTape, maxGapMs, signal: ending.signal, onNotice });
+    const stage = await openStage({ store, dir, openTape, maxGapMs, signal: ending.signal });
     try {
       await act(stage, store);
     } finally {
@@ -120,7 +118,7 @@ async function playInLines(io: Io, setting: Setting): Promise<void> {
   const { file, given, ending } = setting;
   const wrong: string[] = [];
   let played: Played = { runs: 0, changed: null };
-  await staged(io, setting, MAX_GAP_MS, async (stage, store) => {
+  await staged(setting, MAX_GAP_MS, async (stage, store) => {
     const runs = [...store.runs()];
     io.out('stringtap stands between Puppet agents and their primary, and captures what they say over TLS.');
     io.out('This demo needs no Puppet: runs of real agents were captured before, and are sent again.');
@@ -182,7 +180,7 @@ function conclude(io: Io, file: string, given: string | null, played: Played): v
 /** At a terminal: the screens follow what the proxy captures, and stay until the user leaves them. */
 async function playOnScreen(io: Io, setting: Setting): Promise<void> {
   const { file, ending } = setting;
-  await staged(io, setting, SCREEN_GAP_MS, async (stage, recorded) => {
+  await staged(setting, SCREEN_GAP_MS, async (stage, recorded) => {
     const { startUi } = await loadUi();
     const store = openStore(file);
     const shown = startUi({ store, env: io.env, ascii: false, signal: ending.signal }).finally(() => ending.abort());

@@ -12,6 +12,7 @@ import { answerLine, summaryJson, summaryLines } from './serve-text.ts';
 interface ServeFlags {
   listen: { host: string; port: number };
   capture?: string;
+  from?: string;
   certs: string;
   name: string[];
   as: string[];
@@ -35,6 +36,7 @@ export function registerServe(program: Command, io: Io): void {
     ])
     .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
+    .option('--from <FILE>', 'the same as --capture')
     .option('--certs <DIR>', 'our CA; that of the proxy that captured, and its agents are known here', 'certs')
     .option('--name <NAME>', 'a further name or address on our certificate', gather, [])
     .option('--as <CERTNAME>', 'serve the run to this agent as well; * stands for anything', gather, [])
@@ -45,7 +47,7 @@ export function registerServe(program: Command, io: Io): void {
     .option('--quiet', 'no line a request')
     .option('--json', 'nothing but the summary at the end, as one JSON object')
     .action(async (runs: number[] | undefined, flags: ServeFlags) => {
-      const store = openCapture(flags.capture, 'bodies');
+      const store = openCapture(flags.capture ?? flags.from, 'bodies');
       try {
         await serve(io, store, chosen(store, runs ?? [], flags.as), flags);
       } finally {
