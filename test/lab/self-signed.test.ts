@@ -49,9 +49,13 @@ describe.skipIf(skipLab())('with a primary that made its CA itself', () => {
     for (const mode of ['leaf', 'false', 'chain']) {
       // The refresh: a CRL that is older than a second is asked for again.
       const refresh = mode === 'chain' ? ['--crl_refresh_interval=1s'] : [];
-      const command = puppet(agent, 'agent', `--certificate_revocation=${mode}`, ...refresh);
+      // The first entry is down: agent and stringtap take the next.
+      const list = mode === 'leaf' ? [`--server_list=localhost:1,localhost:${lab.primary.port}`] : [];
+      const command = puppet(agent, 'agent', `--certificate_revocation=${mode}`, ...refresh, ...list);
       const { code, stdout, stderr } = await stringtapRun(capture, command, agentEnv(agent));
       expect(code, `${mode}:\n${stdout}${stderr}`).toBe(0);
+      expect(stderr.includes('localhost:1 cannot be used'), stderr).toBe(mode === 'leaf');
+      expect(stdout + stderr, mode).not.toContain('tunnelled unread');
       expect(stderr).toMatch(/^run r\d+ modes\.example: \d+ exchanges, \d agent and \d primary connections/m);
     }
     expect([agent.ssldir, join(agent.dir, 'conf')].map(fingerprint)).toEqual(before);
