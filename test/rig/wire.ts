@@ -139,7 +139,11 @@ export function openWire(socket: Socket): Wire {
     answer: (method = 'GET') => message(start => method === 'HEAD' || / (1\d\d|204|304) /.test(`${start} `), true),
     end: data => void (data === undefined ? socket.end() : socket.end(data)),
     destroy: () => void socket.destroy(),
-    reset: () => void socket.resetAndDestroy(),
+    reset() {
+      // Node resets a TLS socket only through the TCP one below it.
+      const { _parent: below = socket } = socket as Socket & { _parent?: Socket };
+      below.resetAndDestroy();
+    },
   };
 }
 
