@@ -109,7 +109,9 @@ function measure(store: Store, scope: Scope): Measured {
     advice: advise(reuse),
     connections: reuse.connections.map(connectionJson),
   };
-  return { reuse, title: titleOf(store, scope, runs), advertised, pools, json };
+  const imported = store.recordings().some(row => used.has(row.id) && row.imported);
+  const title = `${titleOf(store, scope, runs)}${imported ? ' (imported: what was not told is not counted)' : ''}`;
+  return { reuse, title, advertised, pools, json };
 }
 
 function connectionJson(connection: Reuse['connections'][number]): object {

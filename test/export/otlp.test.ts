@@ -1,13 +1,18 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from '../../src/capture/store.ts';
+import { runDemoAgent } from '../../src/demo/agent.ts';
 import { newAgentState } from '../../src/demo/options.ts';
+import { startDemoPrimary } from '../../src/demo/primary.ts';
 import { openLiveOtlp } from '../../src/export/otlp-live.ts';
 import { signalUrl } from '../../src/export/otlp-send.ts';
 import { stringtap } from '../commands/reuse-rig.ts';
 import { eventually } from '../rig/rig.ts';
 import { fromJson, type Received, startCollector } from './collector.ts';
-import { type Folder, folder, sample, scene } from './rig.ts';
+import { type Folder, folder, SERVER, sample, scene } from './rig.ts';
 
 let dir: Folder;
 let file: string;
@@ -157,10 +162,38 @@ describe('proxy --otlp', () => {
   });
 });
 
+test('the command: proxy --otlp URL', { timeout: 60_000 }, async () => {
+  using own = folder();
+  await using collector = await startCollector();
+  await using primary = await startDemoPrimary({ certname: SERVER, keyType: 'ec' });
+  const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url));
+  const to = ['--primary', `127.0.0.1:${primary.port}`, '--listen', '127.0.0.1:0', '--name', SERVER, '--otlp', collector.url];
+  const child = spawn(process.execPath, [bin, 'proxy', ...to, '--capture', own.path('a.db'), '--certs', own.path('certs')], {
+    cwd: own.dir,
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', chunk => {
+      said += String(chunk);
+    });
+  try {
+    const [, port] = await eventually(() => /^listening on .*:(\d+)$/m.exec(said), 'the proxy listens', 30_000);
+    const place = { host: '127.0.0.1', port: Number(port), serverName: SERVER, via: null };
+    const run = await runDemoAgent({ certname: 'agent1.example', place, state: newAgentState(), keyType: 'ec' });
+    expect(run.error, said).toBeNull();
+    await eventually(() => collector.spans.length > 0, 'the spans of the run', 20_000);
+    check(collector.spans, run.transactionUuid);
+  } finally {
+    const ended = new Promise<number | null>(resolve => child.once('exit', resolve));
+    child.kill('SIGINT');
+    expect(await ended, said).toBe(0);
+  }
+  expect([...collector.metrics]).toContain('stringtap.runs');
+});
+
 async function exported(...runs: string[]): Promise<{ out: string; code: number }> {
   const out = dir.path('trace.json');
   const { code } = await stringtap('export', ...runs, '--capture', file, '--format', 'otlp', '-o', out);
-  const { readFileSync } = await import('node:fs');
   return { out: readFileSync(out, 'utf8'), code };
 }
 
