@@ -7,7 +7,7 @@ import { ALIASES, conditionOf } from './filter-sql.ts';
 const STEP_MS = 15;
 
 /** Ids of the first step; later ones are as long as STEP_MS allows. */
-const FIRST_STEP = 1_000;
+const FIRST_STEP = 100;
 const LONGEST_STEP = 2 ** 40;
 
 const DEFAULT_BUDGET_MS = 80;

@@ -21,7 +21,7 @@ const REMEMBERED_PATTERNS = 64;
  * `filter_text(text, pattern)`, `filter_line(lines, pattern)` of header lines, `filter_type(lines, pattern)` of their Content-Type, and
  * `filter_body(body, lines, pattern)`; of NULL each is 0.
  *
- * @param stop asked before each body: `true` ends the statement with {@link Stopped}
+ * @param stop asked at each call: `true` ends the statement with {@link Stopped}
  * @returns what closes the connection that bodies are read through: a connection runs no second statement while one runs
  */
 export function registerFilterFunctions(db: Database, stop: () => boolean = () => false): () => void {
@@ -42,7 +42,6 @@ export function registerFilterFunctions(db: Database, stop: () => boolean = () =
     return (id: number, lines: string | null): 0 | 1 => {
       const known = answers.get(id);
       if (known !== undefined) return known;
-      if (stop()) throw new Stopped();
       const found = test(plain(bodyOf(id), lines)) ? 1 : 0;
       if (answers.size >= REMEMBERED_BODIES) answers.clear();
       answers.set(id, found);
@@ -52,13 +51,19 @@ export function registerFilterFunctions(db: Database, stop: () => boolean = () =
 
   // Rows are ours, and so are the types of what SQLite passes.
   const options = { deterministic: true, directOnly: true } as const;
-  const flag = (found: boolean): 0 | 1 => (found ? 1 : 0);
-  db.function('filter_text', options, (value, pattern) => flag(typeof value === 'string' && text(pattern)(value)));
-  db.function('filter_line', options, (lines, pattern) => flag(typeof lines === 'string' && line(pattern)(lines)));
-  db.function('filter_type', options, (lines, pattern) => flag(typeof lines === 'string' && type(pattern)(lines)));
-  db.function('filter_body', options, (id, lines, pattern) =>
-    typeof id === 'number' ? body(pattern)(id, typeof lines === 'string' ? lines : null) : 0,
-  );
+  const ofText = (name: string, asked: (pattern: unknown) => Matches): void => {
+    db.function(name, options, (value, pattern) => {
+      if (stop()) throw new Stopped();
+      return typeof value === 'string' && asked(pattern)(value) ? 1 : 0;
+    });
+  };
+  ofText('filter_text', text);
+  ofText('filter_line', line);
+  ofText('filter_type', type);
+  db.function('filter_body', options, (id, lines, pattern) => {
+    if (stop()) throw new Stopped();
+    return typeof id === 'number' ? body(pattern)(id, typeof lines === 'string' ? lines : null) : 0;
+  });
   return () => reader?.close();
 }
 

@@ -47,6 +47,9 @@ export function textInOneOf(columns: readonly string[], pattern: Pattern): Condi
 /** Text that is the same in JSON, and cannot reach over the end of a JSON string. */
 const PLAIN = /^[\w /.;=+:@?-]+$/;
 
+/** A text with more colons than a header line has is compared the slow way. */
+const MAX_OVER = 4;
+
 /**
  * A header line, `name: value`, among lines that are stored as `[["name","value"],…]`. Most texts are looked for in the JSON itself, several times
  * faster than reading it: there, a text that reaches from the name into the value has `","` where the line has `: `.
@@ -63,6 +66,7 @@ export function lineIn(lines: string, pattern: Pattern): Condition {
     if (rest === '' || rest.startsWith(' ')) over.push(`${text.slice(0, at)}","${rest.slice(1)}`);
   }
   if (text.startsWith(' ')) over.push(`","${text.slice(1)}`);
+  if (over.length > MAX_OVER) return exact;
   return anyOf([text, ...over].map(part => isLike(lines, like([part]))));
 }
 

@@ -44,6 +44,7 @@ async function writeHostile(file: string): Promise<void> {
       ['Content-Type', 'application/json; charset="utf-8"'],
       ['X-Odd', text],
       ['X', ''],
+      ['X', ': a: : b: : : : : : '],
       ['content-type', 'text/%'],
     ],
     bodies: { response: Buffer.from(text) },
@@ -73,7 +74,7 @@ async function writeHostile(file: string): Promise<void> {
 
 const WORDS = [
   '/puppet/v3/catalog', 'file_content', 'production', 'environment', 'web01.lab', 'WEB', 'lab', 'PUT', 'motd', 'ntp', 'json', 'text/',
-  'application/json', 'content-type: ', 'Content-Type: text/plain', 'accept', 'x-puppet-version: 7', ': ', 'e:', ' a', 'connection: close',
+  'application/json', 'content-type: ', 'Content-Type: text/plain', 'accept', 'x-puppet-version: 7', ': ', ': : : : : : ', 'X: : a: : b: ', 'e:', ' a', 'connection: close',
   'File[', 'os.family=', 'kernel', 'Debian', 'error', '127.0.0.1', '10.0.0', '::1', 'puppet', '%', '_', 'a_b', '100%', '"', '\\', '","',
   '["', 'Ä', 'é', 'É "', 'packed', 'MOTD', '\ufffd', '11111111-2222', 'catalog', 'null', 'X: ', 'odd: Ä', '7.23', 'e',
 ]; // biome-ignore format: a list of words
