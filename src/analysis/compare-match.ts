@@ -26,7 +26,10 @@ const NOT_ASKED: ReadonlySet<string> = new Set([
   'facts_format',
 ]);
 
-/** Where a run asks again, the last answer is what counts: they are matched from the end. */
+/**
+ * Where a run asks again, the last answer is what counts: they are matched from the end, whatever the environment. An agent whose classifier
+ * has moved it asks for a catalog once in the old one, and again in the new one.
+ */
 const LAST_COUNTS: ReadonlySet<Phase> = new Set(['node', 'catalog', 'report']);
 
 /**
@@ -79,7 +82,7 @@ function askedOf({ exchange, route }: Routed, certname: string, loose: boolean):
     .sort();
   const key = route.key === certname ? null : [route.key];
   const place = route.indirection === null ? pathOf(exchange.target) : [route.indirection, key];
-  return JSON.stringify([exchange.method, place, pairs, loose ? null : [route.environment]]);
+  return JSON.stringify([exchange.method, place, pairs, loose || LAST_COUNTS.has(route.phase) ? null : [route.environment]]);
 }
 
 function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {

@@ -47,7 +47,7 @@ export function compareRuns(a: RunData, b: RunData, options: CompareOptions = {}
     secrecy,
   );
   const different = matching.pairs.flatMap(pair => {
-    const comparison = comparePair(pair, [one, other], tools);
+    const comparison = comparePair(pair, [one, other], tools, a.environment !== b.environment);
     return comparison.same ? [] : [comparison];
   });
   const run = compareValues(aboutRun(a), aboutRun(b), { secrecy, allowance: allowance() });
@@ -166,16 +166,25 @@ function compareNodes(one: Nouns, other: Nouns, { options, secrecy }: Pick<Tools
   });
 }
 
-/** A pair, without what the nouns of the run tell. */
-function comparePair([x, y]: readonly [Routed, Routed], [one, other]: readonly [Nouns, Nouns], tools: Tools): ExchangeComparison {
+/** A pair, without what the nouns of the run tell, and without that the whole run `moved` to another environment. */
+function comparePair(
+  [x, y]: readonly [Routed, Routed],
+  [one, other]: readonly [Nouns, Nouns],
+  tools: Tools,
+  moved: boolean,
+): ExchangeComparison {
   const [a, b] = [x.exchange, y.exchange];
   const parts = isToldWhole(x, y, one, other, tools.decode) ? [] : compareBodies(a, b, tools);
-  return comparisonOf(
-    a,
-    b,
-    tools,
-    parts.filter(part => !isTold(part, x, y, one, other)),
-  );
+  const left = parts.filter(part => !isTold(part, x, y, one, other)).flatMap(part => (moved ? withoutEnvironment(part) : [part]));
+  return comparisonOf(a, b, tools, left);
+}
+
+const ENVIRONMENTS: ReadonlySet<string> = new Set(['environment', 'configured_environment']);
+
+function withoutEnvironment(part: Part): Part[] {
+  if (part.type !== 'values' || part.of !== 'catalog request') return [part];
+  const changes = part.changes.filter(({ path }) => !ENVIRONMENTS.has(path[0] ?? ''));
+  return changes.length === 0 ? [] : [{ ...part, changes }];
 }
 
 /** All of the answer is told elsewhere: no need to compare it. */

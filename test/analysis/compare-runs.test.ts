@@ -72,6 +72,18 @@ describe('requests find each other', () => {
     expect(compareRuns(twice, runOf([catalog('0644')])).counts).toEqual({ ...none, unmatched: 1 });
   });
 
+  test('the catalog that was asked for again in the environment of the classifier is the one that counts', () => {
+    const told = (environment: string, resources: Parameters<typeof catalogExchange>[0]['resources']): Told => ({
+      ...catalogExchange({ resources }),
+      target: `/puppet/v3/catalog/agent.example?environment=${environment}`,
+    });
+    const notify = [{ type: 'Notify', title: 'x' }];
+    const moved = runOf([told('production', []), told('canary', notify)]);
+    const { counts, exchanges } = compareRuns(runOf([told('production', notify)]), moved);
+    expect(counts).toEqual({ ...none, unmatched: 1 });
+    expect(refs(exchanges.onlyB)).toEqual(['POST /puppet/v3/catalog/agent.example?environment=production']);
+  });
+
   test('in another environment when there is none in the same; that it is another one is told once', () => {
     const asked = (environment: string): Told => ({ target: `${FILE}/m/f?environment=${environment}`, response: 'x' });
     const a = runOf([asked('production')]);
