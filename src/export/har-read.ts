@@ -11,8 +11,8 @@ import { connectionOf, type Draft, failureOf, givenConnections, timeOf } from '.
  * `null` for what is not of their type, and what is missing is left unknown or, where a run could not be told without it, inferred.
  */
 
-/** A HAR larger than this is refused: it is held in memory whole, some four times its size. */
-export const HAR_BYTES = 256 << 20;
+/** A HAR larger than this is refused: it is held in memory whole, which takes some seven times its size. */
+export const HAR_BYTES = 128 << 20;
 
 const LIMITS: Limits = { bodyBytes: HAR_BYTES, depth: 100, items: 8_000_000, aliases: 0 };
 
