@@ -409,7 +409,7 @@ describe('load', () => {
 
   test('Ctrl-C ends it with the result so far', async () => {
     await using recorded = await record([AGENT], { factsMs: 1000 });
-    const running = replay(recorded, 'r1', ...to(recorded), '--agents', '40', '--ramp', '60s', '--json');
+    const running = replay(recorded, 'r1', ...to(recorded), '--agents', '8', '--ramp', '4s', '--json');
     while (recorded.since().filter(({ target }) => target.includes('/node/')).length < 2)
       await new Promise(go => setTimeout(go, 5));
     process.emit('SIGINT', 'SIGINT');
