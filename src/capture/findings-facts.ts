@@ -11,9 +11,10 @@ import type {
   NamedValue,
   RunFacts,
 } from '../analysis/findings/facts.ts';
-import type { Phase } from '../model.ts';
+import type { ExchangeId, Phase } from '../model.ts';
 import { FACT_SQL } from './findings-statements.ts';
-import type { ConnectionRow, ExchangeRow, Store } from './shapes.ts';
+import type { ConnectionRow, ExchangeRow } from './shapes.ts';
+import type { Store } from './store-shape.ts';
 
 /** Of one run no more is looked at: an ordinary one has 9 exchanges, a first one some hundred. */
 const EXCHANGES = 20_000;
@@ -38,6 +39,7 @@ interface NamedRow {
 /** Makes the function that tells rules what a capture knows of a run; everything is read when it is asked for, and once. */
 export function factsReader(db: Database, store: Store): (run: number) => RunFacts | null {
   const durability = db.prepare<[number], string>(FACT_SQL.durability).pluck();
+  const firstAnswers = db.prepare<[number, number], ExchangeId>(FACT_SQL.firstAnswers).pluck();
   const factCosts = db.prepare<[number], FactCost>(FACT_SQL.factCosts);
   const listed = db.prepare<[number, number], Listing>(FACT_SQL.listed);
   const inlined = db.prepare<[number, number], Listing>(FACT_SQL.inlined);
@@ -124,6 +126,7 @@ export function factsReader(db: Database, store: Store): (run: number) => RunFac
         };
       },
       rows,
+      firstAnswers: limit => firstAnswers.all(id, limit).flatMap(exchange => store.exchange(exchange) ?? []),
       factCosts() {
         const asked = phases().get('catalog')?.at(-1);
         return asked === undefined ? [] : factCosts.all(asked.id);

@@ -1,7 +1,7 @@
 import type { Data } from '../decode/data.ts';
 import { createHiding, type Hiding, hideInData, hideInText, knownPattern, secretsIn } from '../decode/secrets.ts';
 import type { DecodedKind, DecodedRows } from './decoded-shapes.ts';
-import type { Store } from './shapes.ts';
+import type { Store } from './store-shape.ts';
 
 /** Runs whose known secrets are remembered. */
 const REMEMBERED = 16;

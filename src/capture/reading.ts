@@ -19,8 +19,8 @@ import type {
   QueryResult,
   RecordingRow,
   RunRow,
-  Store,
 } from './shapes.ts';
+import type { Store } from './store-shape.ts';
 
 export type StoredExchange = Omit<ExchangeRow, 'failure'> & { failure: string | null };
 type StoredFinding = Omit<FindingRow, 'evidence'> & { id: number; evidence: string };

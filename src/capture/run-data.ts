@@ -5,7 +5,8 @@ import type { CompareOptions } from '../analysis/compare-exchange.ts';
 import type { RunComparison } from '../analysis/compare-result.ts';
 import { MAX_TEXT_BYTES } from '../analysis/compare-text.ts';
 import type { Side } from '../model.ts';
-import type { BodyInfo, ExchangeDetail, RunRow, Store } from './shapes.ts';
+import type { BodyInfo, ExchangeDetail, RunRow } from './shapes.ts';
+import type { Store } from './store-shape.ts';
 
 /*
  * Runs and exchanges of a capture as the comparison takes them.

@@ -9,7 +9,7 @@ import { CaptureError, OutdatedError, sqliteCode, UnwritableError } from './erro
 import { isJudged } from './findings-derivation.ts';
 import { createStore } from './reading.ts';
 import { catchUp } from './rederive.ts';
-import type { Store } from './shapes.ts';
+import type { Store } from './store-shape.ts';
 
 export type {
   BodyInfo,
@@ -28,8 +28,8 @@ export type {
   RunEnd,
   RunFilter,
   RunRow,
-  Store,
 } from './shapes.ts';
+export type { Store } from './store-shape.ts';
 
 /** An outdated capture that cannot be written is brought up to date in a copy, if it is no larger: the sample that is installed with stringtap, say. */
 const MAX_COPY_BYTES = 64 << 20;
