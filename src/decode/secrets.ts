@@ -96,15 +96,30 @@ export function knownPattern(texts: Iterable<string>): RegExp | null {
   return new RegExp(escaped.join('|'), 'g');
 }
 
-/** The texts that data holds as secrets by name or by type: what {@link knownPattern} takes. */
+/** The texts that data holds as secrets by name or by type, those within lists and hashes one by one: what {@link knownPattern} takes. */
 export function secretsIn(data: Data): string[] {
   const found: string[] = [];
   const replace = (secret: string, kind: SecretKind): string => {
-    if (kind === 'sensitive' || kind === 'named') found.push(secret);
+    if (kind === 'sensitive' || kind === 'named') found.push(secret, ...leavesOf(secret));
     return secret;
   };
   hideInData(data, { replace, known: null });
   return found;
+}
+
+/** The texts in a secret that is a list or a hash: it comes as JSON. */
+function leavesOf(secret: string): string[] {
+  if (!/^[[{]/.test(secret)) return [];
+  const leaves: string[] = [];
+  try {
+    JSON.parse(secret, (_, value: unknown) => {
+      if (typeof value === 'string') leaves.push(value);
+      return null;
+    });
+  } catch {
+    // a text that only begins like JSON
+  }
+  return leaves;
 }
 
 /**

@@ -82,6 +82,7 @@ describe('data', () => {
         purge_ssh_keys: true,
       },
     });
+    expect(secretsIn({ parameters: { o: { a: ['in a list'] } }, sensitive_parameters: ['o'] })).toContain('in a list');
     expect(secretsIn(resource).sort()).toEqual(['$6$hash', '4711', 'k-12345', 'whole file']);
   });
 
