@@ -1,4 +1,4 @@
-import { first, path, percentDecode, query, routeOf } from '../decode/route.ts';
+import { path, percentDecode, query, routeOf } from '../decode/route.ts';
 import type { Certname, ExchangeId, RunId } from '../model.ts';
 
 /*
@@ -41,7 +41,7 @@ export function questionOf(asking: Asking, as: Certname | null = asking.certname
   if (indirection === null) fields.set('path', percentDecode(path(target)));
   else {
     fields.set('indirection', `${path(target).split('/', 3).slice(1).join('/')}/${indirection}`);
-    const own = phase === 'node' || phase === 'catalog' || phase === 'report';
+    const own = phase === 'node' || phase === 'catalog' || phase === 'report' || indirection === 'facts';
     fields.set('key', own && key !== null && key === certname ? '(its certname)' : (key ?? ''));
   }
   const values = new Map<string, string[]>();
@@ -56,11 +56,6 @@ export function questionOf(asking: Asking, as: Certname | null = asking.certname
 /** What is equal for two requests that ask for the same. */
 export function signatureOf(question: Question): string {
   return JSON.stringify([...question]);
-}
-
-/** The environment that a request names, `null` when none. */
-export function environmentOf(target: string): string | null {
-  return first(query(target), 'environment');
 }
 
 /** A recorded exchange that can be an answer. */

@@ -38,7 +38,8 @@ export interface ServedRig extends AsyncDisposable {
   readonly served: Served;
   readonly answers: readonly ServedAnswer[];
   readonly notices: readonly string[];
-  client(certname: string | null): Promise<Client>;
+  /** @param pair of another CA than ours */
+  client(certname: string | null, pair?: { key: string; cert: string }): Promise<Client>;
 }
 
 let made: Promise<string> | null = null;
@@ -89,8 +90,9 @@ export async function serveRig(
     served,
     answers,
     notices,
-    async client(certname) {
-      const client = openClient(served, certname === null ? null : await identity(served.authority, certname));
+    async client(certname, pair) {
+      const own = certname === null ? null : await identity(served.authority, certname);
+      const client = openClient(served, pair ?? own);
       clients.push(client);
       return client;
     },

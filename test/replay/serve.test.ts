@@ -8,7 +8,7 @@ import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { runDemoAgent } from '../../src/demo/agent.ts';
-import { makeCsr, makeKey } from '../../src/demo/ca.ts';
+import { makeCsr, makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import { newAgentState } from '../../src/demo/options.ts';
 import type { Fields } from '../../src/model.ts';
 import { OWN_PHASES } from '../../src/replay/serve-entries.ts';
@@ -16,6 +16,7 @@ import { agent, joined, open, tempDir } from '../capture/rig.ts';
 import { record } from './agents-rig.ts';
 import { type Client, endToEnd, type ServedRig, serveRig } from './serve-rig.ts';
 
+const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url));
 const ENVIRONMENT = 'environment=production';
 const GZIP: Fields = [['Accept-Encoding', 'gzip;q=1.0,deflate;q=0.6,identity;q=0.3']];
 const JSON_OR_PSON: Fields = [...GZIP, ['Accept', 'application/json, text/pson']];
@@ -170,6 +171,25 @@ describe('an agent', () => {
     expect((await anyone.ask('GET', '/status/v1/simple')).body.toString()).toBe('running');
     expect(rig.served.summary()).toMatchObject({ missed: [], answers: { refused: 2 } });
   });
+});
+
+test('an agent that the recorded primary signed is known where its CA was pinned, and nobody else', async () => {
+  await using recorded = await record(['web1.lab']);
+  const stranger = await makeDemoCa('another primary', 'self', 'ec');
+  await using rig = await serveRig({ capture: recorded.capture, certsDir: recorded.certs });
+  const key = await makeKey('ec');
+  const target = `/puppet/v3/node/web1.lab?${ENVIRONMENT}`;
+  const asked = async (cert: string) => {
+    const client = await rig.client(null, { key: key.pem, cert });
+    return (await client.ask('GET', target, JSON_OR_PSON)).status;
+  };
+  expect(await asked(recorded.primary.ca.issue('web1.lab', key.publicKey))).toBe(200);
+  expect(await asked(recorded.primary.ca.issue('web2.lab', key.publicKey))).toBe(403);
+  expect(await asked(stranger.issue('web1.lab', key.publicKey))).toBe(403);
+  expect(rig.answers.at(-1)!.as).toMatchObject({ type: 'refused', why: expect.stringContaining('unknown CA') });
+  // A new agent gets both CAs.
+  const { body } = await (await rig.client(null)).ask('GET', '/puppet-ca/v1/certificate/ca');
+  expect(body.toString().match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
 });
 
 describe('a request that was not recorded', () => {
@@ -328,7 +348,6 @@ test('answers take their recorded time when asked to, or a part of it', async ()
 
 test('the command: exit code 3 when something was missed, and the summary as JSON', async () => {
   await using rig = await serveRig(); // for its folder
-  const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url));
   const args = ['serve', 'r2', '--json', '--listen', '127.0.0.1:0', '--certs', join(rig.dir, 'certs')];
   const child = spawn(process.execPath, [bin, ...args, '--capture', join(rig.dir, 'capture.db')], { stdio: 'pipe' });
   let out = '';
@@ -352,4 +371,23 @@ test('the command: exit code 3 when something was missed, and the summary as JSO
   expect(summary.missed.length).toBeGreaterThan(0);
   expect(summary.missed[0]!.near[0]!.exchange).toMatch(/^e\d+$/);
   expect(summary.used.length).toBeGreaterThan(2);
+});
+
+test('the command: what cannot be served is said at once', async () => {
+  await using rig = await serveRig();
+  const capture = join(rig.dir, 'capture.db');
+  const wrong = async (...args: string[]): Promise<[number, string]> => {
+    const all = [bin, 'serve', ...args, '--from', capture, '--certs', join(rig.dir, 'certs'), '--listen', '127.0.0.1:0'];
+    const child = spawn(process.execPath, all, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let err = '';
+    child.stderr.on('data', chunk => {
+      err += String(chunk);
+    });
+    const [code] = (await once(child, 'close')) as [number];
+    return [code, err];
+  };
+  expect(await wrong('r99')).toEqual([1, expect.stringMatching(/^stringtap: there is no run r99 in .*\nhint: /)]);
+  expect(await wrong('--as', 'x.lab')).toEqual([1, expect.stringMatching(/^stringtap: --as with runs of 2 agents\nhint: /)]);
+  expect(await wrong('r1', '--timing', 'slowly')).toEqual([2, expect.stringContaining('expected fast, recorded or x2')]);
+  expect(await wrong('r1', '--missing', '200')).toEqual([2, expect.stringContaining('expected 404, 500 or close')]);
 });
