@@ -46,6 +46,8 @@ const TOP = `CASE WHEN path GLOB '"*' THEN substr(path, 1, instr(substr(path, 2)
 /** What rules ask about; lists are bounded here. */
 export const FACT_SQL = {
   durability: 'SELECT c.durability FROM run r JOIN recording c ON c.id = r.recording WHERE r.id = ?',
+  firstAnswers: `SELECT id FROM exchange WHERE recording = (SELECT recording FROM run WHERE id = ?) AND answered_by = 'primary'
+    AND status IS NOT NULL ORDER BY id LIMIT ?`,
   factCosts: `SELECT ${TOP} AS name, count(*) AS leaves, sum(bytes) AS bytes FROM fact WHERE exchange = ? GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT 5`,
   listed: `SELECT e.id AS exchange, coalesce(e.key, e.target) AS what, count(*) AS entries
     FROM run_exchange m JOIN exchange e ON e.id = m.exchange JOIN file_metadata t ON t.body = e.response_body

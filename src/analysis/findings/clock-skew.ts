@@ -1,6 +1,12 @@
-import { fieldOf, type RunFacts } from './facts.ts';
+import { type ExchangeFact, fieldOf, type RunFacts } from './facts.ts';
 import { evidence, lasting, page, type Rule } from './finding.ts';
 import { reportOf } from './reports.ts';
+
+interface Skew {
+  /** Ahead of this host; below 0 behind. */
+  ms: number;
+  exchange: number;
+}
 
 /** The tolerance that Kerberos takes (RFC 4120 section 8.2), far above what HTTP's whole seconds and a slow answer can make up. */
 const SKEW_MS = 300_000;
@@ -8,29 +14,40 @@ const SKEW_MS = 300_000;
 /** Answers that are looked at: the first ones of a run. */
 const LOOKED_AT = 3;
 
-/** How far the primary's clock is ahead of ours: the least of a few answers. `null` without a Date field. */
-function primarySkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null {
-  const seen = run.exchanges
-    .filter(one => one.answeredBy === 'primary' && one.outcome === 'answered')
-    .slice(0, LOOKED_AT)
-    .flatMap(one => {
-      const head = run.head(one.id);
-      const date = head === null ? null : fieldOf(head.responseFields, 'date');
-      const at = date === null ? Number.NaN : Date.parse(date);
-      return Number.isNaN(at)
-        ? []
-        : [{ ms: at - (Date.parse(one.startedAt) + (head?.headMs ?? one.durationMs)), exchange: one.id }];
-    });
-  return seen.length === 0 ? null : seen.reduce((a, b) => (Math.abs(b.ms) < Math.abs(a.ms) ? b : a));
+/** Answers of the recording that may tell that the primary's clock is right after all. */
+const OTHERS = 20;
+
+/**
+ * How far the primary's clock is ahead of ours: the least of a few answers. A captured run that is served (`stringtap serve`) has the dates of its
+ * recording; what such a primary answers itself, the bootstrap, has the right ones, which no wrong clock gives.
+ */
+function primarySkew(run: RunFacts): Skew | null {
+  const least = leastSkew(
+    run,
+    run.exchanges.filter(one => one.answeredBy === 'primary' && one.outcome === 'answered').slice(0, LOOKED_AT),
+  );
+  if (least === null || Math.abs(least.ms) < SKEW_MS) return least;
+  const others = leastSkew(run, run.firstAnswers(OTHERS));
+  return others === null || Math.abs(others.ms) >= SKEW_MS ? least : null;
 }
 
-type ExchangeOf = RunFacts['exchanges'][number]['id'];
+function leastSkew(run: RunFacts, answers: readonly ExchangeFact[]): Skew | null {
+  const seen = answers.flatMap((one): Skew[] => {
+    const head = run.head(one.id);
+    const date = head === null ? null : fieldOf(head.responseFields, 'date');
+    const at = date === null ? Number.NaN : Date.parse(date);
+    return Number.isNaN(at)
+      ? []
+      : [{ ms: at - (Date.parse(one.startedAt) + (head?.headMs ?? one.durationMs)), exchange: one.id }];
+  });
+  return seen.length === 0 ? null : seen.reduce((a, b) => (Math.abs(b.ms) < Math.abs(a.ms) ? b : a));
+}
 
 /**
  * How far the agent's clock is ahead of ours: what its report says happened last lies after the run's first request and before the report is
  * sent, however long anything took.
  */
-function agentSkew(run: RunFacts): { ms: number; exchange: ExchangeOf } | null {
+function agentSkew(run: RunFacts): Skew | null {
   const found = reportOf(run);
   const sent = run.phase('report').at(-1);
   if (found === null || sent === undefined) return null;

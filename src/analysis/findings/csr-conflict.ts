@@ -11,7 +11,7 @@ export const csrConflict: Rule = {
     'The agent goes on and asks for the certificate, which is not for its key. A refusal of the same CSR again (waitforcert sends it at every try) is no conflict and is not told.',
   fix: 'puppetserver ca clean --certname NAME on the CA, puppet ssl clean on the node, then a run; or another certname for one of the two',
   threshold:
-    'PUT certificate_request was refused with 400, and no certificate of this key came in the run; for a request that waits already, only when the capture has an earlier CSR of another key',
+    'PUT certificate_request was refused with 400, and neither a certificate of this key nor another CSR that was taken came in the run; for a request that waits already, only when the capture has an earlier CSR of another key',
   page: page('ssl_regenerate_certificates.html'),
   judge(run) {
     const refused = run.rows('refusal').flatMap(row => {
@@ -23,7 +23,9 @@ export const csrConflict: Rule = {
     if (last === undefined) return [];
     const key = run.rows('csr').find(row => row.side === 'request' && row.exchange === last.put.id)?.keySha256;
     const got = run.rows('certificate').some(row => row.side === 'response' && row.keySha256 === key);
-    if (got || key === undefined) return [];
+    // The name was cleaned meanwhile, and the agent came back to the same run.
+    const taken = run.phase('csr').some(one => one.id > last.put.id && one.status === 200);
+    if (got || taken || key === undefined) return [];
     const earlier = run.earlierCsrs();
     const other = earlier.find(one => one.keySha256 !== key);
     if (last.what === 'requested' && (other === undefined || earlier.at(-1)?.keySha256 === key)) return [];

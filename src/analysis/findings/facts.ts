@@ -227,6 +227,8 @@ export interface RunFacts {
   phase(phase: Phase): readonly ExchangeFact[];
   head(exchange: number): HeadFact | null;
   rows<K extends keyof FactRows>(kind: K): readonly FactRows[K][];
+  /** The first exchanges of the recording, of any run, that the primary answered. */
+  firstAnswers(limit: number): readonly ExchangeFact[];
   /** Structured facts that cost most, by leaves. */
   factCosts(): readonly FactCost[];
   /** Listings with more than `over` entries, without those of pluginsync. */

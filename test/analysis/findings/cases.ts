@@ -218,6 +218,9 @@ export const ERRORS: readonly Case[] = [
       await node.bootstrap(certificate(node), { status: 404, response: 'Could not find certificate x', ...pem });
       await enrol(node, 'csr-rsa.pem', 400, 'x already has a signed certificate; ignoring certificate request');
       await node.bootstrap(certificate(node), { response: fixture('certificate.pem'), ...pem });
+      // refused, cleaned, and taken
+      await enrol(node, 'csr-ec.pem', 400, 'x already has a signed certificate; ignoring certificate request');
+      await enrol(node, 'csr-ec.pem');
     },
   },
   {

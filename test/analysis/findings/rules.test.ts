@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RULES } from '../../../src/analysis/findings/registry.ts';
 import type { FindingRow, Store } from '../../../src/capture/store.ts';
-import { ERRORS } from './cases.ts';
+import { fixture } from '../../decode/rig.ts';
+import { ERRORS, plugins } from './cases.ts';
 import { COSTS, goodRuns } from './cases-cost.ts';
 import { bySubject, makeWorld, type World } from './world.ts';
 
@@ -76,5 +77,30 @@ describe('rules', () => {
   test('no finding holds a secret', () => {
     const all = [...store.findings()].map(row => JSON.stringify(row)).join('\n');
     expect(all).not.toContain('hunter2');
+  });
+});
+
+describe('clock-skew of a primary', () => {
+  const HOUR_MS = 3_600_000;
+
+  /** What is found of a second run, whose answers are all dated an hour ahead. */
+  async function found(firstDateMs: number): Promise<string[]> {
+    await using other = await makeWorld();
+    const node = other.node('skewed.example');
+    for (const dateMs of [firstDateMs, HOUR_MS]) {
+      await node.ask(plugins, { dateMs, response: fixture('file_metadatas.json') });
+      await node.catalog({}, { dateMs });
+      await node.report({}, { dateMs });
+      node.end();
+    }
+    return [...(await other.store()).findings({ run: 2 })].map(row => row.summary);
+  }
+
+  test('speaks when all its answers are dated so', async () => {
+    expect(await found(HOUR_MS)).toEqual(['the clock of the primary is 1 h 0 min ahead of the clock of this host']);
+  });
+
+  test('stays quiet when others have the right time: a captured run is served', async () => {
+    expect(await found(0)).toEqual([]);
   });
 });

@@ -17,6 +17,8 @@ export interface Asked {
   fields?: Fields;
   responseFields?: Fields;
   accept?: string;
+  /** How far its Date is ahead. */
+  dateMs?: number;
   /** How long it takes. */
   ms?: number;
   failure?: Failure;
@@ -162,7 +164,7 @@ export async function makeWorld(): Promise<World> {
           status,
           reason: 'Said',
           fields: [
-            ['Date', new Date(base + mono).toUTCString()],
+            ['Date', new Date(base + mono + (asked.dateMs ?? 0)).toUTCString()],
             ['Content-Type', asked.type ?? 'application/json;charset=utf-8'],
             ['X-Puppet-Version', '7.23.0'],
             ...(asked.responseFields ?? []),
