@@ -173,7 +173,7 @@ async function identify(
         : `${printable(flags.ssldir)} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
     throw new CliError(`there is no identity for ${names}`, hint);
   }
-  io.err(`enrolling ${unknown.length} names at ${address(flags.to)}: ${names}`);
+  io.err(`enrolling ${unknown.length === 1 ? '1 name' : `${unknown.length} names`} at ${address(flags.to)}: ${names}`);
   const waiting = await enrolNames(unknown, { target, certsDir: flags.certs, waitMs: flags.waitForCert, signal });
   if (signal.aborted) throw new CliError('interrupted before anything was replayed');
   if (waiting.length > 0) {
