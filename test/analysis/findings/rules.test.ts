@@ -97,7 +97,9 @@ describe('clock-skew of a primary', () => {
   }
 
   test('speaks when all its answers are dated so', async () => {
-    expect(await found(HOUR_MS)).toEqual(['the clock of the primary is 1 h 0 min ahead of the clock of this host']);
+    expect(await found(HOUR_MS)).toEqual([
+      expect.stringMatching(/^the clock of the primary is (59 min 5\d s|1 h 0 min) ahead of the clock of this host$/),
+    ]);
   });
 
   test('stays quiet when others have the right time: a captured run is served', async () => {
