@@ -3,7 +3,7 @@ import type { Action, Binding, KeyMap } from './keymap.ts';
 import { commandsFor, resolveKey, specOf } from './keymap.ts';
 import type { KeyName } from './keys.ts';
 import { argumentPrompt, commandPrompt, palette } from './prompts.ts';
-import type { Env, Job, Notice, Prompt, Screen, Size, Step } from './screen.ts';
+import type { Env, Job, Notice, Prompt, Screen, Size, Step, Task } from './screen.ts';
 import type { Source } from './source.ts';
 import type { Theme } from './theme.ts';
 
@@ -89,7 +89,47 @@ export function createEngine(options: EngineOptions): Engine {
 
   function set(change: Partial<AppState>): void {
     state = { ...state, ...change };
+    if (change.stack !== undefined) tend();
     for (const listener of listeners) listener();
+  }
+
+  /** Tasks under way, of the screen that is shown and of those below it. */
+  const tasks = new Map<object, Map<string, AbortController>>();
+
+  /** Starts what the screen that is shown wants, and ends what nobody wants any more. */
+  function tend(): void {
+    const there = new Set(state.stack.map(screen => screen.id));
+    for (const [id, known] of tasks) {
+      if (there.has(id)) continue;
+      for (const controller of known.values()) controller.abort();
+      tasks.delete(id);
+    }
+    const screen = top();
+    const wanted = screen.wants(env(screen));
+    const known = tasks.get(screen.id) ?? new Map<string, AbortController>();
+    for (const [key, controller] of known) {
+      if (wanted.some(task => task.key === key)) continue;
+      controller.abort();
+      known.delete(key);
+    }
+    for (const task of wanted) if (!known.has(task.key)) begin(screen.id, known, task);
+    if (known.size > 0) tasks.set(screen.id, known);
+  }
+
+  function begin(id: object, known: Map<string, AbortController>, task: Task): void {
+    const controller = new AbortController();
+    known.set(task.key, controller);
+    const update = (change: (screen: Screen, at: Env) => Screen): void => {
+      if (controller.signal.aborted) return;
+      set({ stack: state.stack.map(screen => (screen.id === id ? change(screen, env(screen)) : screen)) });
+    };
+    const done = (): void => {
+      if (known.get(task.key) === controller) known.delete(task.key);
+    };
+    task.run(controller.signal, update).then(done, (error: unknown) => {
+      done();
+      if (!controller.signal.aborted) set({ notice: noticeOf(error) });
+    });
   }
 
   function replaced(screen: Screen): readonly Screen[] {
@@ -256,6 +296,8 @@ export function createEngine(options: EngineOptions): Engine {
         resolved satisfies never;
     }
   }
+
+  tend();
 
   return {
     state: () => state,

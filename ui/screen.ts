@@ -59,6 +59,16 @@ export interface Tabs {
   readonly current: number;
 }
 
+/**
+ * What a screen lacks, and how it is got: rows of a thread, a count. A screen names what it wants whenever it has changed; what is wanted
+ * already goes on, what is not wanted any more is aborted.
+ */
+export interface Task {
+  /** The same as long as the same thing is wanted. */
+  readonly key: string;
+  run(signal: AbortSignal, update: (change: (screen: Screen, env: Env) => Screen) => void): Promise<void>;
+}
+
 /** A view with its state: what the stack of screens holds. */
 export interface Screen {
   scopes(): readonly Scope[];
@@ -73,6 +83,9 @@ export interface Screen {
   draw(env: Env): readonly Line[];
   /** What stands on the right of the last line: place in the list, filter. */
   status(env: Env): string;
+  wants(env: Env): readonly Task[];
+  /** The same for all states that follow from one another. */
+  readonly id: object;
 }
 
 /** The functions of one kind of screen. */
@@ -84,14 +97,22 @@ export interface View<S> {
   refresh(state: S, env: Env): S;
   draw(state: S, env: Env): readonly Line[];
   status?(state: S, env: Env): string;
+  wants?(state: S, env: Env): readonly TaskOf<S>[];
+}
+
+/** A task of a view: `update` changes its state, whatever that has become meanwhile. */
+export interface TaskOf<S> {
+  readonly key: string;
+  run(signal: AbortSignal, update: (change: (state: S, env: Env) => S) => void): Promise<void>;
 }
 
 /** A step of a view: `state` is the next state of its own. */
 export type StepOf<S> = Omit<Step, 'screen'> & { readonly state?: S };
 
 /** A screen of a view. */
-export function screenOf<S>(view: View<S>, state: S): Screen {
-  return {
+export function screenOf<S>(view: View<S>, state: S, id: object = {}): Screen {
+  const screen: Screen = {
+    id,
     scopes: () => view.scopes(state),
     title: () => view.title(state),
     tabs: () => view.tabs?.(state) ?? null,
@@ -99,14 +120,34 @@ export function screenOf<S>(view: View<S>, state: S): Screen {
       const step = view.act(state, action, env);
       if (step === null) return null;
       const { state: next, ...rest } = step;
-      return next === undefined ? rest : { ...rest, screen: screenOf(view, next) };
+      return next === undefined ? rest : { ...rest, screen: screenOf(view, next, id) };
     },
     refresh(env) {
       const next = view.refresh(state, env);
-      return next === state ? this : screenOf(view, next);
+      return next === state ? this : screenOf(view, next, id);
     },
     draw: env => view.draw(state, env),
     status: env => view.status?.(state, env) ?? '',
+    wants: env => (view.wants?.(state, env) ?? []).map(task => taskOf(view, task)),
+  };
+  states.set(screen, { view, state });
+  return screen;
+}
+
+/** The states that screens were made of, for the tasks of their views. */
+const states = new WeakMap<Screen, { view: object; state: unknown }>();
+
+function taskOf<S>(view: View<S>, task: TaskOf<S>): Task {
+  return {
+    key: task.key,
+    run: (signal, update) =>
+      task.run(signal, change =>
+        update((screen, env) => {
+          const known = states.get(screen);
+          // Of this view: so its state is one.
+          return known?.view === view ? screenOf(view, change(known.state as S, env), screen.id) : screen;
+        }),
+      ),
   };
 }
 

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import type { Severity } from '../src/analysis/findings/finding.ts';
+import type { Browser } from '../src/capture/browse.ts';
+import type { BrowsedList, BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { hidingFor, withoutSecrets } from '../src/capture/hidden-store.ts';
-import type { ExchangeFilter, ExchangeRow, RunFilter, RunRow, Store } from '../src/capture/store.ts';
+import type { RunRow, Store } from '../src/capture/store.ts';
 import type { Hiding } from '../src/decode/secrets.ts';
 import type { Pages } from './window.ts';
 
@@ -11,14 +13,20 @@ import type { Pages } from './window.ts';
  */
 export interface Source {
   readonly store: Store;
-  runs(filter: RunFilter, newestFirst: boolean): Pages<RunRow>;
-  requests(filter: ExchangeFilter, newestFirst: boolean): Pages<ExchangeRow>;
+  /** A list in the order of time. */
+  pages<List extends BrowsedList>(list: List, newestFirst: boolean): Pages<BrowsedRows[List]>;
+  /** A row as it is now. */
+  row<List extends BrowsedList>(list: List, id: number): BrowsedRows[List] | null;
   /** How a run went. Remembered once a run is over, because lists ask for it with every frame. */
   result(run: RunRow): RunResult;
   /** Findings of a run by severity; none while it is not judged. Remembered once it is over. */
   findings(run: RunRow): ReadonlyMap<Severity, number>;
   /** What hides the secrets of a run's bodies; `null` for an exchange of no run. */
   hiding(run: number | null): Hiding;
+  /** Reads sorted and filtered lists in a thread of its own. */
+  browser(): Browser;
+  /** Ends that thread; the store stays open. */
+  close(): Promise<void>;
   /** A proxy has the capture open. */
   isLive(): boolean;
 }
@@ -40,14 +48,19 @@ const REMEMBERED = 5000;
 
 export function createSource(whole: Store): Source {
   const store = withoutSecrets(whole);
+  const readers: Readers = {
+    run: { list: place => store.runs(place), row: id => store.run(id) },
+    exchange: { list: place => store.exchanges(place), row: id => store.exchange(id) },
+    connection: { list: place => store.connections(place), row: id => store.connection(id) },
+  };
+  let browser: Browser | null = null;
   const results = new Map<number, RunResult>();
   const found = new Map<number, ReadonlyMap<Severity, number>>();
   return {
     store,
-    runs: (filter, newestFirst) =>
-      pagesOf((place, limit, reverse) => store.runs({ ...filter, ...place, limit, reverse }), newestFirst),
-    requests: (filter, newestFirst) =>
-      pagesOf((place, limit, reverse) => store.exchanges({ ...filter, ...place, limit, reverse }), newestFirst),
+    pages: (list, newestFirst) =>
+      pagesOf((place, limit, reverse) => readers[list].list({ ...place, limit, reverse }), newestFirst),
+    row: (list, id) => readers[list].row(id),
     result(run) {
       const known = results.get(run.id);
       if (known !== undefined) return known;
@@ -71,9 +84,25 @@ export function createSource(whole: Store): Source {
       return counts;
     },
     hiding: hidingFor(whole),
+    browser() {
+      browser ??= whole.browse();
+      return browser;
+    },
+    close: async () => browser?.close(),
     isLive: () => store.recordings().at(-1)?.endedAt === null && existsSync(`${store.file}.lock`),
   };
 }
+
+interface Place {
+  after?: number;
+  before?: number;
+  limit: number;
+  reverse: boolean;
+}
+
+type Readers = {
+  readonly [List in BrowsedList]: { list(place: Place): Iterable<BrowsedRows[List]>; row(id: number): BrowsedRows[List] | null };
+};
 
 /** Pages of a list by id, in one order or the other. */
 function pagesOf<Row extends { id: number }>(

@@ -28,11 +28,12 @@ export interface UiOptions {
  */
 export async function startUi({ store, env, ascii, alone = true, signal }: UiOptions): Promise<void> {
   const { map, problems } = readKeyMap(keysFile(env));
+  const source = createSource(store);
   const { stdout } = process;
   const [problem] = problems;
   let ended = (): void => {};
   const engine: Engine = createEngine({
-    source: createSource(store),
+    source,
     theme: themeOf(env, ascii),
     map,
     size: { columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 },
@@ -75,6 +76,7 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     await app.waitUntilExit();
   } finally {
     stop();
+    await source.close();
     stdout.off('resize', resized);
     signal?.removeEventListener('abort', leave);
     for (const name of SIGNALS) process.off(name, leave);

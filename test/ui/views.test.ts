@@ -221,3 +221,35 @@ test('quitting asks nothing, leaving the first view does not quit', async () => 
   await ui.send('Q');
   expect(ui.quits).toBe(1);
 });
+
+test('lists are sorted and filtered by the thread, and counted', async () => {
+  using ui = openUi(store, LARGE);
+  await ui.send('o');
+  await ui.shows('by duration');
+  const slowest = runs.toSorted((a, b) => took(b) - took(a));
+  await ui.shows(`▌ r${slowest[0]!.id} `);
+  await ui.send('/');
+  await ui.type(`~certname ${slowest[0]!.certname}`);
+  const count = runs.filter(run => run.certname === slowest[0]!.certname).length;
+  expect((await ui.shows(`1 of ${count}`)).filter(line => /^.. ?r\d+ /.test(line)).length).toBe(count);
+  await ui.send('\x14');
+  await ui.shows(`1 of ${runs.length}`);
+  await ui.send('/');
+  await ui.send(KEY.ctrlU, '~nonsense');
+  await ui.shows('is not known');
+  await ui.send(KEY.enter);
+  expect(ui.frame().join('\n')).toContain('~nonsense');
+  await ui.send(KEY.esc, ':');
+  await ui.type('requests');
+  await ui.shows(`▌ e${ca.id} `);
+  await ui.send('/');
+  await ui.type('~c 500');
+  await ui.shows('1 of ');
+  await ui.send('/', KEY.ctrlU);
+  await ui.type('~c 418');
+  await ui.shows('no request is like this');
+});
+
+function took(run: (typeof runs)[number]): number {
+  return Date.parse(run.endedAt ?? run.startedAt) - Date.parse(run.startedAt);
+}

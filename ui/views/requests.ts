@@ -1,35 +1,34 @@
-import type { ExchangeFilter, ExchangeRow } from '../../src/capture/store.ts';
+import type { ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
+import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
 import { moveOf } from '../moves.ts';
-import { followsAfter, placeText } from '../place.ts';
+import {
+  currentOf,
+  filtered,
+  moveRows,
+  openRows,
+  type RowList,
+  refreshRows,
+  rowsAt,
+  rowTasks,
+  shownOf,
+  sortBy,
+  statusOf,
+} from '../row-list.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { headOf, layoutOf, rowOf } from '../table.ts';
 import type { Line } from '../text.ts';
 import { nextTime, type TimeColumn } from '../time.ts';
-import {
-  currentRow,
-  moveWindow,
-  type Pages,
-  type PageWindow,
-  refreshWindow,
-  windowAround,
-  windowAtEnd,
-  windowAtStart,
-} from '../window.ts';
 import { openExchange } from './exchange.ts';
 
 /** Every request of the capture, also those that belong to no run. */
 interface Requests {
-  readonly filter: ExchangeFilter;
-  readonly newestFirst: boolean;
-  readonly follow: boolean;
+  readonly list: RowList<'exchange'>;
   readonly time: TimeColumn;
-  readonly window: PageWindow<ExchangeRow>;
 }
 
-const pagesOf = ({ filter, newestFirst }: Requests, env: Env): Pages<ExchangeRow> => env.source.requests(filter, newestFirst);
 /** Rows of the list: its head takes one. */
 const heightOf = (env: Env): number => Math.max(1, env.size.rows - 1);
 /** Rows that one look for a problem goes through before it lets go. */
@@ -39,21 +38,38 @@ const VIEW: View<Requests> = {
   scopes: () => ['requests', 'list'],
   title: () => 'requests',
   act(state, action, env) {
-    const pages = pagesOf(state, env);
+    const { list } = state;
+    const height = heightOf(env);
     const move = moveOf(action);
-    if (move !== null) {
-      const window = moveWindow(state.window, pages, move, heightOf(env));
-      return { state: { ...state, window, follow: followsAfter(state, move) } };
-    }
+    if (move !== null) return { state: { ...state, list: moveRows(list, move, env, height) } };
     switch (action.name) {
       case 'open': {
-        const row = currentRow(state.window);
+        const row = currentOf(list);
         return row === null ? {} : openExchange(row.id, env);
       }
       case 'follow':
-        return following(state, env);
+        return { state: { ...state, list: openRows({ ...list, follow: !list.follow }, env, height) } };
       case 'reverse':
-        return { state: opened({ ...state, newestFirst: !state.newestFirst, follow: false }, env) };
+        return {
+          state: {
+            ...state,
+            list: openRows({ ...list, sort: { ...list.sort, descending: !list.sort.descending }, follow: false }, env, height),
+          },
+        };
+      case 'sort': {
+        const sort = sortBy(list, action.argument);
+        if (sort === null)
+          return { say: { text: `nothing is called ${action.argument}; o goes through the columns`, kind: 'error' } };
+        return { state: { ...state, list: openRows({ ...list, sort, follow: false }, env, height) } };
+      }
+      case 'filter': {
+        if (action.argument === null) return { prompt: filterPrompt('exchange', list.filterText) };
+        const next = filtered(list, action.argument, env, height);
+        return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { state: { ...state, list: next } };
+      }
+      case 'filter-off':
+        if (list.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
+        return { state: { ...state, list: openRows({ ...list, filterOff: !list.filterOff }, env, height) } };
       case 'time':
         return { state: { ...state, time: nextTime(state.time) } };
       case 'next-problem':
@@ -63,57 +79,48 @@ const VIEW: View<Requests> = {
         return null;
     }
   },
-  refresh(state, env) {
-    const follow = state.follow && !state.newestFirst;
-    if (state.follow && state.newestFirst) return { ...state, window: windowAtStart(pagesOf(state, env), heightOf(env)) };
-    return { ...state, window: refreshWindow(state.window, pagesOf(state, env), follow, heightOf(env)) };
-  },
-  draw(state, env) {
-    const { window } = state;
-    if (window.rows.length === 0) {
-      return emptyLines(env, [
-        'no requests yet',
-        '',
-        'requests show here as soon as an agent sends one:',
-        'puppet agent --test --server PROXY --serverport PORT',
-      ]);
-    }
-    const before = new Map(window.rows.map((row, i) => [row, window.rows[i + (state.newestFirst ? 1 : -1)] ?? null]));
+  refresh: (state, env) => ({ ...state, list: refreshRows(state.list, env, heightOf(env)) }),
+  wants: ({ list }, env) =>
+    rowTasks<Requests, 'exchange'>(list, env, heightOf(env), (state, change) => ({ ...state, list: change(state.list) })),
+  draw({ list, time }, env) {
+    const { rows, cursor, top, reading } = shownOf(list);
+    if (rows.length === 0) return noRequests(list, reading, env);
+    const before = new Map(rows.map((row, i) => [row, rows[i + (list.sort.descending ? 1 : -1)] ?? null]));
     const layout = layoutOf(
-      exchangeColumns('capture', state.time, row => before.get(row) ?? null, null),
+      exchangeColumns('capture', time, row => before.get(row) ?? null, null),
       env.size.columns,
     );
-    const shown = window.rows.slice(window.top, window.top + heightOf(env));
     return [
       headOf(layout),
-      ...shown.map((row, i): Line => rowOf(layout, row, { cursor: window.top + i === window.cursor, signs: env.theme.signs })),
+      ...rows
+        .slice(top, top + heightOf(env))
+        .map((row, i): Line => rowOf(layout, row, { cursor: top + i === cursor, signs: env.theme.signs })),
     ];
   },
-  status: state => placeText(state.window, state.follow),
+  status: ({ list }) => statusOf(list),
 };
 
-function following(state: Requests, env: Env): StepOf<Requests> {
-  if (state.follow) return { state: { ...state, follow: false } };
-  return { state: opened({ ...state, follow: true }, env) };
-}
-
-/** At the newest row when it is followed, else at the start. */
-function opened(state: Requests, env: Env): Requests {
-  const pages = pagesOf(state, env);
-  const atEnd = state.follow && !state.newestFirst;
-  return { ...state, window: atEnd ? windowAtEnd(pages, heightOf(env)) : windowAtStart(pages, heightOf(env)) };
+function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line[] {
+  if (reading) return emptyLines(env, ['reading']);
+  if (list.filter !== null && !list.filterOff) {
+    return emptyLines(env, ['no request is like this', '', `filter: ${list.filterText}`, 'ctrl-t shows all, / changes it']);
+  }
+  return emptyLines(env, [
+    'no requests yet',
+    '',
+    'requests show here as soon as an agent sends one:',
+    'puppet agent --test --server PROXY --serverport PORT',
+  ]);
 }
 
 /** Looks through the rows behind the cursor, in pages, and can be cancelled: a capture may have a million that are fine. */
 function lookForProblem(state: Requests, forward: boolean, env: Env): StepOf<Requests> {
-  const pages = pagesOf(state, env);
-  const from = currentRow(state.window);
+  const { list } = state;
+  if (list.rows.from === 'thread') return inWindow(state, forward, env);
+  const pages = env.source.pages('exchange', list.sort.descending);
+  const from = currentOf(list);
   if (from === null) return {};
-  const found = (row: ExchangeRow): Requests => ({
-    ...state,
-    follow: false,
-    window: windowAround(pages, pages.key(row), row, heightOf(env)),
-  });
+  const found = (row: ExchangeRow): Requests => ({ ...state, list: rowsAt(list, row, env, heightOf(env)) });
   return {
     job: {
       label: forward ? 'looking for the next problem' : 'looking for the problem before',
@@ -136,14 +143,27 @@ function lookForProblem(state: Requests, forward: boolean, env: Env): StepOf<Req
   };
 }
 
-export function requestsScreen(env: Env, filter: ExchangeFilter = {}): Screen {
-  const live = env.source.isLive();
-  const state: Requests = {
-    filter,
-    newestFirst: false,
-    follow: live,
-    time: 'clock',
-    window: { rows: [], first: 0, atStart: true, atEnd: true, cursor: 0, top: 0 },
-  };
-  return screenOf(VIEW, opened(state, env));
+/** Among the rows at hand of a list that is filtered or sorted. */
+function inWindow(state: Requests, forward: boolean, env: Env): StepOf<Requests> {
+  const { rows, cursor } = shownOf(state.list);
+  const index = forward
+    ? rows.findIndex((row, i) => i > cursor && isProblem(row))
+    : rows.findLastIndex((row, i) => i < cursor && isProblem(row));
+  if (index < 0) return { say: { text: 'no problem in the rows that were read; ~e filters for them', kind: 'info' } };
+  return { state: { ...state, list: moveRows(state.list, { to: index }, env, heightOf(env)) } };
+}
+
+/** @param filter text of a filter to start with */
+export function requestsScreen(env: Env, filter = ''): Screen {
+  const start = {
+    list: 'exchange',
+    sort: { by: 'time', descending: false },
+    filterText: '',
+    filter: null,
+    filterOff: false,
+    follow: env.source.isLive(),
+  } as const;
+  const list: RowList<'exchange'> = openRows<'exchange'>(start, env, heightOf(env));
+  const wanted = filter === '' ? list : filtered(list, filter, env, heightOf(env));
+  return screenOf<Requests>(VIEW, { list: typeof wanted === 'string' ? list : wanted, time: 'clock' });
 }

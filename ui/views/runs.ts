@@ -1,30 +1,37 @@
-import type { RunFilter, RunRow } from '../../src/capture/store.ts';
+import type { RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
+import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
 import { moveOf } from '../moves.ts';
-import { followsAfter, placeText } from '../place.ts';
+import {
+  currentOf,
+  filtered,
+  moveRows,
+  openRows,
+  type RowList,
+  refreshRows,
+  rowTasks,
+  shownOf,
+  sortBy,
+  statusOf,
+} from '../row-list.ts';
 import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
 import { EMPTY, type Line, type Span, span } from '../text.ts';
 import { clockOf } from '../time.ts';
-import { currentRow, moveWindow, type Pages, type PageWindow, refreshWindow, windowAtEnd, windowAtStart } from '../window.ts';
 import { runScreen } from './run.ts';
 
 /** One row a run. */
 interface Runs {
-  readonly filter: RunFilter;
-  readonly newestFirst: boolean;
-  readonly follow: boolean;
-  readonly window: PageWindow<RunRow>;
+  readonly list: RowList<'run'>;
   /** Start times of the newest runs, for the sparkline. */
   readonly starts: readonly number[];
 }
 
 /** Runs that the sparkline is drawn of. */
 const SPARK_RUNS = 600;
-const pagesOf = ({ filter, newestFirst }: Runs, env: Env): Pages<RunRow> => env.source.runs(filter, newestFirst);
 /** Sparkline and head take two rows. */
 const heightOf = (env: Env): number => Math.max(1, env.size.rows - 2);
 
@@ -32,48 +39,85 @@ const VIEW: View<Runs> = {
   scopes: () => ['runs', 'list'],
   title: () => 'runs',
   act(state, action, env) {
+    const { list } = state;
+    const height = heightOf(env);
     const move = moveOf(action);
-    if (move !== null) {
-      const window = moveWindow(state.window, pagesOf(state, env), move, heightOf(env));
-      return { state: { ...state, window, follow: followsAfter(state, move) } };
-    }
+    if (move !== null) return { state: { ...state, list: moveRows(list, move, env, height) } };
     switch (action.name) {
       case 'open': {
-        const row = currentRow(state.window);
+        const row = currentOf(list);
         const run = row === null ? null : runScreen(row.id, env);
         return run === null ? {} : { push: run };
       }
       case 'follow':
-        return { state: state.follow ? { ...state, follow: false } : opened({ ...state, follow: true }, env) };
+        return { state: { ...state, list: openRows({ ...list, follow: !list.follow }, env, height) } };
       case 'reverse':
-        return { state: opened({ ...state, newestFirst: !state.newestFirst }, env) };
+        return {
+          state: {
+            ...state,
+            list: openRows({ ...list, sort: { ...list.sort, descending: !list.sort.descending } }, env, height),
+          },
+        };
+      case 'sort': {
+        const sort = sortBy(list, action.argument);
+        if (sort === null)
+          return { say: { text: `nothing is called ${action.argument}; o goes through the columns`, kind: 'error' } };
+        return { state: { ...state, list: openRows({ ...list, sort }, env, height) } };
+      }
+      case 'filter': {
+        if (action.argument === null) return { prompt: filterPrompt('run', list.filterText) };
+        const next = filtered(list, action.argument, env, height);
+        return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { state: { ...state, list: next } };
+      }
+      case 'filter-off':
+        if (list.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
+        return { state: { ...state, list: openRows({ ...list, filterOff: !list.filterOff }, env, height) } };
+      case 'next-problem':
+      case 'previous-problem': {
+        const { rows, cursor } = shownOf(list);
+        const wrong = (row: RunRow): boolean =>
+          row.failed > 0 || /failed|error/.test(env.source.result(row)) || (env.source.findings(row).get('error') ?? 0) > 0;
+        const next = action.name === 'next-problem';
+        const index = next
+          ? rows.findIndex((row, i) => i > cursor && wrong(row))
+          : rows.findLastIndex((row, i) => i < cursor && wrong(row));
+        if (index < 0) return { say: { text: 'no run with a problem among the next ones; ~e filters for them', kind: 'info' } };
+        return { state: { ...state, list: moveRows(list, { to: index }, env, height) } };
+      }
       default:
         return null;
     }
   },
-  refresh(state, env) {
-    if (state.follow && state.newestFirst)
-      return withStarts({ ...state, window: windowAtStart(pagesOf(state, env), heightOf(env)) }, env);
-    return withStarts({ ...state, window: refreshWindow(state.window, pagesOf(state, env), state.follow, heightOf(env)) }, env);
-  },
+  refresh: (state, env) => withStarts({ ...state, list: refreshRows(state.list, env, heightOf(env)) }, env),
+  wants: ({ list }, env) =>
+    rowTasks<Runs, 'run'>(list, env, heightOf(env), (state, change) => ({ ...state, list: change(state.list) })),
   draw(state, env) {
-    const { window } = state;
-    if (window.rows.length === 0) return noRuns(env);
+    const { rows, cursor, top, reading } = shownOf(state.list);
+    if (rows.length === 0) return noRuns(state.list, reading, env);
     const layout = layoutOf(columnsOf(env), env.size.columns);
-    const shown = window.rows.slice(window.top, window.top + heightOf(env));
+    const { by, descending } = state.list.sort;
+    const sign = descending ? env.theme.signs.down : env.theme.signs.up;
     return [
       sparkOf(state, env),
-      headOf(layout),
-      ...shown.map((row, i): Line => rowOf(layout, row, { cursor: window.top + i === window.cursor, signs: env.theme.signs })),
+      headOf(layout, { title: SORTED[by], sign }),
+      ...rows
+        .slice(top, top + heightOf(env))
+        .map((row, i): Line => rowOf(layout, row, { cursor: top + i === cursor, signs: env.theme.signs })),
     ];
   },
-  status: state => placeText(state.window, state.follow),
+  status: ({ list }) => statusOf(list),
 };
 
-function noRuns(env: Env): Line[] {
+/** Titles of the columns that the list can be sorted by. */
+const SORTED = { time: 'STARTED', duration: 'TIME', bytes: 'DOWN', exchanges: 'REQS', failed: 'FAIL' } as const;
+
+function noRuns(list: RowList<'run'>, reading: boolean, env: Env): Line[] {
+  if (reading) return emptyLines(env, ['reading']);
+  if (list.filter !== null && !list.filterOff) {
+    return emptyLines(env, ['no run is like this', '', `filter: ${list.filterText}`, 'ctrl-t shows all, / changes it']);
+  }
   const requests = env.source.store.exchanges({ limit: 1 })[Symbol.iterator]().next().done !== true;
-  if (requests)
-    return emptyLines(env, ['no agent runs in this capture', '', 'but there are requests: 2 or :requests shows them']);
+  if (requests) return emptyLines(env, ['no agent runs in this capture', '', 'but there are requests: :requests shows them']);
   const listen = env.source.store.recordings().at(-1)?.listen ?? 'PROXY:8140';
   const [host, port] = [listen.replace(/:\d+$/, ''), /\d+$/.exec(listen)?.[0] ?? '8140'];
   return emptyLines(env, [
@@ -90,7 +134,7 @@ function columnsOf(env: Env): Column<RunRow>[] {
   const took = (row: RunRow): number => (row.endedAt === null ? now : Date.parse(row.endedAt)) - Date.parse(row.startedAt);
   return [
     { title: 'RUN', width: 6, cell: row => span(`r${row.id}`, 'dim') },
-    { title: 'STARTED', width: 12, from: 60, cell: row => span(started(row.startedAt, now)) },
+    { title: 'STARTED', width: 11, from: 60, cell: row => span(started(row.startedAt, now)) },
     { title: 'CERTNAME', width: 14, grow: true, cell: row => span(row.certname, 'name') },
     { title: 'ENVIRONMENT', width: 12, from: 100, cell: row => span(row.environment ?? '-') },
     { title: 'RESULT', width: 15, cell: row => resultSpan(env.source.result(row), env.theme.signs) },
@@ -100,7 +144,7 @@ function columnsOf(env: Env): Column<RunRow>[] {
       right: true,
       cell: row => span(row.endedAt === null ? `${duration(Math.max(0, took(row)))}…` : duration(took(row))),
     },
-    { title: 'REQS', width: 6, right: true, cell: row => span(String(row.exchanges)) },
+    { title: 'REQS', width: 5, right: true, cell: row => span(String(row.exchanges)) },
     {
       title: 'FAIL',
       width: 5,
@@ -108,8 +152,8 @@ function columnsOf(env: Env): Column<RunRow>[] {
       from: 70,
       cell: row => (row.failed === 0 ? span('-', 'dim') : span(String(row.failed), 'error')),
     },
-    { title: 'A/P', width: 6, right: true, from: 76, cell: row => span(`${row.agentConnections}/${row.primaryConnections}`) },
-    { title: 'FINDINGS', width: 8, from: 90, cell: row => findingsSpan(env, row) },
+    { title: 'A/P', width: 6, right: true, from: 90, cell: row => span(`${row.agentConnections}/${row.primaryConnections}`) },
+    { title: 'FIND', width: 6, from: 76, cell: row => findingsSpan(env, row) },
     { title: 'UP', width: 7, right: true, from: 110, cell: row => span(bytes(row.requestBytes)) },
     { title: 'DOWN', width: 7, right: true, from: 90, cell: row => span(bytes(row.responseBytes)) },
     { title: 'PUPPET', width: 8, from: 130, cell: row => span(row.puppetVersion ?? '-', 'dim') },
@@ -147,18 +191,18 @@ function sparkOf({ starts }: Runs, env: Env): Line {
 }
 
 function withStarts(state: Runs, env: Env): Runs {
-  const rows = [...env.source.store.runs({ ...state.filter, reverse: true, limit: SPARK_RUNS })];
+  const rows = [...env.source.store.runs({ reverse: true, limit: SPARK_RUNS })];
   return { ...state, starts: rows.map(row => Date.parse(row.startedAt)).reverse() };
 }
 
-function opened(state: Runs, env: Env): Runs {
-  const pages = pagesOf(state, env);
-  const atEnd = state.follow && !state.newestFirst;
-  return { ...state, window: atEnd ? windowAtEnd(pages, heightOf(env)) : windowAtStart(pages, heightOf(env)) };
-}
-
-export function runsScreen(env: Env, filter: RunFilter = {}): Screen {
-  const window: PageWindow<RunRow> = { rows: [], first: 0, atStart: true, atEnd: true, cursor: 0, top: 0 };
-  const state: Runs = { filter, newestFirst: true, follow: env.source.isLive(), window, starts: [] };
-  return screenOf(VIEW, withStarts(opened(state, env), env));
+export function runsScreen(env: Env): Screen {
+  const start = {
+    list: 'run',
+    sort: { by: 'time', descending: true },
+    filterText: '',
+    filter: null,
+    filterOff: false,
+    follow: env.source.isLive(),
+  } as const;
+  return screenOf(VIEW, withStarts({ list: openRows<'run'>(start, env, heightOf(env)), starts: [] }, env));
 }

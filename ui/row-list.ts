@@ -1,0 +1,144 @@
+import type { Filter } from '../src/analysis/filter.ts';
+import { parseFilter } from '../src/analysis/filter-parse.ts';
+import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
+import { type BrowsedList, type Listed, SORTS } from '../src/capture/browse-shapes.ts';
+import { type Browsed, browse, browsedPlace, grown, moveBrowsed, reread, tasksOf } from './browsed.ts';
+import type { Move } from './list.ts';
+import { followsAfter, placeText } from './place.ts';
+import type { Env, TaskOf } from './screen.ts';
+import { moveWindow, type Pages, type PageWindow, refreshWindow, windowAround, windowAtEnd, windowAtStart } from './window.ts';
+
+/**
+ * A list of runs, exchanges or connections as a view holds it: in the order of time it is read straight from the store, sorted or filtered
+ * it comes from the thread of the browser. A view need not know which.
+ */
+export interface RowList<List extends BrowsedList> {
+  readonly list: List;
+  readonly sort: Sort<List>;
+  /** As typed; kept while it is off. */
+  readonly filterText: string;
+  readonly filter: Filter | null;
+  readonly filterOff: boolean;
+  readonly follow: boolean;
+  readonly rows:
+    | { readonly from: 'store'; readonly window: PageWindow<BrowsedRows[List]> }
+    | { readonly from: 'thread'; readonly browsed: Browsed<List> };
+}
+
+export interface Sort<List extends BrowsedList> {
+  readonly by: (typeof SORTS)[List][number];
+  readonly descending: boolean;
+}
+
+function pagesOf<List extends BrowsedList>(rows: Pick<RowList<List>, 'list' | 'sort'>, env: Env): Pages<BrowsedRows[List]> {
+  return env.source.pages(rows.list, rows.sort.descending);
+}
+
+/** Numbers the requests, so that a page that comes late is not taken for one of another filter. */
+let requests = 0;
+
+export function openRows<List extends BrowsedList>(wanted: Omit<RowList<List>, 'rows'>, env: Env, height: number): RowList<List> {
+  const filter = wanted.filterOff ? null : wanted.filter;
+  if (filter === null && wanted.sort.by === 'time') {
+    const pages = pagesOf(wanted, env);
+    const atEnd = wanted.follow && !wanted.sort.descending;
+    return { ...wanted, rows: { from: 'store', window: atEnd ? windowAtEnd(pages, height) : windowAtStart(pages, height) } };
+  }
+  requests += 1;
+  const request: Listed<List> = { list: wanted.list, filter, sort: { by: wanted.sort.by, descending: wanted.sort.descending } };
+  const at = wanted.follow && wanted.sort.by === 'time' && !wanted.sort.descending ? 'end' : 'start';
+  return { ...wanted, rows: { from: 'thread', browsed: browse(request, `list ${requests}`, at) } };
+}
+
+export function moveRows<List extends BrowsedList>(rows: RowList<List>, move: Move, env: Env, height: number): RowList<List> {
+  const follow = followsAfter({ follow: rows.follow, newestFirst: rows.sort.descending }, move);
+  const { rows: from } = rows;
+  if (from.from === 'thread') return { ...rows, follow, rows: { ...from, browsed: moveBrowsed(from.browsed, move, height) } };
+  return { ...rows, follow, rows: { ...from, window: moveWindow(from.window, pagesOf(rows, env), move, height) } };
+}
+
+export function refreshRows<List extends BrowsedList>(rows: RowList<List>, env: Env, height: number): RowList<List> {
+  const { rows: from, follow } = rows;
+  if (from.from === 'thread') {
+    const now = reread(grown(from.browsed), height, row => env.source.row(rows.list, row.id));
+    const newest = rows.sort.by === 'time' && follow ? (rows.sort.descending ? 'start' : 'end') : now.entering;
+    return { ...rows, rows: { ...from, browsed: { ...now, entering: newest } } };
+  }
+  const pages = pagesOf(rows, env);
+  const window =
+    follow && rows.sort.descending ? windowAtStart(pages, height) : refreshWindow(from.window, pages, follow, height);
+  return { ...rows, rows: { ...from, window } };
+}
+
+/** The list with the cursor on a row of it. */
+export function rowsAt<List extends BrowsedList>(
+  rows: RowList<List>,
+  row: BrowsedRows[List],
+  env: Env,
+  height: number,
+): RowList<List> {
+  const pages = pagesOf(rows, env);
+  return { ...rows, follow: false, rows: { from: 'store', window: windowAround(pages, pages.key(row), row, height) } };
+}
+
+export interface Shown<Row> {
+  readonly rows: readonly Row[];
+  readonly cursor: number;
+  readonly top: number;
+  /** Rows are on their way. */
+  readonly reading: boolean;
+}
+
+export function shownOf<List extends BrowsedList>({ rows }: RowList<List>): Shown<BrowsedRows[List]> {
+  if (rows.from === 'store') return { ...rows.window, reading: false };
+  const { browsed } = rows;
+  return { rows: browsed.rows, cursor: browsed.cursor, top: browsed.top, reading: browsed.entering !== null };
+}
+
+export function currentOf<List extends BrowsedList>(rows: RowList<List>): BrowsedRows[List] | null {
+  const shown = shownOf(rows);
+  return shown.rows[shown.cursor] ?? null;
+}
+
+/** Place, count, filter and order, for the status line. */
+export function statusOf<List extends BrowsedList>(rows: RowList<List>): string {
+  const filter = rows.filterText === '' ? '' : `/${rows.filterText}${rows.filterOff ? ' (off)' : ''}  `;
+  const sort = rows.sort.by === 'time' ? '' : `by ${rows.sort.by}  `;
+  const follow = rows.follow ? 'following  ' : '';
+  return `${filter}${sort}${rows.rows.from === 'store' ? placeText(rows.rows.window, rows.follow) : `${follow}${browsedPlace(rows.rows.browsed)}`}`;
+}
+
+export function rowTasks<S, List extends BrowsedList>(
+  rows: RowList<List>,
+  env: Env,
+  height: number,
+  lens: (state: S, change: (rows: RowList<List>) => RowList<List>) => S,
+): TaskOf<S>[] {
+  const { rows: from } = rows;
+  if (from.from === 'store') return [];
+  return tasksOf<S, List>(from.browsed, env.source.browser(), height, (state, change) =>
+    lens(state, known =>
+      known.rows.from === 'thread' ? { ...known, rows: { ...known.rows, browsed: change(known.rows.browsed) } } : known,
+    ),
+  );
+}
+
+/** The next column to sort by, or the one that is named; `null`: there is none of that name. */
+export function sortBy<List extends BrowsedList>(rows: RowList<List>, name: string | null): Sort<List> | null {
+  const all: readonly (typeof SORTS)[List][number][] = SORTS[rows.list];
+  const by = name === null ? all[(all.indexOf(rows.sort.by) + 1) % all.length] : all.find(known => known === name);
+  // Of figures the largest are looked for, of times whatever the list had.
+  return by === undefined ? null : { by, descending: by === 'time' ? rows.list === 'run' : true };
+}
+
+/** The list with another filter, from its start; the problem with the text in words when it is none. */
+export function filtered<List extends BrowsedList>(
+  rows: RowList<List>,
+  text: string,
+  env: Env,
+  height: number,
+): RowList<List> | string {
+  const parsed = parseFilter(text, rows.list);
+  if (parsed.type === 'wrong') return parsed.problem.message;
+  return openRows({ ...rows, filterText: text.trim(), filter: parsed.filter, filterOff: false }, env, height);
+}
