@@ -9,6 +9,7 @@ import { enrolNames, openTarget, performReplay, prepareReplay, unknownNames } fr
 import { compareReplay } from '../../src/replay/agents-compare.ts';
 import { WRITES, type Write } from '../../src/replay/agents-plan.ts';
 import { summarise } from '../../src/replay/agents-summary.ts';
+import { countingTape } from '../../src/replay/agents-tape.ts';
 import { startServe } from '../../src/replay/serve.ts';
 import { record } from './agents-rig.ts';
 
@@ -87,6 +88,58 @@ describe('a run that is served to its own replay: no miss, no difference', () =>
         expect({ run: a.id, same, counts, different: exchanges.different }).toMatchObject({ same: true });
       }
     } finally {
+      store.close();
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
+  test('to 200 agents with names of their own: nothing is lost', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'stringtap-serve-replay-'));
+    copyFileSync(SAMPLE, join(dir, 'sample.db'));
+    const store = openStore(join(dir, 'sample.db'), 'bodies');
+    const runs = [store.run(2)!];
+    const certsDir = join(dir, 'certs');
+    const answered: (string | null)[] = [];
+    const served = await startServe({
+      store,
+      runs,
+      listen: { host: '127.0.0.1', port: 0 },
+      certsDir,
+      names: ['localhost'],
+      as: ['load-*.lab'],
+      missing: 500,
+      pace: { type: 'fast' },
+      onAnswer: ({ certname, phase }) => void (phase === 'catalog' && answered.push(certname)),
+    });
+    try {
+      const to = { host: 'localhost', port: served.address.port };
+      const target = await openTarget({ to, certsDir, ssldir: null, caPem: null, caFingerprint: null });
+      const { signal } = new AbortController();
+      const writes = new Set<Write>(['report']);
+      const prepared = prepareReplay({ store, runs, writes, as: 'load-%03d.lab', agents: 200 });
+      await enrolNames(unknownNames(prepared, target), { target, certsDir, waitMs: 0, signal });
+      const before = served.summary().requests;
+      const arrival = { type: 'splay', ms: 2000 } as const;
+      const results = await performReplay(store, prepared, {
+        target,
+        pace: { type: 'fast' },
+        arrival,
+        tape: countingTape(),
+        signal,
+      });
+      const { requests, missed } = served.summary();
+      expect(missed).toEqual([]);
+      expect(summarise(results)).toMatchObject({
+        requests: requests - before,
+        failed: 0,
+        otherStatus: 0,
+        agents: { done: 200 },
+        connections: { opened: 200, recorded: 200 },
+      });
+      expect(requests - before).toBe(200 * 7);
+      expect(answered.toSorted()).toEqual(prepared.cast.map(({ as }) => as));
+    } finally {
+      await served.close();
       store.close();
       rmSync(dir, { recursive: true, force: true });
     }
