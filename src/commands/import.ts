@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
+import { decodeContent } from '../decode/encoding.ts';
 import { attempt } from '../decode/limits.ts';
 import { HAR_BYTES, type ReadExchange, type ReadHar, type ReadRecording, readHar } from '../export/har-read.ts';
 import type { ConnectionId, Exchange, ExchangeId } from '../model.ts';
@@ -61,9 +62,15 @@ function read(file: string): ReadHar {
     if (error instanceof CliError) throw error;
     throw new CliError(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
   }
-  const har = attempt(() => readHar(content));
+  const har = attempt(() => readHar(unpacked(content)));
   if ('error' in har) throw new CliError(`cannot read ${file}: ${har.error}`, 'import takes HAR 1.2 (JSON)');
   return har.value;
+}
+
+/** mitmproxy's `.zhar` is zlib; some keep HARs gzipped. @throws Malformed when it is too large then, or damaged */
+function unpacked(content: Uint8Array): Uint8Array {
+  const coding = content[0] === 0x1f && content[1] === 0x8b ? 'gzip' : content[0] === 0x78 ? 'deflate' : null;
+  return coding === null ? content : decodeContent(content, [coding], HAR_BYTES).bytes;
 }
 
 function open(file: string, from: string, recording: ReadRecording, onRun: (line: string) => void): Promise<Recorder> {

@@ -35,6 +35,7 @@ const CONTROL = /\p{Cc}/u;
 
 /** Lines for a POSIX shell: one curl an exchange, straight to the primary, as the agent, with a comment before it. */
 export function* curlLines(selection: Selection, places: CurlPlaces): Generator<string> {
+  yield '# to run one by one: what changes the CA, or what the primary knows, says so\n';
   for (const exchange of selection.exchanges()) {
     const { id, phase, run, certname } = exchange;
     const answer = exchange.primaryStatus ?? exchange.response?.status ?? null;

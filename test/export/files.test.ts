@@ -301,7 +301,9 @@ describe('curl', () => {
     await recorder.close();
     const { code } = await stringtap('export', '--capture', own, '--format', 'curl', '-o', dir.path('odd-curl'));
     expect(code).toBe(0);
-    const [, command] = readFileSync(dir.path('odd-curl/curl.sh'), 'utf8').split('\n');
+    const command = readFileSync(dir.path('odd-curl/curl.sh'), 'utf8')
+      .split('\n')
+      .find(text => text.startsWith('curl '))!;
     const words = execFileSync('sh', ['-c', `curl() { printf '%s\\n' "$@"; }\n${command}`], {
       encoding: 'utf8',
     }).split('\n');

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { gzipSync } from 'node:zlib';
+import { deflateSync, gzipSync } from 'node:zlib';
 import Ajv from 'ajv';
 import schemas from 'har-schema';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -251,6 +251,9 @@ describe('import', () => {
     expect(second.har.log.entries).toHaveLength(79);
   });
 
+  /** As mitmproxy's `.zhar` is, and as people keep files. */
+  const packed = (text: string, n: number): Buffer | string => [deflateSync(text), gzipSync(text)][n] ?? text;
+
   /** What mitmproxy writes: no connections, no pages; bodies decoded, their Content-Encoding field still there. */
   const foreign = (extra: (n: number) => object): string => {
     const at = Date.parse('2026-03-01T10:00:00Z');
@@ -315,7 +318,7 @@ describe('import', () => {
   ] as const)('a HAR of %s: one run, its catalog decoded, what is not told is said', async (name, extra, connections) => {
     const path = dir.path(`${name}.har`);
     const capture = dir.path(`${name}.db`);
-    writeFileSync(path, foreign(extra));
+    writeFileSync(path, packed(foreign(extra), connections - 1));
     const { code, err } = await stringtap('import', path, '--capture', capture);
     expect(code).toBe(0);
     expect(err.join('\n')).toContain('a CONNECT was left out');
