@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { RunRow, Store } from '../capture/store.ts';
 import { type Pace, parsePace } from '../replay/pace.ts';
 import { startServe } from '../replay/serve.ts';
@@ -14,8 +14,8 @@ interface ServeFlags {
   capture?: string;
   from?: string;
   certs: string;
-  name: string[];
-  as: string[];
+  name?: string[];
+  as?: string[];
   missing: 404 | 500 | 'close';
   timing: Pace;
   quiet?: boolean;
@@ -34,29 +34,35 @@ export function registerServe(program: Command, io: Io): void {
       ...(all ?? []),
       parseId('run')(text),
     ])
-    .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
+    .addOption(
+      new Option('--listen <HOST:PORT>', 'where agents connect')
+        .argParser(text => hostPort(text, 8140))
+        .default({ host: '127.0.0.1', port: 8140 }, '127.0.0.1:8140'),
+    )
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--from <FILE>', 'the same as --capture')
     .option('--certs <DIR>', 'our CA; that of the proxy that captured, and its agents are known here', 'certs')
-    .option('--name <NAME>', 'a further name or address on our certificate', gather, [])
-    .option('--as <CERTNAME>', 'serve the run to this agent as well; * stands for anything', gather, [])
+    .option('--name <NAME>', 'a further name or address on our certificate', gather)
+    .option('--as <CERTNAME>', 'serve the run to this agent as well; * stands for anything', gather)
     .option('--missing <WHAT>', 'for what was not recorded: 404, 500 or close', missing, 404)
-    .option('--timing <PACE>', 'how long answers take: fast, recorded, or x2 for twice as fast as recorded', timing, {
-      type: 'fast',
-    })
+    .addOption(
+      new Option('--timing <PACE>', 'how long answers take: fast, recorded, or x2 for twice as fast as recorded')
+        .argParser(timing)
+        .default({ type: 'fast' }, 'fast'),
+    )
     .option('--quiet', 'no line a request')
     .option('--json', 'nothing but the summary at the end, as one JSON object')
     .action(async (runs: number[] | undefined, flags: ServeFlags) => {
       const store = openCapture(flags.capture ?? flags.from, 'bodies');
       try {
-        await serve(io, store, chosen(store, runs ?? [], flags.as), flags);
+        await serve(io, store, chosen(store, runs ?? [], flags.as ?? []), flags);
       } finally {
         store.close();
       }
     });
 }
 
-function gather(text: string, all: string[]): string[] {
+function gather(text: string, all: string[] = []): string[] {
   return [...all, text];
 }
 
@@ -105,8 +111,8 @@ async function serve(io: Io, store: Store, runs: readonly RunRow[], flags: Serve
       runs,
       listen: flags.listen,
       certsDir: flags.certs,
-      names: flags.name,
-      as: flags.as,
+      names: flags.name ?? [],
+      as: flags.as ?? [],
       missing: flags.missing,
       pace: flags.timing,
       onAnswer: answer => {
@@ -137,8 +143,11 @@ function greeting(store: Store, runs: readonly RunRow[], served: Served, flags: 
   return [
     `listening on ${address(served.address)}`,
     `runs         ${shown.join(', ')}${more}, of ${store.file}`,
-    ...(flags.as.length > 0 ? [`served to    ${flags.as.map(printable).join(', ')} as well`] : []),
+    ...(flags.as === undefined ? [] : [`served to    ${flags.as.map(printable).join(', ')} as well`]),
     `our CA       SHA-256 ${served.authority.fingerprint}`,
+    ...(loopback && host === reach
+      ? []
+      : ['open to all  whoever reaches this port can enrol as a certname that is served, and read its runs']),
     '',
     'a new agent (empty ssldir), with a certname of these runs:',
     `  puppet agent --test --server ${loopback ? 'localhost' : reach} --serverport ${port} --certname ${runs[0]!.certname}`,

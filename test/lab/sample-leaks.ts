@@ -45,18 +45,32 @@ function readings(bytes: Buffer): string[] {
   }
   return all.flatMap(one => {
     const text = one.toString('latin1');
-    const once = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-    return [text, once, once.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))];
+    const once = unescaped(text);
+    return [...new Set([text, once, unescaped(once)])];
   });
+}
+
+function unescaped(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 /** Every place of a capture where one of the words stands: bodies with all codings undone, and each cell of each table. */
 export function leaks(file: string, words: Readonly<Record<string, string>>): string[] {
-  const patterns = Object.entries(words).map(([name, word]) => ({ name, pattern: pattern(word), short: word.length < SHORT }));
+  const patterns = Object.entries(words).map(([name, word]) => {
+    return { name, plain: word.toLowerCase(), pattern: pattern(word), short: word.length < SHORT };
+  });
   const found: string[] = [];
-  const look = (place: string, texts: readonly string[]): void => {
-    for (const { name, pattern, short } of patterns) {
-      const text = texts.find(one => pattern.test(one) && !(short && one.includes('\0')));
+  const seen = new Set<string>();
+  const look = (place: string, bytes: Buffer): void => {
+    const key = `${place.split(' ')[0]} ${bytes.toString('latin1')}`;
+    if (seen.has(key)) return; // the same words come again and again in the rows of a table
+    seen.add(key);
+    const texts = readings(bytes);
+    const lower = texts.map(text => text.toLowerCase());
+    for (const { name, plain, pattern, short } of patterns) {
+      const text = texts.find((one, n) => {
+        return lower[n]!.includes(plain) && pattern.test(one) && !(short && one.includes('\0'));
+      });
       if (text === undefined) continue;
       const at = text.search(pattern);
       found.push(`${place}: ${name}: ${JSON.stringify(text.slice(Math.max(0, at - 60), at + 60))}`);
@@ -66,7 +80,7 @@ export function leaks(file: string, words: Readonly<Record<string, string>>): st
   for (const { id } of store.exchanges()) {
     for (const side of SIDES) {
       const bytes = Buffer.concat([...store.body(id, side)]);
-      if (bytes.length > 0) look(`e${id} ${side}`, readings(bytes));
+      if (bytes.length > 0) look(`e${id} ${side}`, bytes);
     }
   }
   store.close();
@@ -75,8 +89,8 @@ export function leaks(file: string, words: Readonly<Record<string, string>>): st
   for (const table of tables) {
     for (const row of db.prepare<[], unknown[]>(`SELECT * FROM "${table}"`).raw().iterate()) {
       for (const cell of row) {
-        if (typeof cell === 'string') look(table, readings(Buffer.from(cell)));
-        else if (Buffer.isBuffer(cell)) look(table, readings(cell));
+        if (typeof cell === 'string') look(table, Buffer.from(cell));
+        else if (Buffer.isBuffer(cell)) look(table, cell);
       }
     }
   }
