@@ -6,7 +6,7 @@ import type { BrowsedList, BrowsedRows, Cursor, Page, PageRequest } from '../../
 import type { ExchangeRow } from '../../src/capture/store.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import { writePlausible } from '../bench/plausible.ts';
-import { tempDir } from './rig.ts';
+import { agent, closing, open, tempDir } from './rig.ts';
 
 const EXCHANGES = 10_000;
 
@@ -146,6 +146,26 @@ describe('a long search', () => {
     const used = process.threadCpuUsage(before);
     expect((used.user + used.system) / 1_000).toBeLessThan(100);
   });
+});
+
+test('a capture that is being written is read as far as it is', async () => {
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  const line = agent(recorder, 'web01.lab').connect();
+  await line.send('GET /puppet/v3/node/web01.lab?environment=production');
+  using live = closing(openStore(file));
+  const other = live.browse();
+  const bySize = { list: 'exchange', limit: 5, sort: { by: 'bytes', descending: true } } as const;
+  expect((await other.page(bySize)).rows).toHaveLength(1);
+  const body = Buffer.alloc(5_000, 'x');
+  const id = await line.send('GET /puppet/v3/catalog/web01.lab?environment=production', { bodies: { response: body } });
+  expect((await other.page({ list: 'exchange', filter: filterOf('~b xxx'), before: 'end', limit: 5 })).rows).toMatchObject([
+    { id },
+  ]);
+  expect((await other.page(bySize)).rows.map(row => row.responseBytes)).toEqual([5_000, 0]);
+  expect(await other.count({ list: 'exchange' })).toBe(2);
+  await other.close();
+  await recorder.close();
 });
 
 describe('what cannot be answered', () => {
