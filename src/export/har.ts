@@ -1,4 +1,4 @@
-import type { ConnectionRow, ExchangeDetail, RecordingRow, RunRow } from '../capture/store.ts';
+import type { ConnectionRow, ExchangeDetail, RunRow } from '../capture/store.ts';
 import { fieldValue } from '../decode/encoding.ts';
 import { isPrintable } from '../decode/format.ts';
 import { formPairs, query } from '../decode/route.ts';
@@ -22,7 +22,7 @@ export async function* harText(selection: Selection, version: string): AsyncGene
   const hiding = plainHiding(selection);
   yield `{"log":{"version":"1.2","creator":${JSON.stringify({ name: 'stringtap', version })},`;
   const facts = {
-    recordings: [...recordings.values()].map(recordingJson),
+    recordings: [...recordings.values()],
     connections: [...connections.values()].map(connectionJson),
     secrets: selection.reveal ? 'revealed' : 'hidden',
   };
@@ -50,10 +50,6 @@ function page(run: RunRow): object {
     _puppetVersion: run.puppetVersion,
     _end: run.end,
   };
-}
-
-function recordingJson(row: RecordingRow): object {
-  return row;
 }
 
 function connectionJson(row: ConnectionRow): object {

@@ -9,6 +9,10 @@ import type { Attributes, TraceSpan } from './trace.ts';
 /** How often figures are sent. */
 const EVERY_MS = 10_000;
 
+/** Seconds: those that the HTTP conventions advise, and up to the 10 min that an agent waits for a catalog. */
+const REQUEST_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 600];
+const HANDSHAKE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+
 export interface OtlpMetrics {
   /** Counts what a run's spans say. */
   record(spans: readonly TraceSpan[]): void;
@@ -21,10 +25,11 @@ export function openMetrics(url: string, version: string, timeoutMs: number): Ot
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: EVERY_MS, exportTimeoutMillis: timeoutMs });
   const provider = new MeterProvider({ resource: resourceFromAttributes(resourceOf(version)), readers: [reader] });
   const meter = provider.getMeter('stringtap', version);
-  const seconds = { unit: 's' };
-  const server = meter.createHistogram('http.server.request.duration', { ...seconds, description: 'Requests of agents' });
-  const client = meter.createHistogram('http.client.request.duration', { ...seconds, description: 'Requests to the primary' });
-  const handshakes = meter.createHistogram('stringtap.handshake.duration', { ...seconds, description: 'TLS handshakes' });
+  const requests = { unit: 's', advice: { explicitBucketBoundaries: REQUEST_BUCKETS } };
+  const shakes = { unit: 's', advice: { explicitBucketBoundaries: HANDSHAKE_BUCKETS } };
+  const server = meter.createHistogram('http.server.request.duration', { ...requests, description: 'Requests of agents' });
+  const client = meter.createHistogram('http.client.request.duration', { ...requests, description: 'Requests to the primary' });
+  const handshakes = meter.createHistogram('stringtap.handshake.duration', { ...shakes, description: 'TLS handshakes' });
   const closed = meter.createCounter('stringtap.connections.closed', { description: 'Connections, by leg and why they ended' });
   const exchanges = meter.createCounter('stringtap.exchanges', { description: 'Exchanges, by leg and whether they reused' });
   const runs = meter.createCounter('stringtap.runs', { description: 'Agent runs, by how they ended' });

@@ -13,10 +13,15 @@ const SETTLE_MS = 500;
 /** For one request, retries included. */
 const TIMEOUT_MS = 4000;
 
+/** Runs that are remembered as counted. */
+const REMEMBERED = 10_000;
+
 const data = workerData as LiveData;
 const port = parentPort!;
 const sender = openSender(data.url, data.version, TIMEOUT_MS);
 const metrics = openMetrics(data.url, data.version, TIMEOUT_MS);
+/** A run that goes on after its end is told again: its trace is sent anew, its figures are not. */
+const counted = new Set<number>();
 const queue: { id: number; at: number }[] = [];
 let closing = false;
 let busy = false;
@@ -37,7 +42,9 @@ function spansOf(id: number): TraceSpan[] {
 async function send(id: number): Promise<void> {
   try {
     const spans = spansOf(id);
-    metrics.record(spans);
+    if (!counted.has(id)) metrics.record(spans);
+    counted.add(id);
+    if (counted.size > REMEMBERED) counted.delete(counted.values().next().value ?? 0);
     await sender.send(spans);
     if (failing) say({ type: 'notice', text: 'OTLP: the collector takes runs again' });
     failing = false;
