@@ -15,7 +15,6 @@ const ARROWS: Record<string, readonly string[]> = {
   'src/capture': ['src/decode', 'src/analysis'],
   'src/replay': ['src/pki', 'src/decode', 'src/analysis', 'src/proxy', 'src/capture'],
   'src/export': ['src/decode', 'src/analysis', 'src/capture'],
-  'src/demo': ['src/pki'],
   ui: ['src/analysis', 'src/capture', 'src/decode', 'src/commands'],
 };
 

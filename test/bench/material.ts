@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
 
 /** Files of one bench: a primary's CA, its certificate for localhost, and an agent's, RSA 2048 as Puppet makes them by default. */
 export interface Material {

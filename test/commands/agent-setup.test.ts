@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startDemoPrimary } from '../../src/demo/primary.ts';
+import { startDemoPrimary } from '../peers/primary.ts';
 import { startProxyCommand, stringtap } from './stringtap.ts';
 
 let dir = '';

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runDemoAgent } from '../../src/demo/agent.ts';
-import { newAgentState } from '../../src/demo/options.ts';
-import { type DemoPrimary, startDemoPrimary } from '../../src/demo/primary.ts';
+import { runDemoAgent } from '../peers/agent.ts';
+import { newAgentState } from '../peers/options.ts';
+import { type DemoPrimary, startDemoPrimary } from '../peers/primary.ts';
 import { rows, startProxyCommand, stringtap } from './stringtap.ts';
 
 let dir: string;

@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
-import { startDemoPrimary } from '../../src/demo/primary.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
+import { startDemoPrimary } from '../peers/primary.ts';
 import { startRawPrimary } from '../rig/raw.ts';
 import { stringtap } from './stringtap.ts';
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { Loss } from '../../src/capture/recorder.ts';
 import { createMetrics, type Metrics, serveMetrics } from '../../src/commands/metrics.ts';
-import { startDemoPrimary } from '../../src/demo/primary.ts';
+import { startDemoPrimary } from '../peers/primary.ts';
 import { makeRig } from '../rig/rig.ts';
 import { memoryTape } from '../rig/tape.ts';
 import { temporaryFolder } from './reuse-rig.ts';

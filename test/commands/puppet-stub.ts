@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { runDemoAgent } from '../../src/demo/agent.ts';
-import { openConversation } from '../../src/demo/conversation.ts';
-import { enrol } from '../../src/demo/enrol.ts';
-import { newAgentState } from '../../src/demo/options.ts';
+import { runDemoAgent } from '../peers/agent.ts';
+import { openConversation } from '../peers/conversation.ts';
+import { enrol } from '../peers/enrol.ts';
+import { newAgentState } from '../peers/options.ts';
 
 /**
  * A `puppet` program for tests without Puppet: settings are those of the file `STUB_CONF` and of the command line, `config print`

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test, vi } from 'vitest';
-import { makeKey } from '../../src/demo/ca.ts';
-import { type DemoPrimary, startDemoPrimary } from '../../src/demo/primary.ts';
+import { makeKey } from '../peers/ca.ts';
+import { type DemoPrimary, startDemoPrimary } from '../peers/primary.ts';
 
 /** `stringtap run` as it ships, in front of a stand-in for `puppet` that speaks real TLS to the embedded primary. */
 

@@ -6,12 +6,12 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { openStore } from '../../src/capture/store.ts';
-import { newAgentState } from '../../src/demo/options.ts';
 import { shellWord } from '../../src/export/curl.ts';
 import { createNames, safePath, safeSegment } from '../../src/export/names.ts';
 import { agent, open } from '../capture/rig.ts';
 import { stringtap } from '../commands/reuse-rig.ts';
 import { fixture } from '../decode/rig.ts';
+import { newAgentState } from '../peers/options.ts';
 import { type Folder, folder, sample, scene } from './rig.ts';
 
 let dir: Folder;

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openRecorder } from '../../src/capture/recorder.ts';
 import type { RunRow } from '../../src/capture/store.ts';
-import { type AgentRun, runDemoAgent } from '../../src/demo/agent.ts';
-import { type AgentState, newAgentState } from '../../src/demo/options.ts';
-import { type DemoPrimary, startDemoPrimary } from '../../src/demo/primary.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
+import { type AgentRun, runDemoAgent } from '../peers/agent.ts';
+import { type AgentState, newAgentState } from '../peers/options.ts';
+import { type DemoPrimary, startDemoPrimary } from '../peers/primary.ts';
 
 export const SERVER = 'puppet.example.com';
 

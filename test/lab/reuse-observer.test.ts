@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
-import { makeDemoCa } from '../../src/demo/ca.ts';
+import { makeDemoCa } from '../peers/ca.ts';
 import { startRawPrimary } from '../rig/raw.ts';
 import { startObserver } from './reuse-observer.ts';
 

@@ -3,9 +3,9 @@ import { chmodSync, renameSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { makeKey } from '../../src/demo/ca.ts';
 import { type Exchange, toCertname } from '../../src/model.ts';
 import { openIdentities, removeIdentity } from '../../src/pki/identity.ts';
+import { makeKey } from '../peers/ca.ts';
 import { eventually, makeRig, type Pair, type Rig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
 

@@ -1,14 +1,14 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type AgentRun, runDemoAgent } from '../../src/demo/agent.ts';
-import { type AgentState, newAgentState } from '../../src/demo/options.ts';
 import { readCrls } from '../../src/pki/crl.ts';
 import { readCsr } from '../../src/pki/csr.ts';
 import { encode, utf8 } from '../../src/pki/der.ts';
 import type { Identity } from '../../src/pki/identity.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
 import { extension, OID, readCertificates } from '../../src/pki/x509.ts';
+import { type AgentRun, runDemoAgent } from '../peers/agent.ts';
+import { type AgentState, newAgentState } from '../peers/options.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
 import { fieldIn, type Message, statusOf } from '../rig/wire.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import type { Certname } from '../../src/model.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
 import { admit, isOpen } from '../../src/proxy/gate.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { makeRig, type Pair, type Rig } from '../rig/rig.ts';
 import { type Message, statusOf } from '../rig/wire.ts';
 

@@ -4,9 +4,9 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { runDemoAgent } from '../../src/demo/agent.ts';
-import { newAgentState } from '../../src/demo/options.ts';
 import type { Connection } from '../../src/model.ts';
+import { runDemoAgent } from '../peers/agent.ts';
+import { newAgentState } from '../peers/options.ts';
 import { makeRig, type Rig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
 

@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
 import { openKeyLog } from '../../src/proxy/keylog.ts';
 import { openUpstream } from '../../src/proxy/upstream.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { makeRig } from '../rig/rig.ts';
 import { memoryTape } from '../rig/tape.ts';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { makeKey } from '../../src/demo/ca.ts';
-import { startDemoPrimary } from '../../src/demo/primary.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
+import { makeKey } from '../peers/ca.ts';
+import { startDemoPrimary } from '../peers/primary.ts';
 import { makeRig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
 

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import type { Certname, ConnectionId } from '../../src/model.ts';
 import { openUpstream } from '../../src/proxy/upstream.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { type Accepted, type Script, startRawPrimary } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
 import { memoryTape } from '../rig/tape.ts';

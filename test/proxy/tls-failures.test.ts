@@ -7,11 +7,11 @@ import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { explainTls } from '../../src/analysis/tls-failures.ts';
 import { connectionLine } from '../../src/commands/present.ts';
-import { type DemoCa, makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import type { Connection, Failure } from '../../src/model.ts';
 import { toCertname } from '../../src/model.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
 import { openUpstream, type Presented } from '../../src/proxy/upstream.ts';
+import { type DemoCa, makeDemoCa, makeKey } from '../peers/ca.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
 import { memoryTape } from '../rig/tape.ts';
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { openRecorder } from '../../src/capture/recorder.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
-import { runDemoAgent } from '../../src/demo/agent.ts';
-import { type AgentState, newAgentState } from '../../src/demo/options.ts';
-import { type DemoPrimary, type DemoPrimaryOptions, type Seen, startDemoPrimary } from '../../src/demo/primary.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
+import { runDemoAgent } from '../peers/agent.ts';
+import { type AgentState, newAgentState } from '../peers/options.ts';
+import { type DemoPrimary, type DemoPrimaryOptions, type Seen, startDemoPrimary } from '../peers/primary.ts';
 import { authorityFiles } from '../rig/rig.ts';
 
 const SERVER = 'puppet.example.com';

@@ -5,13 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from '../../src/capture/store.ts';
 import type { Io } from '../../src/commands/io.ts';
 import { registerReplay } from '../../src/commands/replay.ts';
-import { makeKey } from '../../src/demo/ca.ts';
-import type { Seen } from '../../src/demo/primary.ts';
+import { FILES } from '../../src/demo/site.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
 import { certsLayout } from '../../src/pki/layout.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
 import { openTarget, performReplay, prepareReplay } from '../../src/replay/agents.ts';
 import { parsePace } from '../../src/replay/pace.ts';
+import { makeKey } from '../peers/ca.ts';
+import type { Seen } from '../peers/primary.ts';
 import { memoryTape } from '../rig/tape.ts';
 import { type Recorded, record } from './agents-rig.ts';
 
@@ -56,6 +57,7 @@ interface Result {
     requests: number;
     failed: number;
     otherStatus: number;
+    otherContent: number;
     connections: { opened: number; recorded: number; failed: number };
     statuses: Record<string, number>;
     phases: { phase: string; requests: number; p50Ms: number; p99Ms: number }[];
@@ -390,6 +392,20 @@ describe('load', () => {
     for (const name of ['load-1.example', 'load-2.example']) recorded.primary.sign(name);
     const ran = await replay(recorded, ...args);
     expect(ran).toMatchObject({ code: 0 });
+  });
+
+  test('a file with another content is found', async () => {
+    await using recorded = await record([AGENT]);
+    const file = FILES.find(({ path }) => path === 'logo.bin')!;
+    const { content } = file;
+    file.content = Buffer.from('another logo');
+    try {
+      const ran = await replay(recorded, 'r1', ...to(recorded), '--agents', '2', '--herd', '--timing', 'fast', '--json');
+      expect(ran.code).toBe(3);
+      expect(parsed(ran).summary).toMatchObject({ failed: 0, otherStatus: 0, otherContent: 2 });
+    } finally {
+      file.content = content;
+    }
   });
 
   test('a primary that goes away in the middle: failures are counted, agents give up, and it ends', async () => {

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import { openStore, type Store } from '../../src/capture/store.ts';
-import { makeCsr, makeKey } from '../../src/demo/ca.ts';
 import type { Fields } from '../../src/model.ts';
 import { type Authority, openAuthority } from '../../src/pki/authority.ts';
 import { readCsr } from '../../src/pki/csr.ts';
@@ -13,6 +12,7 @@ import { certsLayout } from '../../src/pki/layout.ts';
 import { pairs } from '../../src/proxy/fields.ts';
 import { startServe } from '../../src/replay/serve.ts';
 import type { Served, ServedAnswer, ServeOptions } from '../../src/replay/serve-shapes.ts';
+import { makeCsr, makeKey } from '../peers/ca.ts';
 
 const SAMPLE = fileURLToPath(new URL('../../captures/sample.db', import.meta.url));
 

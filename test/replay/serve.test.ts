@@ -7,12 +7,12 @@ import { gunzipSync } from 'node:zlib';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { runDemoAgent } from '../../src/demo/agent.ts';
-import { makeCsr, makeDemoCa, makeKey } from '../../src/demo/ca.ts';
-import { newAgentState } from '../../src/demo/options.ts';
 import type { Fields } from '../../src/model.ts';
 import { OWN_PHASES } from '../../src/replay/serve-entries.ts';
 import { agent, joined, open, tempDir } from '../capture/rig.ts';
+import { runDemoAgent } from '../peers/agent.ts';
+import { makeCsr, makeDemoCa, makeKey } from '../peers/ca.ts';
+import { newAgentState } from '../peers/options.ts';
 import { record } from './agents-rig.ts';
 import { type Client, endToEnd, type ServedRig, serveRig } from './serve-rig.ts';
 

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { createServer as createPlain, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createSecure } from 'node:https';
-import { type DemoCa, makeDemoCa, makeKey } from '../../src/demo/ca.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
+import { type DemoCa, makeDemoCa, makeKey } from '../peers/ca.ts';
 
 /** What a primary with `allow-header-cert-info: true` understood of one request. */
 export interface Understood {

@@ -8,8 +8,8 @@ import {
   type TLSSocket,
   type TlsOptions,
 } from 'node:tls';
-import { type DemoCa, makeKey } from '../../src/demo/ca.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
+import { type DemoCa, makeKey } from '../peers/ca.ts';
 import { openWire, type Wire } from './wire.ts';
 
 /** A connection that a raw primary accepted. */

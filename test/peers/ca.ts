@@ -1,9 +1,9 @@
 import { generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import { signCrl } from '../pki/crl.ts';
-import type { Csr } from '../pki/csr.ts';
-import { bits, bool, encode, integer, oid, sequence, setOf, tagged, verbatim } from '../pki/der.ts';
-import { toPem } from '../pki/pem.ts';
+import { signCrl } from '../../src/pki/crl.ts';
+import type { Csr } from '../../src/pki/csr.ts';
+import { bits, bool, encode, integer, oid, sequence, setOf, tagged, verbatim } from '../../src/pki/der.ts';
+import { toPem } from '../../src/pki/pem.ts';
 import {
   authorityKeyIdentifier,
   basicConstraints,
@@ -16,7 +16,7 @@ import {
   signed,
   subjectAltName,
   subjectKeyIdentifier,
-} from '../pki/x509.ts';
+} from '../../src/pki/x509.ts';
 
 const makeKeys = promisify(generateKeyPair);
 

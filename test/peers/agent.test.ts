@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { runDemoAgent } from '../../src/demo/agent.ts';
-import { newAgentState } from '../../src/demo/options.ts';
-import { startDemoPrimary } from '../../src/demo/primary.ts';
+import { runDemoAgent } from './agent.ts';
+import { newAgentState } from './options.ts';
+import { startDemoPrimary } from './primary.ts';
 
 /** The embedded agent against the embedded primary: what PUPPET's agents and primaries do, seen from both ends. */
 

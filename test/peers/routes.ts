@@ -1,6 +1,6 @@
 import { createPublicKey, randomUUID, X509Certificate } from 'node:crypto';
-import { type Csr, readCsr } from '../pki/csr.ts';
-import { PkiError } from '../pki/error.ts';
+import { type Csr, readCsr } from '../../src/pki/csr.ts';
+import { PkiError } from '../../src/pki/error.ts';
 import { type Answer, fault, forbidden, json, TEXT, text } from './answers.ts';
 import type { DemoCa } from './ca.ts';
 import { CODE_ID, compile, FILES, metadata, node, type SiteFile } from './site.ts';
