@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from '../../src/capture/store.ts';
 import type { Io } from '../../src/commands/io.ts';
 import { registerReplay } from '../../src/commands/replay.ts';
-import { FILES } from '../../src/demo/site.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
 import { certsLayout } from '../../src/pki/layout.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
@@ -13,6 +12,7 @@ import { openTarget, performReplay, prepareReplay } from '../../src/replay/agent
 import { parsePace } from '../../src/replay/pace.ts';
 import { makeKey } from '../peers/ca.ts';
 import type { Seen } from '../peers/primary.ts';
+import { FILES } from '../peers/site.ts';
 import { memoryTape } from '../rig/tape.ts';
 import { type Recorded, record } from './agents-rig.ts';
 
