@@ -229,6 +229,7 @@ export const COSTS: readonly Case[] = [
       await node.catalog();
       const time = new Date(Date.now() - 60_000).toISOString();
       await node.report({
+        time,
         logs: [{ level: 'notice', message: 'Applied', source: 'Puppet', tags: [], time, file: null, line: null }],
       });
     },
