@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Connection, Exchange, Recording, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
-import type { Retain } from './retention.ts';
+import type { Retain } from './retain.ts';
 import type { RunRow } from './shapes.ts';
 import type { Value } from './statements.ts';
 

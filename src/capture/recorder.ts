@@ -15,7 +15,7 @@ import {
   type WriterData,
 } from './messages.ts';
 import { createOutbox } from './outbox.ts';
-import type { Retain } from './retention.ts';
+import type { Retain } from './retain.ts';
 import { createRing } from './ring.ts';
 import type { RunRow } from './shapes.ts';
 import { superviseDeriver } from './supervisor.ts';

@@ -1,17 +1,8 @@
 import type { Database } from 'better-sqlite3';
 import { clearing } from './decoded-statements.ts';
 import type { DerivedWrite } from './messages.ts';
+import type { Retain } from './retain.ts';
 import { RETENTION_SQL } from './retention-sql.ts';
-
-/** What is kept of a capture that is written for long: the oldest runs go when there is more. At least one is given. */
-export interface Retain {
-  /** So many runs. */
-  runs?: number;
-  /** So many bytes of the file that hold something. */
-  bytes?: number;
-  /** Runs that ended within this time. */
-  ageMs?: number;
-}
 
 /** Rows that one transaction deletes at most: exchanges that end meanwhile wait for it, some milliseconds. */
 const STEP_ROWS = 200;

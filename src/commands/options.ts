@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import type { Retain } from '../capture/retention.ts';
+import type { Retain } from '../capture/retain.ts';
 import { newestCapture, openStore, type Store } from '../capture/store.ts';
 import { CliError } from './io.ts';
 

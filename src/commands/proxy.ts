@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
-import type { Retain } from '../capture/retention.ts';
+import type { Retain } from '../capture/retain.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { LiveOtlp } from '../export/otlp-live.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
