@@ -47,7 +47,7 @@ inTerminal('every view is walked through, the size changes on the way, and the t
   for (const [columns, rows] of [
     [160, 50],
     [60, 15],
-    [100, 30],
+    [80, 24],
   ] as const) {
     terminal.resize(columns, rows);
     await terminal.shows(new RegExp(`^.{${columns - 6}}ended`, 'm'));
