@@ -142,10 +142,11 @@ export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io):
   return lines;
 }
 
-function resultText({ requests, failed, abandoned, otherStatus }: ReplaySummary): string {
+function resultText({ requests, failed, abandoned, otherStatus, otherContent }: ReplaySummary): string {
   const same = requests - failed - abandoned - otherStatus;
   const parts = [`${same} answered with the recorded status`];
   if (otherStatus > 0) parts.push(`${otherStatus} with another`);
+  if (otherContent > 0) parts.push(`${otherContent} files with another content`);
   if (failed > 0) parts.push(`${failed} failed`);
   if (abandoned > 0) parts.push(`${abandoned} broken off`);
   return parts.join(', ');
@@ -229,8 +230,12 @@ function requestJson({ exchange, connection, ...request }: PlannedRequest): obje
 export function resultJson(outcome: ReplayOutcome, flags: ReplayFlags): { same: boolean } {
   const { prepared, results, summary, compared, interrupted } = outcome;
   const sent = results.flatMap(result => result.sent.map(one => ({ certname: result.certname, ...one })));
-  const odd = sent.filter(one => one.failure !== null || hasOtherStatus(one));
-  const same = summary.failed === 0 && summary.otherStatus === 0 && (compared ?? []).every(({ comparison }) => comparison.same);
+  const odd = sent.filter(one => one.failure !== null || one.otherContent || hasOtherStatus(one));
+  const same =
+    summary.failed === 0 &&
+    summary.otherStatus === 0 &&
+    summary.otherContent === 0 &&
+    (compared ?? []).every(({ comparison }) => comparison.same);
   const json = {
     to: address(flags.to),
     timing: flags.timing,

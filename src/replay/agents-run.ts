@@ -6,7 +6,14 @@ import { requestFields } from '../proxy/fields.ts';
 import { authority, mono } from '../proxy/tracking.ts';
 import { type Call, openUpstream, type Presented, type Primary, type Upstream } from '../proxy/upstream.ts';
 import { type Fresh, freshBody, freshTarget, isUuid, type RecordedRequest } from './agents-fresh.ts';
-import { type CatalogIds, catalogIdsIn, type Script, type ScriptStep } from './agents-script.ts';
+import {
+  type CatalogIds,
+  catalogIdsIn,
+  contentSha256,
+  MAX_CATALOG_BYTES,
+  type Script,
+  type ScriptStep,
+} from './agents-script.ts';
 import { type AgentTape, agentTape, type ConnectionCount, newExchange } from './agents-tape.ts';
 import { type Pace, paced } from './pace.ts';
 
@@ -25,6 +32,8 @@ export interface SentRequest {
   /** `null` when no answer came, or not all of it. */
   status: number | null;
   failure: Failure | null;
+  /** The content of a file is another one than the recorded. */
+  otherContent: boolean;
   /** From the moment at which a connection was ready to the last byte of the answer. */
   answerMs: number;
   /** The whole, with the connection's own time when a new one was needed. */
@@ -65,8 +74,6 @@ const MAX_FAILURES = 3;
 const LEAVE_MS = 500;
 /** Whether a connection is idle for too long is for the primary or the recorded agent to say. */
 const IDLE_MS = 3_600_000;
-/** A catalog over this is not read for its ids. */
-const MAX_CATALOG_BYTES = 64 * 1024 * 1024;
 
 /**
  * Replays one run as one agent: one request at a time, each on the connection that stands for the recorded one, after the recorded
@@ -126,7 +133,7 @@ type SendStep = Extract<ScriptStep, { type: 'send' }>;
 
 /** Sends one request and takes its answer; `catalog` is what an answer that is a catalog is known by. */
 function send(
-  { planned, request }: SendStep,
+  { planned, request, contentSha256: recordedContent }: SendStep,
   fresh: Fresh,
   { primary, identity, tape, signal, script }: AgentOptions,
   wire: AgentTape,
@@ -140,7 +147,7 @@ function send(
   const exchange = newExchange(tape, head, presented?.certname ?? null);
   const { timing } = exchange;
   const before = wire.count.opened;
-  const reads = planned.phase === 'catalog' && script.readsCatalogs;
+  const reads = (planned.phase === 'catalog' && script.readsCatalogs) || recordedContent !== null;
   const chunks: Buffer[] = [];
 
   return new Promise(resolve => {
@@ -154,6 +161,7 @@ function send(
       const latest = wire.latest();
       // It found no connection: it belongs to the one that could not be opened.
       if (exchange.agent.ordinal === 0 && latest !== null) exchange.agent = { connection: latest.id, ordinal: 1 };
+      const answered = exchange.response?.fields ?? [];
       const status = exchange.outcome.type === 'answered' ? (exchange.response?.status ?? null) : null;
       const result: SentRequest = {
         recorded: planned.exchange,
@@ -165,12 +173,15 @@ function send(
         target,
         status,
         failure,
+        otherContent:
+          status === 200 && recordedContent !== null && contentSha256(Buffer.concat(chunks), answered) !== recordedContent,
         answerMs: timing.endMono - (timing.primaryReadyMono ?? timing.startMono),
         totalMs: timing.endMono - timing.startMono,
         responseBytes: exchange.responseBytes,
         opened: wire.count.opened > before,
       };
-      const catalog = reads && status === 200 ? catalogIdsIn(Buffer.concat(chunks), exchange.response?.fields ?? []) : null;
+      const isCatalog = planned.phase === 'catalog' && reads && status === 200;
+      const catalog = isCatalog ? catalogIdsIn(Buffer.concat(chunks), answered) : null;
       if (exchange.agent.ordinal > 0) tape.exchange(exchange, () => resolve({ request: result, catalog }));
       else {
         tape.drop(exchange.id);

@@ -1,14 +1,15 @@
-import type { Store } from '../capture/store.ts';
+import { createHash } from 'node:crypto';
+import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { field, textOf, unwrap } from '../decode/data.ts';
 import { bodyOf as bodyIn, parseBody } from '../decode/format.ts';
 import { DEFAULT_LIMITS, Malformed } from '../decode/limits.ts';
 import type { ConnectionId, Side } from '../model.ts';
 import { isUuid, type RecordedRequest } from './agents-fresh.ts';
-import { MAX_BODY_BYTES, type PlannedRequest, type RunPlan } from './agents-plan.ts';
+import type { PlannedRequest, RunPlan } from './agents-plan.ts';
 
 /** What a replayed agent does next; as {@link PlannedStep}, with what is sent. */
 export type ScriptStep =
-  | { type: 'send'; pauseMs: number; planned: PlannedRequest; request: RecordedRequest }
+  | { type: 'send'; pauseMs: number; planned: PlannedRequest; request: RecordedRequest; contentSha256: string | null }
   | { type: 'close'; pauseMs: number; connection: ConnectionId };
 
 /** By what a catalog is known; `null` when it does not say, or cannot be read. */
@@ -45,24 +46,50 @@ export function readScript(store: Store, plan: RunPlan): Script {
     if (step.request.phase === 'catalog') catalogs.push(recordedCatalog(store, step.request));
     const body = detail.bodies.some(({ side }) => side === 'request') ? bodyOf(store, step.request.exchange, 'request') : null;
     const request = { method: detail.method, target: detail.target, fields: detail.request.fields, body };
-    return [{ type: 'send', pauseMs, planned: step.request, request }];
+    return [{ type: 'send', pauseMs, planned: step.request, request, contentSha256: contentOf(store, detail) }];
   });
   const reports = steps.some(step => step.type === 'send' && step.planned.phase === 'report');
   return { plan, steps, catalogs, readsCatalogs: reports || catalogs.some(({ codeId }) => codeId !== null) };
 }
 
-/** At most {@link MAX_BODY_BYTES}: the plan has left out what is larger. */
+/** At most 64 MiB: the plan has left out what is larger. */
 function bodyOf(store: Store, exchange: number, side: Side): Buffer {
   return Buffer.concat([...store.body(exchange, side)]);
 }
 
+/** Answers are read into memory for each agent that is under way: a larger file is not compared. */
+const MAX_CONTENT_BYTES = 1024 * 1024;
+/** The largest catalog whose ids are read; a report on a larger one names the recorded one. */
+export const MAX_CATALOG_BYTES = 16 * 1024 * 1024;
+
+/** Digest of the content of a file, which must come again as it was; `null` for any other answer, and for one that is not all there. */
+function contentOf(store: Store, detail: ExchangeDetail): string | null {
+  const body = detail.bodies.find(({ side }) => side === 'response');
+  const isContent = detail.indirection === 'file_content' || detail.indirection === 'static_file_content';
+  if (!isContent || detail.status !== 200 || body === undefined || body.cut !== null || body.kept > MAX_CONTENT_BYTES)
+    return null;
+  return contentSha256(bodyOf(store, detail.id, 'response'), detail.response?.fields ?? []);
+}
+
+/** SHA-256 of a body without its content codings; `null` when they cannot be undone. */
+export function contentSha256(raw: Uint8Array, fields: RecordedRequest['fields']): string | null {
+  try {
+    return createHash('sha256')
+      .update(bodyIn(raw, fields, DEFAULT_LIMITS).bytes)
+      .digest('hex');
+  } catch (error) {
+    if (error instanceof Malformed || error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
 const UNKNOWN: CatalogIds = { uuid: null, codeId: null };
 
-/** The answer to a catalog request: of a size that fits into memory, else what names it keeps the old ids. */
+/** The answer to a catalog request. */
 function recordedCatalog(store: Store, { exchange }: PlannedRequest): CatalogIds {
   const detail = store.exchange(exchange);
   const kept = detail?.bodies.find(({ side }) => side === 'response')?.kept ?? 0;
-  if (detail?.status !== 200 || kept === 0 || kept > MAX_BODY_BYTES) return UNKNOWN;
+  if (detail?.status !== 200 || kept === 0 || kept > MAX_CATALOG_BYTES) return UNKNOWN;
   return catalogIdsIn(bodyOf(store, exchange, 'response'), detail.response?.fields ?? []);
 }
 

@@ -21,6 +21,8 @@ export interface ReplaySummary {
   abandoned: number;
   /** Answered with another status than the recorded one. */
   otherStatus: number;
+  /** Files whose content is another one. */
+  otherContent: number;
   /** From the first request to the last answer. */
   elapsedMs: number;
   requestsPerSecond: number;
@@ -53,6 +55,7 @@ export function summarise(results: readonly AgentResult[]): ReplaySummary {
     failed: sent.filter(hasFailed).length,
     abandoned: sent.filter(wasAbandoned).length,
     otherStatus: sent.filter(hasOtherStatus).length,
+    otherContent: sent.filter(({ otherContent }) => otherContent).length,
     elapsedMs,
     requestsPerSecond: elapsedMs > 0 ? (sent.length * 1000) / elapsedMs : 0,
     responseBytes: sent.reduce((sum, { responseBytes }) => sum + responseBytes, 0),

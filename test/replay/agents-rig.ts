@@ -1,8 +1,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Command } from 'commander';
 import { openRecorder } from '../../src/capture/recorder.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
+import type { Io } from '../../src/commands/io.ts';
+import { registerReplay } from '../../src/commands/replay.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
 import { runDemoAgent } from '../peers/agent.ts';
 import { type AgentState, newAgentState } from '../peers/options.ts';
@@ -93,3 +96,56 @@ export async function record(
     },
   };
 }
+
+export interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** `stringtap replay ARGS`, in this process. */
+export async function replay(recorded: Recorded, ...args: string[]): Promise<Ran> {
+  const lines = { out: [] as string[], err: [] as string[] };
+  const io: Io = {
+    out: line => void lines.out.push(line),
+    err: line => void lines.err.push(line),
+    chatter: () => undefined,
+    write: () => undefined,
+    stdoutIsTerminal: false,
+    columns: 120,
+    env: {},
+    exitCode: 0,
+  };
+  const program = new Command().exitOverride().configureOutput({ writeErr: text => void lines.err.push(text) });
+  registerReplay(program, io);
+  let code = 0;
+  const own = ['--from', recorded.capture, '--certs', recorded.certs];
+  await program.parseAsync(['node', 'stringtap', 'replay', ...own, ...args]).catch((error: Error & { hint?: string }) => {
+    code = 1;
+    lines.err.push(error.message, `hint: ${error.hint ?? ''}`);
+  });
+  return { code: code || io.exitCode, out: lines.out.join('\n'), err: lines.err.join('\n') };
+}
+
+export const to = (recorded: Recorded): string[] => ['--to', `localhost:${recorded.primary.port}`];
+
+export interface Result {
+  same: boolean;
+  interrupted: boolean;
+  summary: {
+    requests: number;
+    failed: number;
+    otherStatus: number;
+    otherContent: number;
+    connections: { opened: number; recorded: number; failed: number };
+    statuses: Record<string, number>;
+    phases: { phase: string; requests: number; p50Ms: number; p99Ms: number }[];
+    agents: { done: number; gaveUp: number };
+    failures: { reason: string }[];
+  };
+  agents: { certname: string; end: string; requests: number }[];
+  requests: { recorded: string; status: number | null; totalMs: number; answerMs: number }[];
+  comparisons: { counts: Record<string, number> }[] | null;
+}
+
+export const parsed = ({ out }: Ran): Result => JSON.parse(out) as Result;
