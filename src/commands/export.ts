@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CurlPlaces } from '../export/curl.ts';
@@ -104,24 +104,36 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
 async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }: ExportOptions): Promise<void> {
   const { curlLines } = await import('../export/curl.ts');
   const layout = certsLayout(certs);
+  const named = new Set<string>();
+  const noted = (file: string): string => {
+    named.add(file);
+    return file;
+  };
   const places: CurlPlaces = {
-    identity: certname => (ssldir === undefined ? identityFile(layout.identities, certname) : inSsldir(ssldir, certname)),
+    identity: certname => {
+      const found = ssldir === undefined ? identityFile(layout.identities, certname) : inSsldir(ssldir, certname);
+      return { cert: noted(found.cert), key: found.key === null ? null : noted(found.key) };
+    },
     ca: (host, port) =>
-      resolve(ssldir === undefined ? join(layout.primary(host, port), 'ca.pem') : join(ssldir, 'certs', 'ca.pem')),
+      noted(resolve(ssldir === undefined ? join(layout.primary(host, port), 'ca.pem') : join(ssldir, 'certs', 'ca.pem'))),
     bodies: output ?? null,
     keep: (name, content) => writeFile(join(output ?? '.', name), content),
   };
-  if (output === undefined) return writeText(io, undefined, curlLines(selection, places));
-  makeFolder(output);
-  await writeText(io, join(output, 'curl.sh'), curlLines(selection, places));
+  if (output !== undefined) makeFolder(output);
+  await writeText(io, output === undefined ? undefined : join(output, 'curl.sh'), curlLines(selection, places));
+  const missing = [...named].filter(file => !existsSync(file));
+  if (missing.length === 0) return;
+  const more = missing.length === 1 ? '' : `, nor ${missing.length - 1} more files that commands name`;
+  io.err(`stringtap: there is no ${printable(missing[0] ?? '')}${more}`);
+  io.err("hint: --certs DIR names the proxy's folder, --ssldir DIR the agent's own");
 }
 
 /** Key and certificate of an identity are in one file, which curl takes as both. */
-function identityFile(dir: string, certname: string): ReturnType<CurlPlaces['identity']> {
+function identityFile(dir: string, certname: string): { cert: string; key: string | null } {
   return { cert: resolve(join(dir, `${certname}.pem`)), key: null };
 }
 
-function inSsldir(ssldir: string, certname: string): ReturnType<CurlPlaces['identity']> {
+function inSsldir(ssldir: string, certname: string): { cert: string; key: string | null } {
   const file = (folder: string): string => resolve(join(ssldir, folder, `${certname}.pem`));
   return { cert: file('certs'), key: file('private_keys') };
 }

@@ -299,8 +299,9 @@ describe('curl', () => {
     });
     line.close();
     await recorder.close();
-    const { code } = await stringtap('export', '--capture', own, '--format', 'curl', '-o', dir.path('odd-curl'));
+    const { code, err } = await stringtap('export', '--capture', own, '--format', 'curl', '-o', dir.path('odd-curl'));
     expect(code).toBe(0);
+    expect(err.join('\n')).toMatch(/there is no .*ca\.pem, nor 1 more files.*\n.*--ssldir/);
     const command = readFileSync(dir.path('odd-curl/curl.sh'), 'utf8')
       .split('\n')
       .find(text => text.startsWith('curl '))!;

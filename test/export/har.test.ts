@@ -182,7 +182,7 @@ describe('HAR 1.2', () => {
     expect(found.log.entries[4]!.response.content.comment).toMatch(/cannot be searched for secrets/);
     for (const format of ['jsonl', 'otlp', 'html', 'curl']) {
       const { code, err } = await stringtap('export', '--capture', secret, '--format', format, '-o', dir.path(`out.${format}`));
-      expect([code, err]).toEqual([0, []]);
+      expect([code, err.filter(line => !/there is no|^hint/.test(line))]).toEqual([0, []]);
       const written = readFileSync(dir.path(format === 'curl' ? 'out.curl/curl.sh' : `out.${format}`), 'utf8');
       for (const word of ['hunter22', 'TUlJRXBR', 'c2VjcmV0', 'abcdefgh'])
         expect(written, `${format}: ${word}`).not.toContain(word);
