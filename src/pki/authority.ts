@@ -86,7 +86,7 @@ export interface Authority {
    * Good for TLS clients alone and without other names: whoever holds it is no server to anybody.
    * @throws PkiError when the CSR is not signed with its key, or its CN is not one plain name
    */
-  sign(csr: Csr): Promise<string>;
+  sign(csr: Pick<Csr, 'commonName' | 'publicKey' | 'extensions' | 'signatureValid'>): Promise<string>;
   /** @throws PkiError when the certificate is not one of ours */
   revoke(certPem: string): Promise<void>;
   isRevoked(serialHex: string): boolean;

@@ -103,7 +103,10 @@ export function openServedCa({ authority, layout, primaries, allows }: ServedCaO
     const presented = readCertificate(Buffer.from(certificatePem.replace(/-----[^-]+-----|\s/g, ''), 'base64'));
     const publicKey = publicKeyOf(presented.x509);
     if (publicKey === null || !authority.issued(presented)) return text(404, 'Not Found', 'Not Found');
-    return text(200, 'OK', await authority.issue({ publicKey, like: certificatePem }));
+    // The connection has proved the key, as a CSR's signature does.
+    const { subject, extensions } = presented;
+    const asked = { commonName: commonNameOf(subject), publicKey, extensions, signatureValid: true };
+    return text(200, 'OK', await authority.sign(asked));
   }
 
   async function answer({ method, route, modifiedSince, certificatePem, body }: CaRequest): Promise<OwnAnswer | null> {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,6 +9,8 @@ import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Fields } from '../../src/model.ts';
+import { utf8 } from '../../src/pki/der.ts';
+import { basicConstraints, extension, readCertificates } from '../../src/pki/x509.ts';
 import { OWN_PHASES } from '../../src/replay/serve-entries.ts';
 import { agent, joined, open, tempDir } from '../capture/rig.ts';
 import { runDemoAgent } from '../peers/agent.ts';
@@ -145,16 +148,26 @@ describe('an agent', () => {
     await using rig = await serveRig();
     const anyone = await rig.client(null);
     const key = await makeKey('ec');
-    const csr = makeCsr('web01.lab', key, { names: ['puppet.lab', 'localhost'] });
+    const role = extension('1.3.6.1.4.1.34380.1.1.13', false, utf8('webserver'));
+    const extensions = [basicConstraints(true), role];
+    const csr = makeCsr('web01.lab', key, { names: ['puppet.lab', 'localhost'], extensions });
     const target = '/puppet-ca/v1/certificate_request/web01.lab';
     expect((await anyone.ask('PUT', target, [['Content-Type', 'text/plain']], Buffer.from(csr))).status).toBe(200);
-    const { X509Certificate } = await import('node:crypto');
     const { body } = await anyone.ask('GET', '/puppet-ca/v1/certificate/web01.lab');
-    const certificate = new X509Certificate(body);
-    expect(certificate.subject).toBe('CN=web01.lab');
-    expect(certificate.subjectAltName).toBeUndefined();
-    expect(certificate.ca).toBe(false);
-    expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
+    const client = await rig.client(null, { key: key.pem, cert: body.toString() });
+    const renewed = await client.ask('POST', '/puppet-ca/v1/certificate_renewal');
+    for (const pem of [body, renewed.body]) {
+      const certificate = new X509Certificate(pem);
+      expect(certificate.subject).toBe('CN=web01.lab');
+      expect(certificate.subjectAltName).toBeUndefined();
+      expect(certificate.ca).toBe(false);
+      expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
+      expect(certificate.publicKey.equals(key.publicKey)).toBe(true);
+      // What Puppet's own extensions say is kept: a primary makes trusted facts of them.
+      const [read] = readCertificates(pem.toString());
+      expect(read!.extensions.map(({ oid }) => oid)).toContain('1.3.6.1.4.1.34380.1.1.13');
+    }
+    expect((await anyone.ask('POST', '/puppet-ca/v1/certificate_renewal')).status).toBe(403);
     // Somebody else's request below that name is none.
     const other = await anyone.ask('PUT', '/puppet-ca/v1/certificate_request/db01.lab', [], Buffer.from(csr));
     expect(other.status).toBe(400);
