@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { CertificateRow, EventRow } from '../../src/capture/decoded-shapes.ts';
 import { hasMsgpack } from './agent.ts';
 import { skipLab } from './available.ts';
+import { expectCurl } from './curl-lines.ts';
 import { expectCatalog, expectFacts, expectReport, openssl, page, query, runOf, table } from './decode-compare.ts';
 import { exchangesOf, expectCode, SCENARIO_MS, useLab } from './lab.ts';
 import { stringtap } from './proxy.ts';
@@ -95,6 +96,7 @@ describe.skipIf(skipLab())('what is decoded of real runs is what Puppet says of 
     expect(deferred!.parameters.content).toMatchObject({ __ptype: 'Deferred', name: 'base_later' });
     const [binary] = await table<{ parameters: Record<string, unknown> }>(proxy, id, 'resources', '/binary');
     expect(binary!.parameters.content).toEqual({ __ptype: 'Binary', __pvalue: 'AAH/gP4=' });
+    expect(await expectCurl(proxy, id)).toBeGreaterThan(20);
   });
 
   test('noop, corrective with a file bucket, a resource that fails, a compilation that fails', ms, async () => {
