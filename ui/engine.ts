@@ -321,6 +321,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     refresh() {
       try {
+        source.grown();
         set({ stack: replaced(top().refresh(env())), live: source.isLive() });
       } catch (error) {
         set({ notice: noticeOf(error) });

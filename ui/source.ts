@@ -17,10 +17,12 @@ export interface Source {
   pages<List extends BrowsedList>(list: List, newestFirst: boolean): Pages<BrowsedRows[List]>;
   /** A row as it is now. */
   row<List extends BrowsedList>(list: List, id: number): BrowsedRows[List] | null;
-  /** How a run went. Remembered once a run is over, because lists ask for it with every frame. */
+  /** How a run went. Remembered until the capture grows, because lists ask for it with every frame. */
   result(run: RunRow): RunResult;
-  /** Findings of a run by severity; none while it is not judged. Remembered once it is over. */
+  /** Findings of a run by severity; none while it is not judged. Remembered like the result. */
   findings(run: RunRow): ReadonlyMap<Severity, number>;
+  /** Forgets what was not final: the capture has grown. */
+  grown(): void;
   /** What hides the secrets of a run's bodies; `null` for an exchange of no run. */
   hiding(run: number | null): Hiding;
   /** Reads sorted and filtered lists in a thread of its own. */
@@ -48,6 +50,17 @@ const REMEMBERED = 5000;
 
 export function createSource(whole: Store): Source {
   const store = withoutSecrets(whole);
+  /** Runs that were open or not decoded when they were asked about: what is known of them may change with the capture. */
+  const unsettled = new Set<number>();
+  function remembered<T>(known: Map<number, T>, run: RunRow, read: () => T): T {
+    const before = known.get(run.id);
+    if (before !== undefined) return before;
+    const value = read();
+    if (known.size >= REMEMBERED) known.clear();
+    known.set(run.id, value);
+    if (run.end === null || whole.decoded.behind() > 0) unsettled.add(run.id);
+    return value;
+  }
   const readers: Readers = {
     run: { list: place => store.runs(place), row: id => store.run(id) },
     exchange: { list: place => store.exchanges(place), row: id => store.exchange(id) },
@@ -61,27 +74,19 @@ export function createSource(whole: Store): Source {
     pages: (list, newestFirst) =>
       pagesOf((place, limit, reverse) => readers[list].list({ ...place, limit, reverse }), newestFirst),
     row: (list, id) => readers[list].row(id),
-    result(run) {
-      const known = results.get(run.id);
-      if (known !== undefined) return known;
-      const result = resultOf(whole, run); // words of ours, in which nothing can be hidden
-      if (run.end !== null && result !== 'no report') {
-        if (results.size >= REMEMBERED) results.clear();
-        results.set(run.id, result);
+    result: run => remembered(results, run, () => resultOf(whole, run)), // words of ours, in which nothing can be hidden
+    findings: run =>
+      remembered(found, run, () => {
+        const counts = new Map<Severity, number>();
+        for (const { severity } of whole.findings({ run: run.id })) counts.set(severity, (counts.get(severity) ?? 0) + 1);
+        return counts;
+      }),
+    grown() {
+      for (const id of unsettled) {
+        results.delete(id);
+        found.delete(id);
       }
-      return result;
-    },
-    findings(run) {
-      const known = found.get(run.id);
-      if (known !== undefined) return known;
-      const counts = new Map<Severity, number>();
-      for (const { severity } of whole.findings({ run: run.id })) counts.set(severity, (counts.get(severity) ?? 0) + 1);
-      // Judged a while after it has ended: what is not there yet is asked for again.
-      if (run.end !== null && counts.size > 0) {
-        if (found.size >= REMEMBERED) found.clear();
-        found.set(run.id, counts);
-      }
-      return counts;
+      unsettled.clear();
     },
     hiding: hidingFor(whole),
     browser() {
