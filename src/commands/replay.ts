@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { openStore, type RunRow, type Store } from '../capture/store.ts';
 import type { Tape } from '../model.ts';
@@ -43,17 +43,27 @@ export function registerReplay(program: Command, io: Io): void {
     .option('--ssldir <DIR>', "use the key and certificate in an agent's own ssldir")
     .option('--ca-cert <FILE>', 'the CA of the target (default: pinned on first contact)')
     .option('--ca-fingerprint <SHA256>', 'the CA of the target must have this fingerprint')
-    .option('--timing <PACE>', 'pauses: recorded, fast (none), x2 (half as long), max-gap=5 (at most 5 s)', pace, {
-      type: 'recorded',
-    } satisfies Pace)
-    .option('--writes <KINDS>', `also send what changes the primary: ${WRITES.join(',')}`, writes, [])
+    .addOption(
+      new Option('--timing <PACE>', 'pauses: recorded, fast (none), x2 (half as long), max-gap=5 (at most 5 s)')
+        .argParser(pace)
+        .default({ type: 'recorded' } satisfies Pace, 'recorded'),
+    )
+    .addOption(
+      new Option('--writes <KINDS>', `also send what changes the primary: ${WRITES.join(',')}`)
+        .argParser(writes)
+        .default([], 'none'),
+    )
     .option('--as <NAME>', 'as another certname; with --agents a pattern, as in load-%04d.example')
     .option('--enrol', 'names without an identity are enrolled at the target first')
     .option('--agents <N>', 'as so many agents, for load; with --enrol', positive)
     .option('--ramp <TIME>', 'with --agents: they begin one after another within this time (30s)', timeSpan)
     .option('--herd', 'with --agents: all begin at once')
     .option('--splay <TIME>', 'with --agents: each begins somewhere in this time', timeSpan)
-    .option('--wait-for-cert <TIME>', 'how long the primary may take to sign what is enrolled', timeSpan, 15_000)
+    .addOption(
+      new Option('--wait-for-cert <TIME>', 'how long the primary may take to sign what is enrolled')
+        .argParser(timeSpan)
+        .default(15_000, '15s'),
+    )
     .option('--capture <FILE>', 'record the replay as a capture of its own')
     .option('--dry-run', 'show what would be sent and what not, and send nothing')
     .option('--json', 'as one JSON object')
