@@ -135,7 +135,9 @@ describe('load', () => {
     const { interrupted, summary, agents } = parsed(await running);
     expect(performance.now() - from).toBeLessThan(5000);
     expect(interrupted).toBe(true);
-    expect(summary.requests).toBe(recorded.since().length);
+    // What was broken off may or may not have reached the primary.
+    expect(recorded.since().length).toBeLessThanOrEqual(summary.requests);
+    expect(recorded.since().length).toBeGreaterThanOrEqual(summary.requests - summary.abandoned);
     expect(agents.some(({ end }) => end === 'interrupted')).toBe(true);
   });
 });

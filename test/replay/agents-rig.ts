@@ -136,6 +136,7 @@ export interface Result {
     requests: number;
     failed: number;
     otherStatus: number;
+    abandoned: number;
     otherContent: number;
     connections: { opened: number; recorded: number; failed: number };
     statuses: Record<string, number>;
