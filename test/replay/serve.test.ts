@@ -359,11 +359,21 @@ test('answers take their recorded time when asked to, or a part of it', async ()
   expect((await took({ type: 'fast' })).tookMs).toBeLessThan(whole.tookMs);
 });
 
-test('the command: exit code 3 when something was missed, and the summary as JSON', async () => {
+/** Tells on stderr of every connection that a process opens. */
+const TELL_CONNECTS = `data:text/javascript,${encodeURIComponent(
+  "import { subscribe } from 'node:diagnostics_channel'; subscribe('net.client.socket', () => console.error('CONNECTS'));",
+)}`;
+
+test('the command: exit code 3 when something was missed, the summary as JSON, and no connection to anybody', async () => {
   await using rig = await serveRig(); // for its folder
   const args = ['serve', 'r2', '--json', '--listen', '127.0.0.1:0', '--certs', join(rig.dir, 'certs')];
-  const child = spawn(process.execPath, [bin, ...args, '--capture', join(rig.dir, 'capture.db')], { stdio: 'pipe' });
+  const command = ['--import', TELL_CONNECTS, bin, ...args, '--capture', join(rig.dir, 'capture.db')];
+  const child = spawn(process.execPath, command, { stdio: 'pipe' });
   let out = '';
+  let err = '';
+  child.stderr.on('data', chunk => {
+    err += String(chunk);
+  });
   child.stdout.on('data', chunk => {
     out += String(chunk);
   });
@@ -384,6 +394,8 @@ test('the command: exit code 3 when something was missed, and the summary as JSO
   expect(summary.missed.length).toBeGreaterThan(0);
   expect(summary.missed[0]!.near[0]!.exchange).toMatch(/^e\d+$/);
   expect(summary.used.length).toBeGreaterThan(2);
+  expect(err).toContain('listening on');
+  expect(err).not.toContain('CONNECTS');
 });
 
 test('the command: what cannot be served is said at once', async () => {
