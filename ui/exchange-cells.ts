@@ -62,7 +62,13 @@ export function exchangeColumns(
     { title: 'STAT', width: 5, cell: statusCell },
     { title: 'TOOK', width: 9, right: true, cell: row => span(duration(row.durationMs)) },
     { title: 'UP', width: 7, right: true, from: 130, cell: row => span(row.requestBytes === 0 ? '-' : bytes(row.requestBytes)) },
-    { title: 'DOWN', width: 7, right: true, cell: row => span(row.responseBytes === 0 ? '-' : bytes(row.responseBytes)) },
+    {
+      title: 'DOWN',
+      width: 7,
+      from: 90,
+      right: true,
+      cell: row => span(row.responseBytes === 0 ? '-' : bytes(row.responseBytes)),
+    },
     {
       title: 'AGENT',
       width: 9,

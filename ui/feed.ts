@@ -1,24 +1,28 @@
 import type { Store } from '../src/capture/store.ts';
 
 /** A new exchange is on the screen within this time, and what drawing it takes. The look itself costs some microseconds. */
-const POLL_MS = 80;
-/** Of the time between two refreshes at most this part is spent on them: a busy capture never takes the UI's keys. */
-const SHARE = 0.15;
+const POLL_MS = 60;
+/** A capture that grows all the time is looked at less often, but never so seldom that it seems to stand still. */
+const SLOWEST_MS = 160;
+/** Of a core at most about this part is spent on what others write: the rest is for keys, and for the proxy. */
+const SHARE = 0.12;
 
 /** Calls `changed` when something was committed to the capture. The result ends it. */
 export function followCapture(store: Pick<Store, 'version'>, changed: () => void): () => void {
   let version = store.version();
   let timer: NodeJS.Timeout;
+  let spent = process.cpuUsage();
   const look = (): void => {
-    let wait = POLL_MS;
+    // Since the look before: reading, drawing and writing the frame, which all happen after `changed` has returned.
+    const { user, system } = process.cpuUsage(spent);
+    spent = process.cpuUsage();
     const now = versionOf(store, version);
     if (now !== version) {
       version = now;
-      const began = performance.now();
       changed();
-      wait = Math.max(POLL_MS, (performance.now() - began) / SHARE);
     }
-    timer = setTimeout(look, wait);
+    const wait = (user + system) / 1000 / SHARE;
+    timer = setTimeout(look, Math.min(SLOWEST_MS, Math.max(POLL_MS, wait)));
   };
   timer = setTimeout(look, POLL_MS);
   return () => clearTimeout(timer);

@@ -52,13 +52,15 @@ export function createSource(whole: Store): Source {
   const store = withoutSecrets(whole);
   /** Runs that were open or not decoded when they were asked about: what is known of them may change with the capture. */
   const unsettled = new Set<number>();
+  let behind: number | null = null;
   function remembered<T>(known: Map<number, T>, run: RunRow, read: () => T): T {
     const before = known.get(run.id);
     if (before !== undefined) return before;
     const value = read();
     if (known.size >= REMEMBERED) known.clear();
     known.set(run.id, value);
-    if (run.end === null || whole.decoded.behind() > 0) unsettled.add(run.id);
+    behind ??= whole.decoded.behind();
+    if (run.end === null || behind > 0) unsettled.add(run.id);
     return value;
   }
   const readers: Readers = {
@@ -78,6 +80,7 @@ export function createSource(whole: Store): Source {
     findings: run =>
       remembered(found, run, () => {
         const counts = new Map<Severity, number>();
+        if (run.end === null) return counts; // judged when it has ended
         for (const { severity } of whole.findings({ run: run.id })) counts.set(severity, (counts.get(severity) ?? 0) + 1);
         return counts;
       }),
@@ -87,6 +90,7 @@ export function createSource(whole: Store): Source {
         found.delete(id);
       }
       unsettled.clear();
+      behind = null;
     },
     hiding: hidingFor(whole),
     browser() {
@@ -124,6 +128,7 @@ function pagesOf<Row extends { id: number }>(
 }
 
 function resultOf(store: Store, run: RunRow): RunResult {
+  if (run.end === null) return 'open'; // its report would have ended it
   const [report] = store.decoded.rows('report', { run: run.id });
   if (report !== undefined) {
     if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
@@ -133,6 +138,5 @@ function resultOf(store: Store, run: RunRow): RunResult {
     return 'unchanged';
   }
   if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
-  if (run.end === null) return 'open';
   return run.transactionUuid === null ? 'bootstrap' : 'no report';
 }

@@ -1,5 +1,6 @@
 import type { RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
+import { plural } from '../../src/commands/show-text.ts';
 import { cycle } from '../list.ts';
 import { delegate, drawPane, paneEnv } from '../pane.ts';
 import { resultSpan } from '../run-cells.ts';
@@ -79,6 +80,7 @@ const VIEW: View<Run> = {
   },
   draw: (state, env) => [headLine(state.row, env), ...drawPane(paneOf(state, env), env, HEAD)],
   status: (state, env) => paneOf(state, env).status(paneEnv(env, HEAD)),
+  subject: ({ row, tab, panes }) => panes.get(tab)?.subject() ?? { type: 'run', id: row.id },
 };
 
 /** The number of a tab, or the start of its name. */
@@ -93,7 +95,7 @@ function headLine(row: RunRow, env: Env): Line {
   const parts: Span[] = [
     resultSpan(env.source.result(row), env.theme.signs),
     span(duration(Math.max(0, took))),
-    span(`${row.exchanges} requests`),
+    span(plural(row.exchanges, 'request')),
     ...(row.failed > 0 ? [span(`${row.failed} failed`, 'error')] : []),
     span(`${row.agentConnections}/${row.primaryConnections} connections`),
     span(`${bytes(row.requestBytes)} up, ${bytes(row.responseBytes)} down`),

@@ -2,6 +2,7 @@ import type { RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
 import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
+import { isMarked } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import {
   currentOf,
@@ -100,12 +101,17 @@ const VIEW: View<Runs> = {
     return [
       sparkOf(state, env),
       headOf(layout, { title: SORTED[by], sign }),
-      ...rows
-        .slice(top, top + heightOf(env))
-        .map((row, i): Line => rowOf(layout, row, { cursor: top + i === cursor, signs: env.theme.signs })),
+      ...rows.slice(top, top + heightOf(env)).map((row, i): Line => {
+        const marked = isMarked(env.marks, 'run', row.id);
+        return rowOf(layout, row, { cursor: top + i === cursor, marked, signs: env.theme.signs });
+      }),
     ];
   },
   status: ({ list }) => statusOf(list),
+  subject({ list }) {
+    const row = currentOf(list);
+    return row === null ? null : { type: 'run', id: row.id };
+  },
 };
 
 /** Titles of the columns that the list can be sorted by. */
@@ -190,7 +196,10 @@ function sparkOf({ starts }: Runs, env: Env): Line {
   return [span(`  ${label} ${from} `, 'dim'), span(sparkline(counts, env.theme.signs.spark), 'changed'), span(` ${to}`, 'dim')];
 }
 
+/** Read again only when there are other runs than before. */
 function withStarts(state: Runs, env: Env): Runs {
+  const [newest] = env.source.store.runs({ reverse: true, limit: 1 });
+  if (newest !== undefined && Date.parse(newest.startedAt) === state.starts.at(-1)) return state;
   const rows = [...env.source.store.runs({ reverse: true, limit: SPARK_RUNS })];
   return { ...state, starts: rows.map(row => Date.parse(row.startedAt)).reverse() };
 }

@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest';
+import { openStore } from '../../src/capture/store.ts';
+import { followCapture } from '../../ui/feed.ts';
+import { requestsScreen } from '../../ui/views/requests.ts';
+import { agent, open, tempDir } from '../capture/rig.ts';
+import { KEY, LARGE, openUi, pause } from './rig.ts';
+
+test('what a proxy writes is shown while it writes, and followed until somebody looks at something else', async () => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  try {
+    const store = openStore(file);
+    using ui = openUi(store, LARGE, { first: requestsScreen });
+    const stop = followCapture(store, ui.engine.refresh);
+    try {
+      expect(ui.frame()[0]).toContain('● capturing');
+      await ui.shows('no requests yet');
+      const line = agent(recorder, 'agent1.example').connect();
+      const times: number[] = [];
+      for (let i = 1; i <= 12; i += 1) {
+        await line.send(`GET /puppet/v3/file_metadata/modules/m/file${i}?environment=production`);
+        const committed = performance.now();
+        await ui.shows(`file${i}`);
+        times.push(performance.now() - committed);
+      }
+      // Half of them: a machine that runs many tests stands still now and then.
+      expect(times.sort((a, b) => a - b)[5]).toBeLessThan(200);
+      await ui.shows('following');
+      await ui.send('k');
+      await ui.shows('11 of 12');
+      await line.send('GET /puppet/v3/file_metadata/modules/m/later?environment=production');
+      await ui.shows('later');
+      expect(ui.frame().find(row => row.startsWith('▌'))).toContain('file11');
+      await ui.send('F');
+      await ui.shows('following');
+      expect(ui.frame().find(row => row.startsWith('▌'))).toContain('later');
+    } finally {
+      stop();
+      store.close();
+    }
+  } finally {
+    await recorder.close();
+  }
+});
+
+test('a run is followed while it is open, and says when it has ended', async () => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  try {
+    const store = openStore(file);
+    using ui = openUi(store, LARGE);
+    const stop = followCapture(store, ui.engine.refresh);
+    try {
+      await ui.shows('waiting for an agent');
+      await ui.shows('puppet agent --test --server localhost --serverport 8140');
+      const line = agent(recorder, 'agent1.example').connect();
+      await line.send('GET /puppet/v3/node/agent1.example?environment=production');
+      await ui.shows('● open');
+      await ui.send(KEY.enter);
+      await ui.shows('1 request ');
+      await line.send('POST /puppet/v3/catalog/agent1.example?environment=production');
+      await ui.shows('catalog/agent1');
+      await ui.shows('following');
+      await line.send('PUT /puppet/v3/report/agent1.example?environment=production');
+      await ui.shows('report/agent1');
+      await ui.shows('3 requests');
+      await pause(200);
+      expect(ui.frame()[2]).toContain('3 requests');
+    } finally {
+      stop();
+      store.close();
+    }
+  } finally {
+    await recorder.close();
+  }
+});
+
+test('a list of a capture that grows costs the same for few rows and for many', async () => {
+  using dir = tempDir();
+  const recorder = await open(dir.file('many.db'));
+  try {
+    const line = agent(recorder, 'agent1.example').connect();
+    await Promise.all(
+      Array.from({ length: 4000 }, (_, i) => line.send(`GET /puppet/v3/file_metadata/m/${i}?environment=production`)),
+    );
+    const store = openStore(dir.file('many.db'));
+    try {
+      using ui = openUi(store, LARGE, { first: requestsScreen });
+      const read = store.exchanges;
+      let rows = 0;
+      store.exchanges = function* (filter) {
+        for (const row of read(filter)) {
+          rows += 1;
+          yield row;
+        }
+      };
+      await ui.send('g', 'j', 'k', KEY.ctrlD);
+      expect(ui.frame()).toHaveLength(50);
+      expect(rows).toBeLessThan(1000);
+    } finally {
+      store.close();
+    }
+  } finally {
+    await recorder.close();
+  }
+});
