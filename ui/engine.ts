@@ -2,6 +2,7 @@ import { editInput, remember } from './input.ts';
 import type { Action, Binding, KeyMap } from './keymap.ts';
 import { commandsFor, resolveKey, specOf } from './keymap.ts';
 import type { KeyName } from './keys.ts';
+import type { Marks } from './marks.ts';
 import { argumentPrompt, commandPrompt, palette } from './prompts.ts';
 import type { Env, Job, Notice, Prompt, Screen, Size, Step, Task } from './screen.ts';
 import type { Source } from './source.ts';
@@ -21,6 +22,7 @@ export interface AppState {
   /** Keys of a sequence that was begun, and what may follow. */
   readonly pending: { readonly keys: string; readonly next: readonly Binding[] } | null;
   readonly hints: boolean;
+  readonly marks: Marks;
   readonly job: { readonly label: string; readonly progress: string } | null;
   readonly live: boolean;
 }
@@ -51,7 +53,7 @@ export interface EngineOptions {
   /** The first screen; it may want to read for its size. */
   first(env: Env): Screen;
   /** Screens that `:NAME` opens from anywhere; `null`: no such command. */
-  navigate(action: Action, env: Env): Step | null;
+  navigate(action: Action, env: Env, screen: Screen): Step | null;
   help(screen: Screen, map: KeyMap, env: Env): Screen;
   notice?: Notice;
   now?: () => number;
@@ -72,20 +74,21 @@ export function createEngine(options: EngineOptions): Engine {
   const listeners = new Set<() => void>();
   const histories = new Map<string, string[]>();
   let running: AbortController | null = null;
-  const envFor = (size: Size): Env => ({ source, theme, size, now });
+  const envFor = (size: Size, marks: Marks): Env => ({ source, theme, size, marks, now });
   let state: AppState = {
     size: options.size,
-    stack: [options.first(envFor(viewSize(options.size, true, true)))],
+    stack: [options.first(envFor(viewSize(options.size, true, true), []))],
     prompt: null,
     notice: options.notice ?? null,
     pending: null,
     hints: true,
+    marks: [],
     job: null,
     live: source.isLive(),
   };
 
   const top = (): Screen => state.stack.at(-1)!;
-  const env = (screen = top()): Env => envFor(viewSize(state.size, screen.tabs() !== null, state.hints));
+  const env = (screen = top()): Env => envFor(viewSize(state.size, screen.tabs() !== null, state.hints), state.marks);
 
   function set(change: Partial<AppState>): void {
     state = { ...state, ...change };
@@ -146,10 +149,22 @@ export function createEngine(options: EngineOptions): Engine {
     }
     if (step.root !== undefined) stack = [step.root];
     if (step.push !== undefined) stack = [...stack, step.push];
-    set({ stack, ...(step.say && { notice: step.say }), ...(step.prompt && { prompt: step.prompt }) });
+    const prompt = step.prompt === undefined ? null : withHistory(step.prompt);
+    set({
+      stack,
+      ...(step.say && { notice: step.say }),
+      ...(prompt && { prompt }),
+      ...(step.marks && { marks: step.marks }),
+    });
     if (step.escape !== undefined) options.onEscape(step.escape);
     if (step.job !== undefined) start(step.job);
     if (step.quit === true) options.onQuit();
+  }
+
+  /** What was typed behind the same label before is there again with the arrow up. */
+  function withHistory(prompt: Prompt): Prompt {
+    const history = histories.get(prompt.label);
+    return history === undefined ? prompt : prompt.change({ ...prompt.input, history }, env()).prompt;
   }
 
   function start(job: Job): void {
@@ -187,7 +202,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   function perform(action: Action): void {
     const here = env();
-    const step = top().act(action, here) ?? options.navigate(action, here) ?? common(action, here);
+    const step = top().act(action, here) ?? options.navigate(action, here, top()) ?? common(action, here);
     if (step !== null) take(step);
   }
 

@@ -85,7 +85,8 @@ function statusLine(state: AppState, status: string): Line {
   const { columns } = state.size;
   if (state.prompt !== null) return promptLine(state.prompt, columns);
   const left = said(state);
-  const right = cut(status, Math.max(0, columns - 2));
+  const marked = state.marks.length === 0 ? '' : `${state.marks.length} marked  `;
+  const right = cut(`${marked}${status}`, Math.max(0, columns - 2));
   if (left === null) return [span(pad('', Math.max(0, columns - widthOf(right)))), span(right, 'dim')];
   const room = Math.max(Math.min(widthOf(left.text), columns), columns - widthOf(right) - 2);
   return [{ ...left, text: pad(left.text, room) }, span('  '), span(columns - room > 4 ? right : '', 'dim')];

@@ -1,13 +1,15 @@
 import type { Action } from './keymap.ts';
-import type { Env, Step } from './screen.ts';
+import { toggleMark } from './marks.ts';
+import type { Env, Screen, Step } from './screen.ts';
+import { diffStep } from './views/diff.ts';
 import { openExchange } from './views/exchange.ts';
 import { findingsScreen } from './views/findings.ts';
 import { requestsScreen } from './views/requests.ts';
 import { runScreen } from './views/run.ts';
 import { runsScreen } from './views/runs.ts';
 
-/** Commands that open a screen from anywhere. `null`: no such command. */
-export function navigate(action: Action, env: Env): Step | null {
+/** Commands that can be run anywhere, on what the screen is about. `null`: no such command. */
+export function navigate(action: Action, env: Env, screen: Screen): Step | null {
   switch (action.name) {
     case 'runs':
       return { root: runsScreen(env) };
@@ -25,6 +27,14 @@ export function navigate(action: Action, env: Env): Step | null {
       const id = idOf(action.argument, 'e');
       return id === null ? { say: { text: 'which exchange? as in :exchange e17', kind: 'error' } } : openExchange(id, env);
     }
+    case 'mark': {
+      const subject = screen.subject();
+      return subject === null ? null : { marks: toggleMark(env.marks, subject) };
+    }
+    case 'marks-off':
+      return { marks: [], say: { text: 'no row is marked', kind: 'info' } };
+    case 'diff':
+      return diffStep(action.argument, screen.subject(), env);
     default:
       return null;
   }

@@ -1,6 +1,7 @@
 import type { InputState } from './input.ts';
 import type { Action, Scope } from './keymap.ts';
 import type { KeyName } from './keys.ts';
+import type { Marks, Subject } from './marks.ts';
 import type { Source } from './source.ts';
 import type { Line } from './text.ts';
 import type { Theme } from './theme.ts';
@@ -19,6 +20,8 @@ export interface Env {
   readonly size: Size;
   /** Keys go elsewhere: no cursor is drawn. */
   readonly unfocused?: true;
+  /** Rows that were marked, in any list. */
+  readonly marks: Marks;
   /** Wall clock, ms since the epoch. */
   now(): number;
 }
@@ -40,6 +43,7 @@ export interface Step {
   readonly say?: Notice;
   readonly prompt?: Prompt;
   readonly job?: Job;
+  readonly marks?: Marks;
   /** Written to the terminal as it is (OSC 52); must not move the cursor. */
   readonly escape?: string;
   readonly quit?: true;
@@ -84,6 +88,8 @@ export interface Screen {
   /** What stands on the right of the last line: place in the list, filter. */
   status(env: Env): string;
   wants(env: Env): readonly Task[];
+  /** The run or exchange that is looked at: what copies, marks, compares and sends again. */
+  subject(): Subject | null;
   /** The same for all states that follow from one another. */
   readonly id: object;
 }
@@ -98,6 +104,7 @@ export interface View<S> {
   draw(state: S, env: Env): readonly Line[];
   status?(state: S, env: Env): string;
   wants?(state: S, env: Env): readonly TaskOf<S>[];
+  subject?(state: S): Subject | null;
 }
 
 /** A task of a view: `update` changes its state, whatever that has become meanwhile. */
@@ -129,6 +136,7 @@ export function screenOf<S>(view: View<S>, state: S, id: object = {}): Screen {
     draw: env => view.draw(state, env),
     status: env => view.status?.(state, env) ?? '',
     wants: env => (view.wants?.(state, env) ?? []).map(task => taskOf(view, task)),
+    subject: () => view.subject?.(state) ?? null,
   };
   states.set(screen, { view, state });
   return screen;

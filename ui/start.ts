@@ -2,6 +2,7 @@ import { render, type SuspendTerminal } from 'ink';
 import { createElement } from 'react';
 import type { Store } from '../src/capture/store.ts';
 import { App } from './app.ts';
+import { endChildren } from './child.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { followCapture } from './feed.ts';
 import { keysFile, readKeyMap } from './keys-file.ts';
@@ -76,6 +77,7 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     await app.waitUntilExit();
   } finally {
     stop();
+    endChildren();
     await source.close();
     stdout.off('resize', resized);
     signal?.removeEventListener('abort', leave);

@@ -193,14 +193,11 @@ describe('the key map', () => {
   });
 
   test('prefers what is more special, and knows sequences', () => {
-    const map = [
-      ...defaultKeyMap(),
-      { keys: 'y u', action: { name: 'redraw' as const, argument: null }, scopes: ['any' as Scope] },
-    ];
+    const map = defaultKeyMap();
     expect(resolveKey(map, ['tree', 'exchange'], '', 'space')).toMatchObject({ action: { name: 'fold' } });
     expect(resolveKey(map, ['runs'], '', 'space')).toEqual({ type: 'none' });
     expect(resolveKey(map, [], '', 'y')).toMatchObject({ type: 'pending', keys: 'y' });
-    expect(resolveKey(map, [], 'y', 'u')).toMatchObject({ type: 'action', action: { name: 'redraw' } });
+    expect(resolveKey(map, [], 'y', 'u')).toMatchObject({ type: 'action', action: { name: 'copy', argument: 'url' } });
     expect(keysText(map, 'tab')).toBe('1 … 9');
   });
 

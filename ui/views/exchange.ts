@@ -68,6 +68,7 @@ const VIEW: View<Exchange> = {
       : withPane({ ...state, panes: new Map() }, paneOf(state, env)),
   draw: (state, env) => drawPane(paneOf(state, env), env, 0),
   status: (state, env) => paneOf(state, env).status(env),
+  subject: ({ exchange }) => ({ type: 'exchange', id: exchange.id }),
 };
 
 /** The number of a tab, or the start of its name. */

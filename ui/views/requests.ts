@@ -2,6 +2,7 @@ import type { ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
+import { isMarked } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import {
   currentOf,
@@ -92,12 +93,17 @@ const VIEW: View<Requests> = {
     );
     return [
       headOf(layout),
-      ...rows
-        .slice(top, top + heightOf(env))
-        .map((row, i): Line => rowOf(layout, row, { cursor: top + i === cursor, signs: env.theme.signs })),
+      ...rows.slice(top, top + heightOf(env)).map((row, i): Line => {
+        const marked = isMarked(env.marks, 'exchange', row.id);
+        return rowOf(layout, row, { cursor: top + i === cursor, marked, signs: env.theme.signs });
+      }),
     ];
   },
   status: ({ list }) => statusOf(list),
+  subject({ list }) {
+    const row = currentOf(list);
+    return row === null ? null : { type: 'exchange', id: row.id };
+  },
 };
 
 function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line[] {

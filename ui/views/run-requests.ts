@@ -4,6 +4,7 @@ import type { Leg } from '../../src/model.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { emptyLines } from '../frame.ts';
 import { LIST_START, type ListState, moveList, settle } from '../list.ts';
+import { isMarked } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
@@ -168,6 +169,10 @@ const VIEW: View<Requests> = {
     const query = state.query === '' ? '' : `/${state.query}  `;
     return `${query}${state.follow ? 'following  ' : ''}${zoomed}${state.place.cursor + 1} of ${exchanges.length}${left} `;
   },
+  subject({ data, place }) {
+    const row = data.exchanges[place.cursor];
+    return row === undefined ? null : { type: 'exchange', id: row.id };
+  },
 };
 
 /** All of the time again, once a range covers it. */
@@ -246,7 +251,7 @@ function drawList(state: Requests, env: Env, height: number): Line[] {
     headOf(layout),
     ...exchanges.slice(place.top, place.top + height).map((row, i): Line => {
       const cursor = place.top + i === place.cursor;
-      const drawn = rowOf(layout, row, { cursor, signs: env.theme.signs });
+      const drawn = rowOf(layout, row, { cursor, marked: isMarked(env.marks, 'exchange', row.id), signs: env.theme.signs });
       return cursor ? drawn : emphasise(drawn, state.query);
     }),
     ...(state.data.more > 0 && exchanges.length <= height ? [line(` ${state.data.more} more: :requests shows all`, 'dim')] : []),
