@@ -21,10 +21,22 @@ const EMPTY: ReadonlySet<string> = new Set([
   'd41d8cd98f00b204e9800998ecf8427e',
 ]);
 
-/** Reads the metadata of the runs; content is looked for when it is asked for. */
-export function openServedFiles(store: Store, runs: readonly RunId[]): ServedFiles {
-  const promised = new Map<RunId, Map<string, Checksum>>();
-  for (const run of runs) promised.set(run, promisesOf(store, run));
+/** A run's promises are read when a file is missed in it, and remembered for so many runs. */
+const MAX_RUNS = 64;
+
+export function openServedFiles(store: Store): ServedFiles {
+  const promised = new Map<RunId, ReadonlyMap<string, Checksum>>();
+
+  function promisesIn(run: RunId): ReadonlyMap<string, Checksum> {
+    const known = promised.get(run) ?? promisesOf(store, run);
+    promised.delete(run);
+    promised.set(run, known); // newest last
+    for (const oldest of promised.keys()) {
+      if (promised.size <= MAX_RUNS) break;
+      promised.delete(oldest);
+    }
+    return known;
+  }
 
   function contentOf(checksum: Checksum): Content | null {
     if (EMPTY.has(checksum.value.toLowerCase())) return { exchange: null, side: 'response', checksum };
@@ -42,7 +54,7 @@ export function openServedFiles(store: Store, runs: readonly RunId[]): ServedFil
       }
       if (indirection !== 'file_content' && indirection !== 'static_file_content') return null;
       for (const run of wanted) {
-        const checksum = promised.get(run)?.get(key);
+        const checksum = promisesIn(run).get(key);
         const content = checksum === undefined ? null : contentOf(checksum);
         if (content !== null) return content;
       }

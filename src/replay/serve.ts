@@ -20,6 +20,8 @@ import type { Miss, Served, ServedAs, ServeOptions } from './serve-shapes.ts';
 const MAX_CSR_BYTES = 64 * 1024;
 /** A request that is missed over and over is one miss; of so many different ones each is kept. */
 const MAX_MISSES = 1000;
+/** The content of a file is looked for by the promises of so many runs. */
+const MAX_PROMISING = 32;
 /** Of so many agents it is remembered how far they have come. */
 const MAX_AGENTS = 10_000;
 
@@ -32,12 +34,10 @@ export async function startServe(options: ServeOptions): Promise<Served> {
   const layout = certsLayout(options.certsDir);
   const authority = await openAuthority(layout.ca);
   const { book, spare, unusable } = recordedAnswers(store, runs);
-  const files = openServedFiles(
-    store,
-    runs.map(({ id }) => id),
-  );
+  const files = openServedFiles(store);
   const primaries = store.recordings().flatMap(recording => recording.primaries.flatMap(placeOf));
   const names = serverNames(options.listen, options.names, primaries);
+  const served = new Set(runs.map(({ id }) => id));
   const ownNames = new Set(runs.map(({ certname }) => certname));
   const patterns = options.as.map(pattern);
   const owner = runs[0]?.certname ?? null;
@@ -107,7 +107,7 @@ export async function startServe(options: ServeOptions): Promise<Served> {
     const found = find(asking, reader);
     if (found !== null) {
       const { entry, exchange } = found;
-      if (reached.size < MAX_AGENTS || reached.has(reader)) reached.set(reader, entry.run);
+      if (served.has(entry.run) && (reached.size < MAX_AGENTS || reached.has(reader))) reached.set(reader, entry.run);
       state.used.add(entry.exchange);
       const remark = await sendRecorded(request, response, store, { exchange, side: 'response' }, options.pace);
       if (remark !== null) options.onNotice?.(`${method} ${target}: ${remark}`);
@@ -121,7 +121,7 @@ export async function startServe(options: ServeOptions): Promise<Served> {
       if (content.exchange === null) return own({ type: 'content', exchange: null }, noBytes());
       const exchange = store.exchange(content.exchange);
       if (exchange !== null) {
-        if (exchange.run !== null && runs.some(({ id }) => id === exchange.run)) state.used.add(exchange.id);
+        if (exchange.run !== null && served.has(exchange.run)) state.used.add(exchange.id);
         const remark = await sendRecorded(request, response, store, { exchange, side: content.side }, options.pace);
         if (remark !== null) options.onNotice?.(`${method} ${target}: ${remark}`);
         return done({ type: 'content', exchange: exchange.id }, 200);
@@ -146,12 +146,12 @@ export async function startServe(options: ServeOptions): Promise<Served> {
     return null;
   }
 
-  /** The runs that are served to an agent, the one that it has come to first. */
+  /** The runs that are served to an agent: the one that it has come to first, then the newest ones. */
   function runsOf(certname: Certname): RunId[] {
     const whose = servedTo(certname);
     const at = reached.get(certname);
-    const all = runs.filter(run => run.certname === whose).map(({ id }) => id);
-    return at === undefined ? all : [at, ...all.filter(id => id !== at)];
+    const all = runs.filter(run => run.certname === whose && run.id !== at).map(({ id }) => id);
+    return [...(at === undefined ? [] : [at]), ...all.slice(-MAX_PROMISING).reverse()];
   }
 
   function miss(
