@@ -24,7 +24,9 @@ export interface ReplayFlags {
   splay?: number;
   waitForCert: number;
   capture?: string;
+  only?: number[];
   dryRun?: boolean;
+  progress?: boolean;
   json?: boolean;
 }
 
@@ -34,6 +36,10 @@ const RAMP_MS = 30_000;
 /** @throws commander's InvalidArgumentError, as all that follow */
 export function addRun(text: string, all: number[] | undefined): number[] {
   return [...(all ?? []), parseId('run')(text)];
+}
+
+export function addExchange(text: string, all: number[] | undefined): number[] {
+  return [...(all ?? []), parseId('exchange')(text)];
 }
 
 export function pace(text: string): Pace {

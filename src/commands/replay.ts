@@ -27,7 +27,7 @@ import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { hostPort, openCapture } from './options.ts';
 import { address, lossLine } from './proxy.ts';
-import { addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
+import { addExchange, addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
 
@@ -53,6 +53,7 @@ export function registerReplay(program: Command, io: Io): void {
         .argParser(writes)
         .default([], 'none'),
     )
+    .option('--only <EXCHANGE>', 'only this exchange of the runs, as in e17; repeatable', addExchange)
     .option('--as <NAME>', 'as another certname; with --agents a pattern, as in load-%04d.example')
     .option('--enrol', 'names without an identity are enrolled at the target first')
     .option('--agents <N>', 'as so many agents, for load; with --enrol', positive)
@@ -66,6 +67,7 @@ export function registerReplay(program: Command, io: Io): void {
     )
     .option('--capture <FILE>', 'record the replay as a capture of its own')
     .option('--dry-run', 'show what would be sent and what not, and send nothing')
+    .option('--progress', 'a line on stderr for each request, also where that is no terminal')
     .option('--json', 'as one JSON object')
     .action((runs: number[], flags: ReplayFlags) => runReplay(io, runs, flags));
 }
@@ -80,6 +82,7 @@ async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Pr
       writes: new Set(flags.writes),
       as: flags.as ?? null,
       agents: flags.agents ?? null,
+      only: flags.only === undefined ? null : onlyThese(store, flags.only, ids),
     };
     const prepared = prepareReplay(settings);
     if (flags.dryRun === true) {
@@ -89,7 +92,7 @@ async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Pr
     }
     for (const line of planLines(prepared, flags)) io.err(line);
     if (prepared.requests === 0) throw new CliError('there is nothing to send', '--writes names what else may be sent');
-    await perform(io, store, prepared, arrival, flags);
+    await perform(flags.progress === true ? { ...io, chatter: io.err } : io, store, prepared, arrival, flags);
   } finally {
     store.close();
   }
@@ -103,6 +106,20 @@ function runsOf(store: Store, ids: readonly number[]): RunRow[] {
       throw new CliError(`there is no run r${id} in ${printable(store.file)}`, `stringtap runs ${printable(store.file)}`);
     return run;
   });
+}
+
+/** @throws {CliError} for an exchange that is in none of these runs */
+function onlyThese(store: Store, exchanges: readonly number[], runs: readonly number[]): ReadonlySet<number> {
+  for (const id of exchanges) {
+    const run = store.exchange(id)?.run ?? null;
+    if (run === null || !runs.includes(run))
+      throw new CliError(
+        `e${id} is ${run === null ? 'of no run' : `of r${run}`}`,
+        '--only names exchanges of the runs that are replayed',
+        2,
+      );
+  }
+  return new Set(exchanges);
 }
 
 async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: Arrival, flags: ReplayFlags): Promise<void> {

@@ -75,6 +75,8 @@ export interface PlanOptions {
   writes: ReadonlySet<Write>;
   /** The runs go out under other names than their own. */
   renamed: boolean;
+  /** Only these exchanges of the runs; `null`: all. */
+  only?: ReadonlySet<number> | null;
 }
 
 /** Plans the replay of these runs, in their order. Reads heads, no bodies. */
@@ -103,8 +105,11 @@ export function planReplay(store: Store, runs: readonly RunRow[], options: PlanO
 }
 
 function planRun(store: Store, run: RunRow, options: PlanOptions): RunPlan {
-  const exchanges = [...store.exchanges({ run: run.id })].flatMap(({ id }) => store.exchange(id) ?? []);
-  const connections = [...store.connections({ run: run.id, leg: 'agent' })];
+  const { only = null } = options;
+  const wanted = [...store.exchanges({ run: run.id })].filter(({ id }) => only === null || only.has(id));
+  const exchanges = wanted.flatMap(({ id }) => store.exchange(id) ?? []);
+  const used = new Set(exchanges.map(({ agentConnection }) => agentConnection));
+  const connections = [...store.connections({ run: run.id, leg: 'agent' })].filter(({ id }) => only === null || used.has(id));
   return {
     run: run.id,
     certname: run.certname,

@@ -28,6 +28,8 @@ export interface ReplaySettings {
   as: string | null;
   /** So many agents, the n-th of which replays the n-th run, from the first again when they are used up; `null`: one for each run. */
   agents: number | null;
+  /** Only these exchanges of the runs; `null`: all. */
+  only?: ReadonlySet<number> | null;
 }
 
 /** As whom a run goes out. */
@@ -53,7 +55,7 @@ export const LOAD_NAMES = 'load-%04d';
 export function prepareReplay(settings: ReplaySettings): PreparedReplay {
   const { store, runs, writes, agents } = settings;
   const pattern = settings.as ?? (agents === null ? null : LOAD_NAMES);
-  const plan = planReplay(store, runs, { writes, renamed: pattern !== null });
+  const plan = planReplay(store, runs, { writes, renamed: pattern !== null, only: settings.only ?? null });
   const count = plan.runs.length === 0 ? 0 : (agents ?? plan.runs.length);
   const cast = Array.from({ length: count }, (_, n): Casting => {
     const { run, certname } = plan.runs[n % plan.runs.length]!;
