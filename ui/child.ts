@@ -39,7 +39,7 @@ export async function runStringtap(args: readonly string[], options: ChildOption
   const bin = fileURLToPath(new URL(`../src/bin${extname(import.meta.url)}`, import.meta.url));
   const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', into ?? 'pipe', 'pipe'] });
   running.add(child);
-  const end = (): void => void child.kill('SIGKILL');
+  const end = (): void => void child.kill('SIGTERM');
   const ask = (): void => void child.kill('SIGINT');
   signal?.addEventListener('abort', end, { once: true });
   interrupt?.addEventListener('abort', ask, { once: true });
@@ -93,5 +93,5 @@ export function childError({ err, code }: ChildResult): Error {
 
 /** Ends all that is running: the screens are left. */
 export function endChildren(): void {
-  for (const child of running) child.kill('SIGKILL');
+  for (const child of running) child.kill('SIGTERM');
 }

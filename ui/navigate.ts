@@ -4,6 +4,7 @@ import type { Env, Screen, Step } from './screen.ts';
 import { diffStep } from './views/diff.ts';
 import { openExchange } from './views/exchange.ts';
 import { findingsScreen } from './views/findings.ts';
+import { replayStep } from './views/replay.ts';
 import { requestsScreen } from './views/requests.ts';
 import { runScreen } from './views/run.ts';
 import { runsScreen } from './views/runs.ts';
@@ -35,6 +36,10 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
       return { marks: [], say: { text: 'no row is marked', kind: 'info' } };
     case 'diff':
       return diffStep(action.argument, screen.subject(), env);
+    case 'replay':
+      return replayStep('exchange', action.argument, screen.subject(), env);
+    case 'replay-run':
+      return replayStep('run', action.argument, screen.subject(), env);
     default:
       return null;
   }

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import { editInput, remember, startInput } from '../../ui/input.ts';
-import { COMMANDS, defaultKeyMap, keysText, resolveKey, type Scope } from '../../ui/keymap.ts';
+import { COMMANDS, defaultKeyMap, keysText, resolveKey } from '../../ui/keymap.ts';
 import { keySequence } from '../../ui/keys.ts';
 import { keysFile, readKeyMap } from '../../ui/keys-file.ts';
 import { LIST_START, type Move, moveList, settle } from '../../ui/list.ts';

@@ -130,7 +130,7 @@ export function openUi(store: Store, size: Size, options: UiOptions = {}): Ui {
     frame,
     raw,
     async shows(text: string) {
-      const until = Date.now() + 5000;
+      const until = Date.now() + 20_000;
       while (!frame().join('\n').includes(text)) {
         if (Date.now() > until) throw new Error(`no frame shows ${JSON.stringify(text)}; the last one is\n${frame().join('\n')}`);
         await pause(10);
