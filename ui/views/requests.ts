@@ -1,3 +1,5 @@
+import { parseFilter } from '../../src/analysis/filter-parse.ts';
+import type { Cursor, Page } from '../../src/capture/browse-shapes.ts';
 import type { ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { filterPrompt } from '../filter-prompt.ts';
@@ -32,8 +34,6 @@ interface Requests {
 
 /** Rows of the list: its head takes one. */
 const heightOf = (env: Env): number => Math.max(1, env.size.rows - 1);
-/** Rows that one look for a problem goes through before it lets go. */
-const LOOK_ROWS = 400;
 
 const VIEW: View<Requests> = {
   scopes: () => ['requests', 'list'],
@@ -119,11 +119,13 @@ function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line
   ]);
 }
 
-/** Looks through the rows behind the cursor, in pages, and can be cancelled: a capture may have a million that are fine. */
+/** {@link isProblem} as a filter. */
+const PROBLEM = '~e | ~c 4xx & !(~c 404 & (~phase file | ~phase filebucket | ~phase pluginsync | ~phase certificate))';
+
+/** Looks for the next row that went wrong in the browser's thread, and can be cancelled: a capture may have a million that are fine. */
 function lookForProblem(state: Requests, forward: boolean, env: Env): StepOf<Requests> {
   const { list } = state;
   if (list.rows.from === 'thread') return inWindow(state, forward, env);
-  const pages = env.source.pages('exchange', list.sort.descending);
   const from = currentOf(list);
   if (from === null) return {};
   const found = (row: ExchangeRow): Requests => ({ ...state, list: rowsAt(list, row, env, heightOf(env)) });
@@ -131,19 +133,24 @@ function lookForProblem(state: Requests, forward: boolean, env: Env): StepOf<Req
     job: {
       label: forward ? 'looking for the next problem' : 'looking for the problem before',
       async run(report, signal) {
-        let key = pages.key(from);
-        for (let seen = 0; !signal.aborted; ) {
-          const rows = forward ? pages.after(key, LOOK_ROWS) : pages.before(key, LOOK_ROWS).reverse();
-          const problem = rows.find(isProblem);
-          if (problem !== undefined) return { screen: screenOf(VIEW, found(problem)) };
-          const last = rows.at(-1);
-          if (last === undefined) return { say: { text: `no problem ${forward ? 'behind' : 'before'} this row`, kind: 'info' } };
-          key = pages.key(last);
-          seen += rows.length;
-          report(`${seen} requests`);
-          await new Promise(resolve => setImmediate(resolve));
+        const parsed = parseFilter(PROBLEM, 'exchange');
+        const filter = parsed.type === 'filter' ? parsed.filter : null;
+        const browser = env.source.browser();
+        for (let place: Cursor | null = { key: from.id, id: from.id }; place !== null; ) {
+          const request = {
+            list: 'exchange',
+            filter,
+            sort: list.sort,
+            limit: 1,
+            ...(forward ? { after: place } : { before: place }),
+          } as const;
+          const page: Page<ExchangeRow> = await browser.page(request, signal);
+          const [row] = page.rows;
+          if (row !== undefined) return { screen: screenOf(VIEW, found(row)) };
+          place = page.reached;
+          if (place !== null) report(`at e${place.id}`);
         }
-        return {};
+        return { say: { text: `no problem ${forward ? 'behind' : 'before'} this row`, kind: 'info' } };
       },
     },
   };
