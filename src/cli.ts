@@ -27,6 +27,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   diff: async () => (await import('./commands/diff.ts')).registerDiff,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   export: async () => (await import('./commands/export.ts')).registerExport,
+  share: async () => (await import('./commands/share.ts')).registerShare,
   import: async () => (await import('./commands/import.ts')).registerImport,
   query: async () => (await import('./commands/query.ts')).registerQuery,
   identity: async () => (await import('./commands/identity.ts')).registerIdentity,

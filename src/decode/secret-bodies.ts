@@ -28,6 +28,7 @@ function counted(hiding: Hiding): Hiding & { count: number } {
   const counting = {
     count: 0,
     known: hiding.known,
+    typed: hiding.typed ?? false,
     replace(secret: string, kind: SecretKind): string {
       counting.count += 1;
       return hiding.replace(secret, kind);

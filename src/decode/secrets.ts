@@ -24,6 +24,8 @@ export interface Hiding {
   replace(secret: string, kind: SecretKind): string;
   /** Texts that are secret wherever they are; see {@link knownPattern}. */
   known: RegExp | null;
+  /** Sensitive values stay Sensitive, with another text in them; without it the text stands alone. */
+  typed?: boolean;
 }
 
 /** What a reader sees in the place of a secret. */
@@ -139,7 +141,14 @@ function walk(data: Data, hiding: Hiding, secret: boolean): Data {
   if (Array.isArray(data)) return data.map(item => walk(item, hiding, secret));
   if (data instanceof Tagged) return data.tag === SYMBOL ? data : new Tagged(data.tag, walk(data.value, hiding, secret));
   const ptype = textOf(field(data, '__ptype'));
-  if (ptype === 'Sensitive') return hiding.replace(plain(field(data, '__pvalue')), 'sensitive');
+  if (ptype === 'Sensitive') {
+    const shown = hiding.replace(plain(field(data, '__pvalue')), 'sensitive');
+    if (hiding.typed !== true) return shown;
+    return like(data, [
+      ['__ptype', 'Sensitive'],
+      ['__pvalue', shown],
+    ]);
+  }
   if (ptype === 'Binary') return binary(data, hiding, secret);
   const special = specialOf(data);
   const entries = [...entriesOf(data)].map(([key, value]): [Data, Data] => {
@@ -181,7 +190,10 @@ function parameters(data: Data, sensitive: ReadonlySet<string>, hiding: Hiding):
     data,
     [...entriesOf(data)].map(([key, value]): [Data, Data] => {
       const name = textOf(key) ?? '';
-      if (sensitive.has(name) && plain(value) !== '(sensitive)') return [key, hiding.replace(plain(value), 'sensitive')];
+      if (sensitive.has(name) && plain(value) !== '(sensitive)') {
+        const typed = hiding.typed === true && textOf(field(value, '__ptype')) === 'Sensitive';
+        return [key, typed ? walk(value, hiding, false) : hiding.replace(plain(value), 'sensitive')];
+      }
       return [key, walk(value, hiding, isSecretName(name))];
     }),
   );

@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { type Shared, shareCapture } from '../capture/share.ts';
+import type { Level } from '../decode/pseudonyms.ts';
+import { idText } from './ids.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { openCapture } from './options.ts';
+import { plural } from './show-text.ts';
+
+const LEVELS = ['full', 'moderate', 'low'] as const satisfies readonly Level[];
+
+interface Options {
+  output: string;
+  redact: Level;
+  json?: boolean;
+}
+
+/** Unreadable bodies that are named one by one. */
+const NAMED = 10;
+
+/** `stringtap share [RUN…] [CAPTURE] -o FILE.db`: a capture that may be given to others. */
+export function registerShare(program: Command, io: Io): void {
+  program
+    .command('share')
+    .description('write a new capture with pseudonyms for names, addresses, values and secrets, to be given to others')
+    .argument('[runs...]', 'runs (r3), and at the end a capture file; default: all of the newest in captures/')
+    .requiredOption('-o, --output <FILE>', 'the new capture; it must not exist')
+    .addOption(
+      new Option('--redact <LEVEL>', 'low: secrets; moderate: names of hosts and addresses too; full: all values and files')
+        .choices(LEVELS)
+        .default('full'),
+    )
+    .option('--json', 'what was done, as one JSON object')
+    .action((words: string[], options: Options) => {
+      const { runs, file } = sorted(words);
+      const store = openCapture(file, 'bodies');
+      try {
+        for (const run of runs ?? []) {
+          if (store.run(run) === null)
+            throw new CliError(`there is no run r${run} in ${store.file}`, 'stringtap runs lists them');
+        }
+        tell(io, shareCapture(store, runs, options.output, options.redact), options.json === true);
+      } finally {
+        store.close();
+      }
+    });
+}
+
+function sorted(words: readonly string[]): { runs: number[] | null; file: string | undefined } {
+  const last = words.at(-1);
+  const isFile = last !== undefined && (!/^r?\d{1,15}$/.test(last) || (existsSync(last) && !/^r\d/.test(last)));
+  const named = isFile ? words.slice(0, -1) : words;
+  const runs = named.map(word => {
+    const match = /^r?(\d{1,15})$/.exec(word);
+    if (match === null)
+      throw new CliError(`share takes runs, not ${JSON.stringify(word)}`, 'as in: stringtap share r3 r4 -o shared.db', 2);
+    return Number(match[1]);
+  });
+  return { runs: runs.length === 0 ? null : [...new Set(runs)].sort((a, b) => a - b), file: isFile ? last : undefined };
+}
+
+function tell(io: Io, shared: Shared, json: boolean): void {
+  if (json) {
+    const runs = shared.runs.map(({ from, to }) => ({ from: idText('run', from), to: idText('run', to) }));
+    const unreadable = shared.unreadable.map(({ exchange, reason }) => ({ exchange: idText('exchange', exchange), reason }));
+    io.out(JSON.stringify({ ...shared, runs, unreadable }));
+    return;
+  }
+  const { level, bodies } = shared;
+  io.out(
+    `${plural(shared.runs.length, 'run')} with ${plural(shared.exchanges, 'exchange')} in ${shared.file}, redacted ${level}`,
+  );
+  for (const { from, to } of shared.runs)
+    if (to !== null && to !== from) io.out(`  ${idText('run', from)} is ${idText('run', to)} there`);
+  io.out(`  ${plural(shared.secrets, 'secret')} replaced`);
+  if (level !== 'low') {
+    io.out(`  ${plural(shared.names, 'name')} of hosts and domains, ${plural(shared.addresses, 'address', 'addresses')}`);
+  }
+  if (level === 'full') io.out(`  ${plural(shared.words, 'word')}, ${plural(shared.files, 'file')} with other content`);
+  io.out(`  ${bodies.rewritten} of ${plural(bodies.rewritten + bodies.kept, 'body', 'bodies')} rewritten`);
+  for (const { exchange, reason } of shared.unreadable.slice(0, NAMED)) {
+    io.err(`stringtap: only the length of a body of ${idText('exchange', exchange)} is kept: ${printable(reason)}`);
+  }
+  if (shared.unreadable.length > NAMED) io.err(`stringtap: and of ${shared.unreadable.length - NAMED} more`);
+  if (shared.stayed.length > 0) {
+    io.err(`stringtap: names that are words of Puppet's own stay: ${printable(shared.stayed.join(', '))}`);
+  }
+}
