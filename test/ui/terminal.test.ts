@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { stringtap } from '../commands/stringtap.ts';
+import { runDemoAgent } from '../peers/agent.ts';
+import { newAgentState } from '../peers/options.ts';
+import { startDemoPrimary } from '../peers/primary.ts';
 import { sample } from './rig.ts';
 import { noTmux, openTerminal } from './terminal.ts';
 
@@ -114,6 +117,24 @@ inTerminal('ctrl-z gives the terminal back, fg draws the screen again', async ()
   await terminal.shows('2 of ');
   terminal.send('Q');
   await terminal.shows(/fg\n[\s\S]*bash-[\d.]+[#$]\s*$/);
+});
+
+inTerminal('proxy --ui shows agents as they come; quitting the screens leaves the proxy running, which ctrl-c ends', async () => {
+  const dir = join(capture.file, '..');
+  await using primary = await startDemoPrimary({ certname: 'puppet' });
+  const proxy = `${process.execPath} ${bin} proxy --primary localhost:${primary.port} --listen 127.0.0.1:0 --capture ${dir}/live.db --certs ${dir}/certs --ui`;
+  using terminal = openTerminal(proxy, 100, 24);
+  await terminal.shows('waiting for an agent');
+  await terminal.shows('capturing');
+  terminal.send('Q');
+  const [, port = ''] =
+    /listening on 127\.0\.0\.1:(\d+)/.exec((await terminal.shows('the proxy goes on; ctrl-c ends it')).join('\n')) ?? [];
+  const place = { host: '127.0.0.1', port: Number(port), serverName: 'puppet', via: null };
+  const { exitCode } = await runDemoAgent({ certname: 'agent1.example', place, state: newAgentState(), factsMs: 10 });
+  expect(exitCode).toBe(2);
+  await terminal.shows('run r1 agent1.example');
+  terminal.send('C-c');
+  await terminal.shows('exit code 0');
 });
 
 test('without a terminal it says what prints the same as text', async () => {
