@@ -83,12 +83,18 @@ export async function askStringtap<Answer>(args: readonly string[], options: Chi
   return JSON.parse(result.out) as Answer;
 }
 
-/** `stringtap: what` and `hint: what to do` of a command that failed, in one line. */
-export function childError({ err, code }: ChildResult): Error {
+/** `stringtap: what` and `hint: what to do` of a command that failed. */
+export function childWords({ err, code }: ChildResult): { what: string; hint: string | null } {
   const lines = err.trim().split('\n');
   const what = lines.findLast(line => /^(stringtap|error): /.test(line))?.replace(/^\w+: /, '');
-  const hint = lines.findLast(line => line.startsWith('hint: '))?.slice('hint: '.length);
-  return new Error(`${what ?? lines.at(-1) ?? `exit code ${code}`}${hint === undefined ? '' : ` (${hint})`}`);
+  const hint = lines.findLast(line => line.startsWith('hint: '))?.slice('hint: '.length) ?? null;
+  return { what: what ?? (lines.at(-1) || `exit code ${code}`), hint };
+}
+
+/** The same in one line. */
+export function childError(result: ChildResult): Error {
+  const { what, hint } = childWords(result);
+  return new Error(`${what}${hint === null ? '' : ` (${hint})`}`);
 }
 
 /** Ends all that is running: the screens are left. */

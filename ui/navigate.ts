@@ -1,13 +1,16 @@
 import type { Action } from './keymap.ts';
 import { toggleMark } from './marks.ts';
 import type { Env, Screen, Step } from './screen.ts';
+import { copyStep } from './views/copy.ts';
 import { diffStep } from './views/diff.ts';
 import { openExchange } from './views/exchange.ts';
+import { exportStep } from './views/export.ts';
 import { findingsScreen } from './views/findings.ts';
 import { replayStep } from './views/replay.ts';
 import { requestsScreen } from './views/requests.ts';
 import { runScreen } from './views/run.ts';
 import { runsScreen } from './views/runs.ts';
+import { sqlStep } from './views/sql.ts';
 
 /** Commands that can be run anywhere, on what the screen is about. `null`: no such command. */
 export function navigate(action: Action, env: Env, screen: Screen): Step | null {
@@ -40,6 +43,12 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
       return replayStep('exchange', action.argument, screen.subject(), env);
     case 'replay-run':
       return replayStep('run', action.argument, screen.subject(), env);
+    case 'copy':
+      return copyStep(action.argument, screen.subject(), env);
+    case 'export':
+      return exportStep(action.argument, screen.subject(), env);
+    case 'sql':
+      return sqlStep(action.argument, env);
     default:
       return null;
   }

@@ -69,7 +69,7 @@ export function replayStep(type: Subject['type'], target: string | null, subject
   if (typeof found === 'string') return { say: { text: found, kind: 'info' } };
   if (target === null) return { prompt: targetPrompt(found) };
   const words = replayWords(target);
-  return 'problem' in words ? { say: { text: words.problem, kind: 'error' } } : planning(found, target, words, env, false);
+  return 'problem' in words ? { say: { text: words.problem, kind: 'error' } } : planning(found, target, words, env);
 }
 
 function subjectOf(type: Subject['type'], subject: Subject | null, env: Env): { subject: Subject; run: number } | string {
@@ -95,7 +95,7 @@ function targetPrompt(wanted: Wanted, input = startInput()): Prompt {
       ),
     change: next => ({ prompt: targetPrompt(wanted, next) }),
     key: () => null,
-    submit: env => ('problem' in words ? {} : { step: planning(wanted, input.text, words, env, false) }),
+    submit: env => ('problem' in words ? {} : { step: planning(wanted, input.text, words, env) }),
   };
 }
 
@@ -104,8 +104,7 @@ function commandOf({ subject, run }: Wanted, { to, options }: ReplayWords, env: 
   return ['replay', `r${run}`, ...only, '--from', env.source.store.file, '--to', to, ...options];
 }
 
-/** @param again in place of the screen that shows a plan already */
-function planning(wanted: Wanted, text: string, words: ReplayWords, env: Env, again: boolean): Step {
+function planning(wanted: Wanted, text: string, words: ReplayWords, env: Env): Step {
   return {
     job: {
       label: `planning the replay of ${subjectText(wanted.subject)}`,
@@ -119,7 +118,7 @@ function planning(wanted: Wanted, text: string, words: ReplayWords, env: Env, ag
         const replay: Replay = { ...wanted, text, words, plan };
         const pane = textPane({ lines: columns => planLines(replay, identities, omissionText, columns) }, env);
         const screen = screenOf<Planned>(VIEW, { ...replay, pane });
-        return again ? { screen } : { push: screen };
+        return { push: screen };
       },
     },
   };
@@ -256,7 +255,7 @@ function optionsPrompt(replay: Replay, input = startInput(replay.text)): Prompt 
     change: next => ({ prompt: optionsPrompt(replay, next) }),
     submit: env => {
       const words = replayWords(input.text);
-      return 'problem' in words ? {} : { step: planning(replay, input.text, words, env, true) };
+      return 'problem' in words ? {} : { step: planning(replay, input.text, words, env) };
     },
   };
 }
