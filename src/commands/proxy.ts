@@ -16,7 +16,6 @@ import { byteCount, CAPTURES, hostPort, httpUrl, retention, wholeNumber } from '
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 import { openScreens, type Screens } from './proxy-ui.ts';
-import { keepHeapSmall } from './small-heap.ts';
 import { requireTerminal } from './terminal.ts';
 
 interface Place {
@@ -117,7 +116,6 @@ export function registerProxy(program: Command, io: Io): void {
 }
 
 async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
-  keepHeapSmall();
   if (flags.ui === true) {
     requireTerminal(terminal, 'without --ui it prints a line an exchange; `stringtap ui` in another terminal shows the screens');
   }
