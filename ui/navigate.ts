@@ -1,6 +1,7 @@
 import type { Action } from './keymap.ts';
 import { toggleMark } from './marks.ts';
 import type { Env, Screen, Step } from './screen.ts';
+import { connectionsStep } from './views/connections.ts';
 import { copyStep } from './views/copy.ts';
 import { diffStep } from './views/diff.ts';
 import { openExchange } from './views/exchange.ts';
@@ -43,6 +44,8 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
       return replayStep('exchange', action.argument, screen.subject(), env);
     case 'replay-run':
       return replayStep('run', action.argument, screen.subject(), env);
+    case 'connections':
+      return connectionsStep(action.argument, screen, env);
     case 'copy':
       return copyStep(action.argument, screen.subject(), env);
     case 'export':

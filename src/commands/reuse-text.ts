@@ -120,12 +120,15 @@ export function laneLines(reuse: Reuse): string[] {
 function lane(connection: ConnectionReuse, from: number, to: number): string[] {
   const { facts } = connection;
   const head = `${idText('connection', facts.id)} ${facts.leg}`.padEnd(14);
+  return [`${head} [${paintLane(connection, from, to, LANE_COLUMNS)}]`, `${' '.repeat(14)} ${printable(laneWords(connection))}`];
+}
+
+/** The story of one connection: whose it was, what went over it, who closed it and why. Not escaped. */
+export function laneWords(connection: ConnectionReuse): string {
+  const { facts } = connection;
   const whose = facts.certname ?? (facts.leg === 'primary' ? 'no identity' : (facts.peerName ?? 'no client certificate'));
   const words = [...segmentsOf(connection).map(segmentWords), closeWords(connection)];
-  return [
-    `${head} [${paintLane(connection, from, to, LANE_COLUMNS)}]`,
-    `${' '.repeat(14)} ${printable(`${facts.tlsVersion ?? facts.via}, ${whose}: ${words.join('; ')}`)}`,
-  ];
+  return `${facts.tlsVersion ?? facts.via}, ${whose}: ${words.join('; ')}`;
 }
 
 function segmentWords(segment: Segment): string {

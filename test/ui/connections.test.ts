@@ -1,0 +1,67 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { stringtap } from '../commands/stringtap.ts';
+import { KEY, LARGE, openUi, SMALL, sample } from './rig.ts';
+
+const capture = sample();
+const { store, file } = capture;
+afterAll(() => capture[Symbol.dispose]());
+
+const all = [...store.connections()];
+const run = [...store.runs()].find(row => row.agentConnections > 2)!;
+
+describe.each([
+  ['80x24', SMALL],
+  ['160x50', LARGE],
+] as const)('at %s', (_, size) => {
+  test('lanes of the capture, each with its story; enter shows the connection with its requests', async () => {
+    using ui = openUi(store, size);
+    await ui.send('C');
+    const lines = await ui.shows('[1 Lanes]');
+    expect(lines.join('\n')).toContain(`1 of ${all.length}`);
+    expect(lines.find(line => line.startsWith('▌c1 '))).toContain(`×${all[0]!.exchanges}`);
+    expect(lines.join('\n')).toMatch(/█+·*┤/);
+    const busy = all.findIndex(row => row.leg === 'agent' && row.exchanges > 3);
+    await ui.send(...Array.from({ length: busy }, () => 'j'));
+    expect((await ui.shows(`${busy + 1} of ${all.length}`)).join(' ')).toContain('closed by the');
+    await ui.send(KEY.enter);
+    const connection = (await ui.shows('handshake')).join('\n');
+    expect(connection).toContain(`connection  c${all[busy]!.id}, agent leg`);
+    const [first] = [...store.exchanges({ connection: all[busy]!.id })];
+    expect(connection).toContain(`e${first!.id} `);
+  });
+
+  test('figures, causes and advice are those of stringtap reuse', async () => {
+    const { agent, primary } = JSON.parse((await stringtap('/', 'reuse', '--capture', file, '--json')).stdout);
+    using ui = openUi(store, size);
+    await ui.send('C', '2');
+    const figures = (await ui.shows('AGENT LEG')).join('\n');
+    expect(figures).toMatch(new RegExp(`exchanges +${agent.exchanges} +${primary.exchanges}`));
+    expect(figures).toMatch(new RegExp(`reuse +${agent.reusePercent.toFixed(1)} % +${primary.reusePercent.toFixed(1)} %`));
+    await ui.send('3');
+    const advice = (await ui.shows('what to change')).join('\n');
+    for (const { ending } of agent.closings) expect(advice).toContain(ending);
+  });
+
+  test('of a run: its own connections alone', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type(`run r${run.id}`);
+    await ui.shows('1 Requests');
+    await ui.send('C');
+    const count = [...store.connections({ run: run.id })].length;
+    expect((await ui.shows(`1 of ${count}`))[0]).toContain(`connections of r${run.id}`);
+    await ui.send('2');
+    expect((await ui.shows('AGENT LEG')).join('\n')).toMatch(new RegExp(`exchanges +${run.exchanges} `));
+  });
+});
+
+test('a run that is not there is told, and a narrow terminal has one leg below the other', async () => {
+  using ui = openUi(store, { columns: 60, rows: 15 });
+  await ui.send(':');
+  await ui.type('connections r999999');
+  await ui.shows('there is no run r999999');
+  await ui.send('C', '2');
+  expect((await ui.shows('AGENT LEG')).join('\n')).not.toContain('PRIMARY LEG');
+  await ui.send('G');
+  await ui.shows('connections to the primary');
+});

@@ -1,0 +1,278 @@
+import type { LegReuse } from '../../src/analysis/reuse.ts';
+import type { Advice } from '../../src/analysis/reuse-advice.ts';
+import { duration } from '../../src/commands/present.ts';
+import { adviceLines, closingLines, FIGURES, laneWords } from '../../src/commands/reuse-text.ts';
+import { askStringtap } from '../child.ts';
+import { emptyLines } from '../frame.ts';
+import { cycle, LIST_START, type ListState, moveList, settle } from '../list.ts';
+import { moveOf } from '../moves.ts';
+import { delegate, drawPane } from '../pane.ts';
+import { detailLines } from '../panes/table.ts';
+import { textPane } from '../panes/text.ts';
+import { drawLane, lanesLegend, MOST_LANES, rangeOf, readLanes, type UsedConnection } from '../reuse-lanes.ts';
+import type { Env, Screen, Step, StepOf, View } from '../screen.ts';
+import { screenOf } from '../screen.ts';
+import { nextMatch } from '../search.ts';
+import { EMPTY, type Line, line, pad, span, wrapText } from '../text.ts';
+import { connectionDetails } from './run-tables.ts';
+
+/** Connections of the capture, or of a run: each as a lane, the figures of reuse of both legs, why they ended, and what to change. */
+
+/** Of `stringtap reuse --json`. */
+interface Measured {
+  readonly pools: readonly string[];
+  readonly agent: LegReuse;
+  readonly primary: LegReuse;
+  readonly advice: readonly Advice[];
+}
+
+interface Connections {
+  /** `null`: of the whole capture. */
+  readonly run: number | null;
+  readonly lanes: readonly UsedConnection[];
+  readonly place: ListState;
+  readonly tab: number;
+  /** `null`: it is being measured. */
+  readonly measured: { readonly figures: Screen; readonly advice: Screen } | null;
+}
+
+const TABS = ['Lanes', 'Figures', 'Causes and advice'] as const;
+/** Lines under the lanes that tell of the one under the cursor, with the rule above them. */
+const BELOW = 5;
+
+/** Head and legend take two lines. */
+function heightOf(env: Env): number {
+  return Math.max(1, env.size.rows - 1 - (env.size.rows >= 14 ? BELOW + 1 : 0));
+}
+
+const VIEW: View<Connections> = {
+  scopes: ({ tab, measured }) => [...(paneOf(tab, measured)?.scopes() ?? []), 'connections'],
+  title: ({ run }) => (run === null ? 'connections' : `connections of r${run}`),
+  tabs: ({ tab }) => ({ names: TABS, short: ['Lanes', 'Figures', 'Advice'], current: tab }),
+  wants({ run, measured }, env) {
+    if (measured !== null) return [];
+    const args = ['reuse', ...(run === null ? [] : [`r${run}`]), '--capture', env.source.store.file, '--json'];
+    return [
+      {
+        key: 'reuse',
+        async run(signal, update) {
+          const found = await askStringtap<Measured>(args, { signal });
+          update((state, at) => ({ ...state, measured: panesOf(found, at) }));
+        },
+      },
+    ];
+  },
+  act(state, action, env) {
+    switch (action.name) {
+      case 'next-tab':
+        return { state: { ...state, tab: cycle(state.tab, 1, TABS.length) } };
+      case 'previous-tab':
+        return { state: { ...state, tab: cycle(state.tab, -1, TABS.length) } };
+      case 'tab': {
+        const wanted = (action.argument ?? '').toLowerCase();
+        const tab = /^\d$/.test(wanted) ? Number(wanted) - 1 : TABS.findIndex(name => name.toLowerCase().startsWith(wanted));
+        if (wanted === '' || tab < 0 || tab >= TABS.length)
+          return { say: { text: `there is no tab ${action.argument}`, kind: 'info' } };
+        return { state: { ...state, tab } };
+      }
+      default:
+        return state.tab === 0 ? actOnLanes(state, action, env) : actOnPane(state, action, env);
+    }
+  },
+  refresh(state, env) {
+    const lanes = readLanes(env.source.store, state.run);
+    return { ...state, lanes, place: settle(state.place, lanes.length, heightOf(env)) };
+  },
+  draw(state, env) {
+    if (state.tab === 0) return drawLanes(state, env);
+    const pane = paneOf(state.tab, state.measured);
+    return pane === null ? emptyLines(env, ['measuring']) : drawPane(pane, env, 0);
+  },
+  status({ tab, lanes, place, measured }, env) {
+    if (tab !== 0) return paneOf(tab, measured)?.status(env) ?? '';
+    const newest = lanes.length < MOST_LANES ? '' : `, the newest ${MOST_LANES}`;
+    return lanes.length === 0 ? '' : `${place.cursor + 1} of ${lanes.length}${newest} `;
+  },
+  subject: ({ run }) => (run === null ? null : { type: 'run', id: run }),
+};
+
+function paneOf(tab: number, measured: Connections['measured']): Screen | null {
+  return tab === 0 || measured === null ? null : tab === 1 ? measured.figures : measured.advice;
+}
+
+function actOnPane(state: Connections, action: Parameters<typeof VIEW.act>[1], env: Env): StepOf<Connections> | null {
+  const { tab, measured } = state;
+  const pane = paneOf(tab, measured);
+  if (pane === null || measured === null) return null;
+  return delegate(pane, action, env, next => ({ ...state, measured: { ...measured, [tab === 1 ? 'figures' : 'advice']: next } }));
+}
+
+function actOnLanes(state: Connections, action: Parameters<typeof VIEW.act>[1], env: Env): StepOf<Connections> | null {
+  const { lanes, place } = state;
+  const move = moveOf(action);
+  if (move !== null) return { state: { ...state, place: moveList(place, move, lanes.length, heightOf(env)) } };
+  switch (action.name) {
+    case 'open': {
+      const lane = lanes[place.cursor];
+      return lane === undefined ? {} : openConnection(lane, env);
+    }
+    case 'next-problem':
+    case 'previous-problem': {
+      const by = action.name === 'next-problem' ? 1 : -1;
+      const wrong = ({ row }: UsedConnection): boolean => row.error !== null || row.refusal !== null;
+      const found = nextMatch(lanes.length, place.cursor + by, by, i => wrong(lanes[i]!));
+      if (found === null) return { say: { text: 'no connection here went wrong', kind: 'info' } };
+      return { state: { ...state, place: moveList(place, { to: found }, lanes.length, heightOf(env)) } };
+    }
+    default:
+      return null;
+  }
+}
+
+/** The connection with the requests that it carried. */
+function openConnection(lane: UsedConnection, env: Env): Step {
+  const row = env.source.store.connection(lane.facts.id);
+  if (row === null) return { say: { text: `there is no connection c${lane.facts.id}`, kind: 'error' } };
+  const carried = [...env.source.store.exchanges({ connection: row.id, limit: 300 })];
+  const lines = (columns: number): Line[] => [
+    ...detailLines([...connectionDetails(row), ['story', laneWords(lane)]], columns),
+    line(''),
+    ...carried.map(
+      (exchange, n): Line => [
+        span(` ${pad(`e${exchange.id}`, 7)}`, 'key'),
+        span(`${String(n + 1).padStart(4)}  ${pad(exchange.phase, 12)}${pad(String(exchange.status ?? '-'), 4)}`),
+        span(`${duration(exchange.durationMs).padStart(8)}  ${exchange.method} ${exchange.target}`),
+      ],
+    ),
+  ];
+  return { push: textPane({ title: `c${row.id}`, lines }, env) };
+}
+
+function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
+  if (lanes.length === 0) {
+    return emptyLines(env, [
+      'no connections',
+      '',
+      run === null ? 'an agent has not come yet' : 'this run used none that is still here',
+    ]);
+  }
+  const { columns } = env.size;
+  const { signs } = env.theme;
+  const height = heightOf(env);
+  const at = settle(place, lanes.length, height);
+  const shown = lanes.slice(at.top, at.top + height);
+  const current = lanes[at.cursor]!;
+  const wide = columns >= 100;
+  const label = wide ? 40 : 17;
+  const end = wide ? 24 : columns >= 76 ? 18 : 0;
+  const width = Math.max(10, columns - label - end - 3);
+  const { recording } = current.facts;
+  const range = rangeOf(shown, recording);
+  const head = pad(`${duration(range.to - range.from)} from left to right`, width);
+  const rows = shown.map((lane, i): Line => {
+    const cursor = at.top + i === at.cursor;
+    const { facts } = lane;
+    const leg = wide ? pad(facts.leg, 8) : facts.leg === 'agent' ? 'A ' : ' P';
+    const uses = `${signs.rule === '-' ? 'x' : '×'}${lane.row.exchanges}`;
+    const whose = wide ? ` ${facts.certname ?? '-'}` : '';
+    const name = pad(`${cursor ? signs.cursor : ' '}${pad(`c${facts.id}`, 6)} ${leg} ${pad(uses, 5)}${whose}`, label);
+    const drawn =
+      facts.recording === recording ? drawLane(lane, range, width, signs) : [span(pad('another recording', width), 'dim')];
+    const wrong = lane.row.error !== null || lane.row.refusal !== null;
+    const words = facts.closedBy === null ? 'open' : wrong ? `! ${facts.cause}` : lane.ending;
+    return [
+      span(name, cursor ? 'selected' : facts.leg === 'agent' ? 'name' : 'value'),
+      span(' '),
+      ...drawn,
+      span(' '),
+      span(end === 0 ? '' : pad(words, end), wrong ? 'error' : facts.closedBy === null ? 'live' : 'dim'),
+    ];
+  });
+  const list: Line[] = [
+    [
+      span(pad(wide ? '  ID     LEG      REQS CERTNAME' : '  ID     LEG REQS', label), 'head'),
+      span(` ${head} `, 'dim'),
+      span(end === 0 ? '' : 'ENDED', 'head'),
+    ],
+    ...rows,
+  ];
+  if (height + 1 >= env.size.rows) return list;
+  const blank = Array.from({ length: height + 1 - list.length }, () => EMPTY);
+  const story = wrapText(laneWords(current), columns - 2).slice(0, BELOW - 1);
+  const below = [line(signs.rule.repeat(columns), 'dim'), ...story.map(text => line(` ${text}`))];
+  const filler = Array.from({ length: BELOW - story.length - 1 }, () => EMPTY);
+  return [...list, ...blank, ...below, ...filler, line(` ${lanesLegend(signs)}`, 'dim')];
+}
+
+function panesOf(measured: Measured, env: Env): { figures: Screen; advice: Screen } {
+  return {
+    figures: textPane({ lines: columns => figures(measured, columns) }, env),
+    advice: textPane({ lines: columns => advice(measured, columns) }, env),
+  };
+}
+
+/** Both legs side by side; on a narrow terminal one below the other. */
+function figures({ agent, primary, pools }: Measured, columns: number): Line[] {
+  const name = Math.max(...FIGURES.map(([text]) => text.length)) + 1;
+  const policy: Line[] = [line(` connections to the primary: ${pools.join(', ') || '-'}`, 'dim'), EMPTY];
+  if (columns < 76) {
+    const one = (title: string, leg: LegReuse): Line[] => [
+      line(` ${title}`, 'head'),
+      ...FIGURES.flatMap(([text, value]) =>
+        wrapText(value(leg), columns - name - 3).map(
+          (part, i): Line => [span(` ${pad(i === 0 ? text : '', name)} `, 'dim'), span(part)],
+        ),
+      ),
+      EMPTY,
+    ];
+    return [...one('AGENT LEG', agent), ...one('PRIMARY LEG', primary), ...policy];
+  }
+  const width = Math.floor((columns - name - 4) / 2);
+  const rows = FIGURES.flatMap(([text, value]): Line[] => {
+    const [left, right] = [wrapText(value(agent), width), wrapText(value(primary), width)];
+    return Array.from({ length: Math.max(left.length, right.length) }, (_, i) => [
+      span(` ${pad(i === 0 ? text : '', name)} `, 'dim'),
+      span(`${pad(left[i] ?? '', width)} `),
+      span(right[i] ?? ''),
+    ]);
+  });
+  return [
+    [span(` ${pad('', name)} `), span(pad('AGENT LEG', width), 'head'), span(' '), span(pad('PRIMARY LEG', width), 'head')],
+    ...rows,
+    EMPTY,
+    ...policy,
+  ];
+}
+
+function advice(measured: Measured, columns: number): Line[] {
+  const wrapped = (text: string, indent: number): string[] =>
+    wrapText(text.trim(), columns - indent - 1).map(part => `${' '.repeat(indent)}${part}`);
+  const reuse = { agent: measured.agent, primary: measured.primary, connections: [] };
+  return [
+    line(' why connections ended', 'bold'),
+    ...closingLines(reuse).map((text, i) => line(` ${text}`, i === 0 ? 'dim' : 'value')),
+    EMPTY,
+    line(' what to change', 'bold'),
+    ...adviceLines(measured.advice).flatMap(text => wrapped(text, text.startsWith(' ') ? 3 : 1).map(part => line(part))),
+  ];
+}
+
+/** @param run `null`: of the whole capture */
+export function connectionsScreen(run: number | null, env: Env): Screen {
+  const lanes = readLanes(env.source.store, run);
+  return screenOf<Connections>(VIEW, { run, lanes, place: LIST_START, tab: 0, measured: null });
+}
+
+/** @param argument `r3`; `null`: of the run that is looked at, else of the capture */
+export function connectionsStep(argument: string | null, screen: Screen, env: Env): Step {
+  if (argument === null) {
+    const subject = screen.scopes().includes('run') ? screen.subject() : null;
+    const run =
+      subject === null ? null : subject.type === 'run' ? subject.id : (env.source.store.exchange(subject.id)?.run ?? null);
+    return { push: connectionsScreen(run, env) };
+  }
+  const id = Number(/^r?(\d{1,15})$/.exec(argument)?.[1] ?? Number.NaN);
+  if (Number.isNaN(id) || env.source.store.run(id) === null)
+    return { say: { text: `there is no run ${argument}`, kind: 'error' } };
+  return { push: connectionsScreen(id, env) };
+}
