@@ -5,6 +5,7 @@ import { App } from './app.ts';
 import { endChildren } from './child.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { followCapture } from './feed.ts';
+import { guardTerminal } from './guard.ts';
 import { keysFile, readKeyMap } from './keys-file.ts';
 import { navigate } from './navigate.ts';
 import { createSource } from './source.ts';
@@ -59,6 +60,7 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     terminal.suspend = suspend;
   };
   const tree = createElement(App, { engine, onReady });
+  const unguard = guardTerminal();
   const app = render(tree, {
     alternateScreen: true,
     // A CI variable in the environment makes a terminal no less of one.
@@ -77,6 +79,7 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     await app.waitUntilExit();
   } finally {
     stop();
+    unguard();
     endChildren();
     await source.close();
     stdout.off('resize', resized);
