@@ -28,6 +28,8 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
   export: async () => (await import('./commands/export.ts')).registerExport,
   share: async () => (await import('./commands/share.ts')).registerShare,
+  note: async () => (await import('./commands/note.ts')).registerNote,
+  join: async () => (await import('./commands/join.ts')).registerJoin,
   import: async () => (await import('./commands/import.ts')).registerImport,
   query: async () => (await import('./commands/query.ts')).registerQuery,
   identity: async () => (await import('./commands/identity.ts')).registerIdentity,

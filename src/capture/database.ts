@@ -58,6 +58,26 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
   }
 }
 
+/**
+ * Runs one short write transaction on a capture that may be written by a proxy meanwhile, or by nobody: SQLite's own locks keep the two
+ * apart, the one that comes second waits. Only for tables that the writer neither reads nor remembers.
+ *
+ * @throws CaptureError
+ */
+export function openBeside<T>(file: string, work: (db: Database.Database) => T): T {
+  openForReading(file).close(); // says what is wrong with it, if anything is
+  let db: Database.Database | null = null;
+  try {
+    db = new Database(resolve(file), { fileMustExist: true, timeout: READ_BUSY_MS });
+    const opened = db;
+    return opened.transaction(() => work(opened)).immediate();
+  } catch (error) {
+    throw openingError(error, file);
+  } finally {
+    db?.close();
+  }
+}
+
 /** A capture at rest is one plain file, which can be copied, and read from a folder that cannot be written. */
 function settleJournal(db: Database.Database): void {
   try {

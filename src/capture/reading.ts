@@ -7,6 +7,8 @@ import { readingError } from './database.ts';
 import { createDecodedStore } from './decoded-read.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
 import { registerFilterFunctions } from './filter-functions.ts';
+import { readNotes } from './notes.ts';
+import { readPrimaryTimes } from './primary-time.ts';
 import { connectionListing, exchangeListing, findingListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
 import type {
   BodyInfo,
@@ -169,6 +171,8 @@ export function createStore(db: Database, file: string): Store {
       ),
     findings: (filter = {}) => pages(findingListing(filter), findingRow),
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
+    notes: (filter = {}) => reading(() => readNotes(db, filter)),
+    primaryTimes: filter => reading(() => readPrimaryTimes(db, filter)),
     decoded: createDecodedStore(db, reading),
     query: (sql, limit) => query(db, file, unread, sql, limit),
     browse: () => openBrowser(db.name),

@@ -12,26 +12,34 @@ const unused = (columns: readonly string[]): string =>
 const slice = (table: string, of: string): string =>
   `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE ${of} = ? LIMIT ?)`;
 
+const NOTED = 'SELECT m.run FROM note t JOIN run_exchange m ON m.exchange = t.exchange';
+
 /** The statements of retention.ts. */
 export const RETENTION_SQL = {
   /** Only a capture with --retain has them: they cost its writer some microseconds an exchange. */
   indexes: indexed
     .map(column => `CREATE INDEX IF NOT EXISTS retain_${column} ON exchange (${column}) WHERE ${column} IS NOT NULL;`)
     .join('\n'),
-  oldest: 'SELECT id, ended_at AS endedAt, "end" FROM run ORDER BY id LIMIT 1',
-  runCount: 'SELECT count(*) FROM run',
+  /** Runs that somebody noted something of stay, and are not counted; so does the newest. */
+  oldest: `SELECT id, ended_at AS endedAt, "end" FROM run WHERE id < (SELECT max(id) FROM run) AND id NOT IN (${NOTED}) ORDER BY id LIMIT 1`,
+  runCount: `SELECT count(*) FROM run WHERE id NOT IN (${NOTED})`,
   lastSeq: 'SELECT max(e.seq) FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = ?',
   decoded: "SELECT coalesce(min(seq), 0) FROM derived WHERE name IN ('bodies', 'runs')",
   exchangesOf: 'SELECT exchange FROM run_exchange WHERE run = ? ORDER BY n LIMIT ?',
   firstKept: `SELECT m.exchange, r.started_at AS startedAt FROM run r JOIN run_exchange m ON m.run = r.id
     WHERE r.id = (SELECT min(id) FROM run) ORDER BY m.n LIMIT 1`,
   loose: `SELECT e.id FROM exchange e WHERE e.id < ? AND NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)
-    ORDER BY e.id LIMIT 200`,
+    AND NOT EXISTS (SELECT 1 FROM note t WHERE t.exchange = e.id) ORDER BY e.id LIMIT 200`,
   partsOf: `SELECT request_fields AS requestFields, response_fields AS responseFields, trailers, request_body AS requestBody,
     response_body AS responseBody, primary_request_body AS primaryRequestBody, primary_response_body AS primaryResponseBody
     FROM exchange WHERE id = ?`,
   text: ['resource', 'fact', 'log_line'].map(table => slice(table, 'exchange')),
-  deleteExchange: ['DELETE FROM run_exchange WHERE exchange = ?', 'DELETE FROM exchange WHERE id = ?'],
+  deleteExchange: [
+    'DELETE FROM note WHERE exchange = ?',
+    'DELETE FROM primary_time WHERE exchange = ?',
+    'DELETE FROM run_exchange WHERE exchange = ?',
+    'DELETE FROM exchange WHERE id = ?',
+  ],
   deleteRun: ['run_connection WHERE run', 'finding WHERE run', 'finding_note WHERE run', 'run WHERE id'].map(
     where => `DELETE FROM ${where} = ?`,
   ),

@@ -1,6 +1,7 @@
 import { DECODED } from './decoded-schema.ts';
 import { FILTER_INDEX } from './filter-schema.ts';
 import { FINDINGS } from './findings-schema.ts';
+import { NOTES } from './note-schema.ts';
 
 /**
  * The SQL of a capture's tables and views. Append only: what a released version has written is never edited here, a later
@@ -214,4 +215,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: 'decoded bodies', sql: DECODED },
   { name: 'findings', sql: FINDINGS },
   { name: 'exchanges that went wrong', sql: FILTER_INDEX },
+  { name: 'notes, and times of the primary', sql: NOTES },
 ];

@@ -56,5 +56,9 @@ export const SHARE_SQL = {
   insertBody: 'INSERT INTO body (id, sha256, size, kept, stored, coding, cut, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   insertChunk: 'INSERT INTO body_chunk (body, n, coding, bytes) VALUES (?, ?, ?, ?)',
   insertLoss: 'INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, ?, ?, ?)',
+  notes: `SELECT subject, exchange, at, mark, text FROM note WHERE exchange IN (SELECT id FROM exchange WHERE ${OF_RUNS}) ORDER BY id`,
+  insertNote: insert('note', ['subject', 'exchange', 'at', 'mark', 'text']),
+  primaryTimes: `SELECT exchange, at, took_ms, borrow_ms, offset_ms FROM primary_time WHERE exchange IN (SELECT id FROM exchange WHERE ${OF_RUNS})`,
+  insertPrimaryTime: insert('primary_time', ['exchange', 'at', 'took_ms', 'borrow_ms', 'offset_ms']),
   newRuns: 'SELECT id FROM run ORDER BY id',
 } as const;

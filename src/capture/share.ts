@@ -127,6 +127,12 @@ function written(from: Database, store: Store, runs: readonly number[] | null, f
           to.exchange(shared);
           result.exchanges += 1;
         }
+        for (const row of from.prepare<[typeof wanted], Row>(SHARE_SQL.notes).all(wanted)) {
+          // what people wrote has no words of Puppet's own to be known by: of it the marks stay
+          const text = level === 'full' ? '' : names.names(hideInText(String(row.text), hiding));
+          if (text !== '' || row.mark === 1) to.note({ ...row, text });
+        }
+        for (const row of from.prepare<[typeof wanted], Row>(SHARE_SQL.primaryTimes).iterate(wanted)) to.primaryTime(row);
         for (const row of from.prepare<[], Row>(SHARE_SQL.losses).all()) {
           to.loss([row.recording!, row.at!, row.reason!, row.count!, names.text(hideInText(String(row.detail), hiding))]);
         }
@@ -266,6 +272,8 @@ interface Writer {
   /** @returns the id that it has: another one's when there is the same already */
   body(id: number, bytes: Uint8Array, size: number, cut: Value): number;
   loss(values: Value[]): void;
+  note(row: Row): void;
+  primaryTime(row: Row): void;
 }
 
 function writerOf(db: Database): Writer {
@@ -277,8 +285,12 @@ function writerOf(db: Database): Writer {
   const insertBody = db.prepare<Value[]>(SHARE_SQL.insertBody);
   const chunk = db.prepare<Value[]>(SHARE_SQL.insertChunk);
   const loss = db.prepare<Value[]>(SHARE_SQL.insertLoss);
+  const note = db.prepare<[Row]>(SHARE_SQL.insertNote);
+  const primaryTime = db.prepare<[Row]>(SHARE_SQL.insertPrimaryTime);
   const remembered = new Map<string, number>();
   return {
+    note: row => void note.run(row),
+    primaryTime: row => void primaryTime.run(row),
     recording: row => void recording.run(row),
     connection: row => void connection.run(row),
     exchange: row => void exchange.run(row),

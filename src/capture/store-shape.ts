@@ -1,6 +1,8 @@
 import type { Side } from '../model.ts';
 import type { Browser } from './browse.ts';
 import type { DecodedStore } from './decoded-shapes.ts';
+import type { NoteRow } from './notes.ts';
+import type { PrimaryTime } from './primary-time.ts';
 import type {
   ConnectionFilter,
   ConnectionRow,
@@ -40,6 +42,10 @@ export interface Store {
   losses(): LossRow[];
   /** What rules found, run by run, the most severe of each first; complete when the store was opened for `bodies`. */
   findings(filter?: FindingFilter): Iterable<FindingRow>;
+  /** What people noted, the oldest first; of a run also what was noted of its exchanges. */
+  notes(filter?: { run?: number; exchange?: number }): NoteRow[];
+  /** What the primary's own log says, by exchange, of a run or one exchange; empty unless a log was joined. */
+  primaryTimes(filter: { run: number } | { exchange: number }): ReadonlyMap<number, PrimaryTime>;
   /** What was decoded of the bodies; complete when the store was opened for `bodies`, or the deriver has come that far. */
   readonly decoded: DecodedStore;
   /** Runs one statement that reads. @throws CaptureError when it would write, or is no SQL. */

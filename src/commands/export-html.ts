@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { withoutSecrets } from '../capture/hidden-store.ts';
 import type { ConnectionRow, ExchangeDetail, FindingRow, RunRow, Store } from '../capture/store.ts';
-import { hideInTarget, hideInText } from '../decode/secrets.ts';
+import { type Hiding, hideInTarget, hideInText } from '../decode/secrets.ts';
 import { hidingOr, type Selection } from '../export/selection.ts';
 import { PHASES } from '../model.ts';
 import { join, type Markup, markup, PAGE_STYLE } from './diff-markup.ts';
@@ -60,6 +60,7 @@ function runSection(selection: Selection, store: Store, run: RunRow): Markup {
     markup`<h1 id="r${String(run.id)}">${run.certname}, run r${String(run.id)}</h1>`,
     verdict(store, run),
     head(store, run, exchanges, connections),
+    ...notes(store, run, hiding),
     ...(findings.length === 0 ? [] : [section('Findings', String(findings.length), join(findings.map(finding)))]),
     ...(exchanges.length === 0 ? [] : charts(exchanges, connections)),
     phases(exchanges),
@@ -114,6 +115,16 @@ function head(store: Store, run: RunRow, exchanges: readonly ExchangeDetail[], c
   ];
   const shown = rows.flatMap(([name, value]) => (value === null ? [] : [markup`<dt>${name}</dt><dd>${value}</dd>`]));
   return markup`<div class="card"><dl>${join(shown)}</dl></div>`;
+}
+
+function notes(store: Store, run: RunRow, hiding: Hiding): Markup[] {
+  const rows = store.notes({ run: run.id });
+  if (rows.length === 0) return [];
+  const items = rows.map(row => {
+    const where = row.exchange === null ? '' : ` e${row.exchange}`;
+    return markup`<p>${row.mark ? '★ ' : ''}${hideInText(row.text, hiding)} <span class="remark">${row.at.slice(0, 10)}${where}</span></p>`;
+  });
+  return [section('Notes', String(rows.length), join(items))];
 }
 
 function finding(row: FindingRow): Markup {

@@ -7,6 +7,7 @@ import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './fi
 import { connectionJson, exchangeJson, idText, parseId, runJson } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
+import { noteText } from './note.ts';
 import { wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
 import { problems, showProblems } from './show-problems.ts';
@@ -25,7 +26,7 @@ export function registerRuns(program: Command, io: Io): void {
     .action((file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
       withChosen(io, file, words, 'run', (store, match) => {
         const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']), match }));
-        print(io, options.json === true, rows, runJson, listRuns);
+        print(io, options.json === true, rows, runJson, (to, found) => listRuns(to, found, store));
       });
     });
 }
@@ -159,7 +160,8 @@ function printTable<Row>(io: Io, columns: readonly Column<Row>[], rows: Iterable
 
 const dash = (value: string | number | null): string => (value === null ? '-' : String(value));
 
-export function listRuns(io: Io, rows: Iterable<RunRow>): void {
+export function listRuns(io: Io, rows: Iterable<RunRow>, store?: Store): void {
+  const notes = Map.groupBy(store?.notes() ?? [], note => note.run);
   const columns: Column<RunRow>[] = [
     { title: 'RUN', value: row => idText('run', row.id) },
     { title: 'STARTED', value: row => `${row.startedAt.slice(0, 10)} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
@@ -177,6 +179,9 @@ export function listRuns(io: Io, rows: Iterable<RunRow>): void {
     { title: 'UP', right: true, value: row => bytes(row.requestBytes) },
     { title: 'DOWN', right: true, value: row => bytes(row.responseBytes) },
     { title: 'END', value: row => row.end ?? 'open' },
+    ...(notes.size === 0
+      ? []
+      : [{ title: 'NOTES', value: (row: RunRow) => (notes.get(row.id) ?? []).map(noteText).join('; ').slice(0, 60) }]),
   ];
   printTable(io, columns, rows, 'no runs');
 }

@@ -4,7 +4,9 @@ import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
 import { exchangeJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
+import { noteJson, noteLines } from './note.ts';
 import { bytes, clock, duration, use } from './present.ts';
+import { primaryText } from './primary-text.ts';
 import { phaseFacts } from './show-phases.ts';
 import { problems, showProblems } from './show-problems.ts';
 import { type Page, pageOf } from './show-text.ts';
@@ -21,15 +23,20 @@ export function showExchange(
     const shown = options.headers
       ? exchange
       : { ...exchange, request: bare(exchange.request), response: bare(exchange.response) };
-    io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), decoded }));
+    const primaryTime = store.primaryTimes({ exchange: exchange.id }).get(exchange.id) ?? null;
+    const notes = store.notes({ exchange: exchange.id }).map(noteJson);
+    io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), primaryTime, notes, decoded }));
     return;
   }
   const page = pageOf(io, 16);
   wire(page, exchange);
+  const primary = store.primaryTimes({ exchange: exchange.id }).get(exchange.id);
+  if (primary !== undefined) page.pair('at the primary', primaryText(primary, exchange.durationMs));
   for (const body of store.decoded.rows('body', { exchange: exchange.id })) {
     const coding = body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone`;
     page.pair(`${body.side} is`, printable(`${body.format} (${body.mime ?? 'no type'}), ${bytes(body.bytes)}${coding}`));
   }
+  for (const line of noteLines(store, { exchange: exchange.id })) page.pair('note', line);
   showProblems(page, problems([{ id: `e${exchange.id}`, words: explainFailure(exchange.failure) }]));
   if (options.headers) {
     showFields(page, 'request fields', exchange.request.fields);

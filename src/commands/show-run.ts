@@ -4,7 +4,9 @@ import { PHASES } from '../model.ts';
 import { findingJson, findingLines } from './findings-text.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
+import { noteJson, noteLines } from './note.ts';
 import { bytes, clock, duration } from './present.ts';
+import { primaryRemark } from './primary-text.ts';
 import { reportSummary } from './show-catalog.ts';
 import { phaseFacts } from './show-phases.ts';
 import { problems, showProblems } from './show-problems.ts';
@@ -20,7 +22,12 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   if (json) {
     const lists = { exchangeList: exchanges.map(exchangeJson), connectionList: connections.map(connectionJson) };
     const findings = Array.from(store.findings({ run: run.id }), findingJson);
-    io.out(JSON.stringify({ ...runJson(run), result: resultOf(store, run), findings, ...lists }));
+    const notes = store.notes({ run: run.id }).map(noteJson);
+    const primaryTimes = Array.from(store.primaryTimes({ run: run.id }).values(), row => ({
+      ...row,
+      exchange: idText('exchange', row.exchange),
+    }));
+    io.out(JSON.stringify({ ...runJson(run), result: resultOf(store, run), findings, notes, primaryTimes, ...lists }));
     return;
   }
   const page = pageOf(io);
@@ -52,6 +59,9 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   findingLines(store, run.id).forEach((line, n) => {
     page.pair(n === 0 ? 'findings' : '', line);
   });
+  noteLines(store, { run: run.id }).forEach((line, n) => {
+    page.pair(n === 0 ? 'notes' : '', line);
+  });
   // A cause is told once: by its exchanges, or by a connection that never carried one.
   const failures = problems([
     ...exchanges.map(row => ({ id: idText('exchange', row.id), words: explainFailure(row.failure) })),
@@ -59,12 +69,13 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   ]);
   if (failures.length > 0) page.line();
   showProblems(page, failures);
+  const primary = store.primaryTimes({ run: run.id });
   for (const phase of PHASES) {
     const some = exchanges.filter(row => row.phase === phase);
     if (some.length === 0) continue;
     page.line();
     phaseHead(page, phase, some);
-    for (const row of some.slice(0, LISTED)) page.line(requestLine(row));
+    for (const row of some.slice(0, LISTED)) page.line(`${requestLine(row)}${primaryRemark(primary.get(row.id))}`);
     if (some.length > LISTED) {
       const all = `stringtap exchanges --run ${idText('run', run.id)} --phase ${phase}`;
       page.text('  ', `… ${some.length - LISTED} more: ${all}`);

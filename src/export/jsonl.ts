@@ -1,10 +1,10 @@
 import { withoutSecrets } from '../capture/hidden-store.ts';
 import { hideInFields, hideInTarget } from '../decode/secrets.ts';
 import { decodedOf } from './decoded.ts';
-import { hidingOr, type Selection } from './selection.ts';
+import { hidingOr, notesOf, type Selection } from './selection.ts';
 
 /**
- * One JSON object a line, each with its `type`: `recording`, `run`, `connection`, `exchange`. The shapes are those of `--json`; an exchange
+ * One JSON object a line, each with its `type`: `recording`, `run`, `note`, `connection`, `exchange`. The shapes are those of `--json`; an exchange
  * has its fields and what was decoded of it. Bodies are named by SHA-256 and size.
  */
 export function* jsonLines(selection: Selection): Generator<string> {
@@ -12,6 +12,10 @@ export function* jsonLines(selection: Selection): Generator<string> {
   const store = selection.reveal ? selection.store : withoutSecrets(selection.store);
   for (const row of selection.recordings.values()) yield line('recording', row);
   for (const row of selection.runs) yield line('run', { ...row, id: `r${row.id}` });
+  for (const row of notesOf(selection)) {
+    const run = row.run === null ? null : `r${row.run}`;
+    yield line('note', { ...row, id: `n${row.id}`, run, exchange: row.exchange === null ? null : `e${row.exchange}` });
+  }
   for (const row of selection.connections.values()) yield line('connection', { ...row, id: `c${row.id}` });
   for (const exchange of selection.exchanges()) {
     const hiding = hidingOr(selection, exchange.run);

@@ -1,4 +1,5 @@
 import { hidingFor } from '../capture/hidden-store.ts';
+import type { NoteRow } from '../capture/notes.ts';
 import type { ConnectionRow, ExchangeDetail, RecordingRow, RunRow, Store } from '../capture/store.ts';
 import { createHiding, type Hiding } from '../decode/secrets.ts';
 import type { ExchangeId } from '../model.ts';
@@ -7,6 +8,8 @@ import type { ExchangeId } from '../model.ts';
 export interface Selection {
   store: Store;
   reveal: boolean;
+  /** Everything in the capture, with what belongs to no run. */
+  whole: boolean;
   /** In the order of their ids. */
   runs: readonly RunRow[];
   /** Of the runs; or of the whole capture, those of no run included. */
@@ -24,6 +27,7 @@ export function select(store: Store, runs: readonly RunRow[] | null, reveal: boo
   return {
     store,
     reveal,
+    whole: runs === null,
     runs: some,
     exchanges: () => (runs === null ? all(store) : chosen(store, some)),
     connections: connectionsOf(store, runs === null ? null : some),
@@ -50,6 +54,11 @@ function* chosen(store: Store, runs: readonly RunRow[]): Generator<ExchangeDetai
 function* detail(store: Store, id: ExchangeId): Generator<ExchangeDetail> {
   const exchange = store.exchange(id);
   if (exchange !== null) yield exchange;
+}
+
+/** What was noted of the runs that are exported, and of their exchanges; of no run, when all is exported. */
+export function notesOf({ store, runs, whole }: Selection): NoteRow[] {
+  return whole ? store.notes() : runs.flatMap(run => store.notes({ run: run.id }));
 }
 
 /** What hides in texts that belong to no body; without secrets to hide it changes nothing. */

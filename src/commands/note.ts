@@ -1,0 +1,116 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { addNote, NOTE_MAX, type NoteRow, type NoteSubject, removeNotes } from '../capture/notes.ts';
+import { newestCapture, openStore, type Store } from '../capture/store.ts';
+import { idText } from './ids.ts';
+import { CliError, type Io, printable } from './io.ts';
+import { CAPTURES } from './options.ts';
+import { plural } from './show-text.ts';
+
+interface Options {
+  mark?: boolean;
+  marked?: boolean;
+  delete?: number[];
+  capture?: string;
+  json?: boolean;
+}
+
+/** `stringtap note [RUN|EXCHANGE [TEXT]]`: what people want to remember of a run or an exchange, kept in the capture. */
+export function registerNote(program: Command, io: Io): void {
+  program
+    .command('note')
+    .description(
+      'note something of a run (r3) or an exchange (e17), also while a proxy writes the capture; without text: list notes',
+    )
+    .argument('[id]', 'r3: run 3, e17: exchange 17')
+    .argument('[text...]', `the note, at most ${NOTE_MAX} characters`)
+    .option('--mark', 'mark it, with or without text')
+    .option('--marked', 'list only what is marked')
+    .option('--delete <NOTE...>', 'delete these notes (n2 n5)', noteId)
+    .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
+    .option('--json', 'one JSON object a line')
+    .action((id: string | undefined, words: string[], options: Options) => {
+      const file = options.capture ?? newestCapture(CAPTURES);
+      if (file === null)
+        throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
+      const subject = id === undefined ? null : subjectOf(id);
+      const text = words.join(' ');
+      if (options.delete !== undefined) {
+        if (subject !== null) throw new CliError('--delete takes numbers of notes', 'as in: stringtap note --delete n2', 2);
+        upToDate(file);
+        removeNotes(file, options.delete);
+        io.chatter(`${plural(options.delete.length, 'note')} deleted from ${file}`);
+      } else if (subject !== null && (text !== '' || options.mark === true)) {
+        if (text.length > NOTE_MAX) throw new CliError(`a note of ${text.length} characters, limit ${NOTE_MAX}`, null, 2);
+        upToDate(file);
+        const note = addNote(file, subject, text, options.mark === true);
+        if (options.json === true) io.out(JSON.stringify({ id: `n${note}` }));
+        else io.out(`n${note}`);
+      } else if (options.mark === true) {
+        throw new CliError('--mark needs a run or an exchange', 'as in: stringtap note r3 --mark', 2);
+      } else list(io, file, subject, options);
+    });
+}
+
+/** A capture of an older version has no notes yet: who opens it for reading brings it up to date. */
+function upToDate(file: string): void {
+  openStore(file).close();
+}
+
+function subjectOf(text: string): NoteSubject {
+  const match = /^([re])(\d{1,15})$/.exec(text);
+  if (match === null) {
+    throw new CliError(
+      `note takes a run or an exchange, not ${JSON.stringify(text)}`,
+      'as in: stringtap note r3 "slow since Monday"',
+      2,
+    );
+  }
+  return { type: match[1] === 'r' ? 'run' : 'exchange', id: Number(match[2]) };
+}
+
+function noteId(text: string, before: number[] | undefined): number[] {
+  const match = /^n?(\d{1,15})$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('expected the number of a note, as in n2');
+  return [...(before ?? []), Number(match[1])];
+}
+
+function list(io: Io, file: string, subject: NoteSubject | null, options: Options): void {
+  const store = openStore(file);
+  try {
+    const wanted = subject === null ? {} : subject.type === 'run' ? { run: subject.id } : { exchange: subject.id };
+    const rows = store.notes(wanted).filter(row => options.marked !== true || row.mark);
+    for (const row of rows) {
+      if (options.json === true) io.out(JSON.stringify(noteJson(row)));
+      else
+        io.out(
+          `${`n${row.id}`.padEnd(4)} ${subjectText(row).padEnd(9)} ${row.at.slice(0, 16).replace('T', ' ')}  ${noteText(row)}`,
+        );
+    }
+    if (rows.length === 0) io.chatter('no notes');
+  } finally {
+    store.close();
+  }
+}
+
+function subjectText(row: NoteRow): string {
+  if (row.exchange === null) return idText('run', row.run) ?? '-';
+  return row.run === null ? `e${row.exchange}` : `e${row.exchange} (r${row.run})`;
+}
+
+/** A note as a line: a mark is a star. */
+export function noteText(row: NoteRow): string {
+  return [...(row.mark ? ['*'] : []), ...(row.text === '' ? [] : [printable(row.text)])].join(' ');
+}
+
+/** A note as `--json` gives it. */
+export function noteJson(row: NoteRow): object {
+  return { ...row, id: `n${row.id}`, run: idText('run', row.run), exchange: idText('exchange', row.exchange) };
+}
+
+/** The notes of a page, each with what it is of when that is not the page itself. */
+export function noteLines(store: Store, of: { run: number } | { exchange: number }): string[] {
+  return store.notes(of).map(row => {
+    const where = 'run' in of && row.exchange !== null ? `e${row.exchange}: ` : '';
+    return `${where}${noteText(row)} (n${row.id}, ${row.at.slice(0, 10)})`;
+  });
+}
