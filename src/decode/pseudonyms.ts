@@ -53,6 +53,8 @@ export function createPseudonyms(level: Level, known: ReadonlySet<string>, key: 
   const namesSeen = new Set<string>();
   const addresses = new Set<string>();
   const checksums = new Map<string, string>();
+  /** First labels of known names: most words are none, and are looked at no longer. */
+  const starts = new Set(Array.from(known, name => name.split(/[._-]/, 1)[0]!));
   const isName = (text: string): boolean => text.length > 1 && known.has(text) && !VOCABULARY.has(text);
 
   /** Keyed bytes for a text. */
@@ -154,7 +156,7 @@ export function createPseudonyms(level: Level, known: ReadonlySet<string>, key: 
 
   /** @returns the place behind the longest known name that begins at a label, or that label's place */
   function longestName(parts: readonly string[], at: number): number {
-    if (known.size === 0) return at;
+    if (!starts.has(parts[at]!.toLowerCase())) return at;
     for (let end = Math.min(parts.length, at + 39); end > at; end -= 2) {
       const odd = (end - at) % 2 === 0 ? end - 1 : end;
       if (isName(parts.slice(at, odd).join('').toLowerCase())) return odd;

@@ -1,5 +1,5 @@
 import { withoutSecrets } from '../capture/hidden-store.ts';
-import { hideInFields, hideInTarget } from '../decode/secrets.ts';
+import { hideInFields, hideInTarget, hideInText } from '../decode/secrets.ts';
 import { decodedOf } from './decoded.ts';
 import { hidingOr, notesOf, type Selection } from './selection.ts';
 
@@ -14,7 +14,8 @@ export function* jsonLines(selection: Selection): Generator<string> {
   for (const row of selection.runs) yield line('run', { ...row, id: `r${row.id}` });
   for (const row of notesOf(selection)) {
     const run = row.run === null ? null : `r${row.run}`;
-    yield line('note', { ...row, id: `n${row.id}`, run, exchange: row.exchange === null ? null : `e${row.exchange}` });
+    const text = hideInText(row.text, hidingOr(selection, row.run));
+    yield line('note', { ...row, text, id: `n${row.id}`, run, exchange: row.exchange === null ? null : `e${row.exchange}` });
   }
   for (const row of selection.connections.values()) yield line('connection', { ...row, id: `c${row.id}` });
   for (const exchange of selection.exchanges()) {

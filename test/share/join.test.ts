@@ -79,7 +79,9 @@ describe('join', () => {
     for (const row of rows) {
       const time = store.primaryTimes({ exchange: row.id }).get(row.id)!;
       // the right one of several that asked the same
-      expect(time.tookMs, `e${row.id} ${row.durationMs} ${JSON.stringify(time)} ${JSON.stringify(joined)}`).toBe(Math.max(0, Math.round(row.durationMs) - 4));
+      expect(time.tookMs, `e${row.id} ${row.durationMs} ${JSON.stringify(time)} ${JSON.stringify(joined)}`).toBe(
+        Math.max(0, Math.round(row.durationMs) - 4),
+      );
       expect(time.borrowMs).toBe(row.phase === 'catalog' ? Math.round(time.tookMs / 2) : null);
     }
     store.close();
