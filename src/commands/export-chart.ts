@@ -1,9 +1,11 @@
 import { foldReuse, type Reuse } from '../analysis/reuse.ts';
+import type { PrimaryTime } from '../capture/primary-time.ts';
 import type { ConnectionRow, ExchangeDetail } from '../capture/store.ts';
 import type { Phase } from '../model.ts';
 import { PHASES } from '../model.ts';
 import { join, type Markup, markup } from './diff-markup.ts';
 import { bytes, clip, duration } from './present.ts';
+import { primaryText } from './primary-text.ts';
 
 /** Drawings of a run's time: requests one below the other, and its connections. Plain SVG, no script; a tooltip tells each part. */
 
@@ -64,11 +66,16 @@ function box(kind: string, axis: Axis, from: number, to: number, y: number, heig
   return markup`<rect class="${kind}" x="${fixed(x)}" y="${fixed(y)}" width="${fixed(width)}" height="${fixed(height)}"><title>${title}</title></rect>`;
 }
 
-/** One row a request: its name, when it was under way, how long it took. */
+/**
+ * One row a request: its name, when it was under way, how long it took.
+ *
+ * @param primary what the primary's log says; the line in a bar is the time in a JRuby instance, which ends about when the answer begins
+ */
 export function waterfall(
   exchanges: readonly ExchangeDetail[],
   connections: ReadonlyMap<number, ConnectionRow>,
   axis: Axis,
+  primary: ReadonlyMap<number, PrimaryTime>,
 ): Markup {
   const drawn = exchanges.slice(0, DRAWN);
   const height = TOP + drawn.length * ROW + 6;
@@ -79,7 +86,10 @@ export function waterfall(
     const head = timing.responseHeadMono ?? timing.endMono;
     const bad = exchange.outcome !== 'answered' || (exchange.response?.status ?? 0) >= 500;
     const name = `${exchange.request.method} ${shortTarget(exchange.request.target)}`;
-    const title = `e${exchange.id} ${phase}: ${exchange.request.method} ${clip(exchange.request.target, 300)}\nanswered ${exchange.response?.status ?? 'nothing'} in ${duration(exchange.durationMs)}: sending ${duration(sent - timing.startMono)}, waiting ${duration(head - sent)}, receiving ${duration(timing.endMono - head)}\n${bytes(exchange.requestBytes)} up, ${bytes(exchange.responseBytes)} down, agent connection c${exchange.agentConnection} #${exchange.agentOrdinal}`;
+    const there = primary.get(exchange.id);
+    const borrowed = there?.borrowMs ?? 0;
+    const told = there === undefined ? '' : `\nat the primary ${primaryText(there, exchange.durationMs)}`;
+    const title = `e${exchange.id} ${phase}: ${exchange.request.method} ${clip(exchange.request.target, 300)}\nanswered ${exchange.response?.status ?? 'nothing'} in ${duration(exchange.durationMs)}: sending ${duration(sent - timing.startMono)}, waiting ${duration(head - sent)}, receiving ${duration(timing.endMono - head)}\n${bytes(exchange.requestBytes)} up, ${bytes(exchange.responseBytes)} down, agent connection c${exchange.agentConnection} #${exchange.agentOrdinal}${told}`;
     const connection = exchange.agentOrdinal === 1 ? connections.get(exchange.agentConnection) : undefined;
     return markup`<g>${n % 2 === 1 ? markup`<rect class="stripe" x="0" y="${String(y)}" width="${String(WIDTH)}" height="${String(ROW)}"/>` : markup``}<text class="name" x="44" y="${String(y + 13)}">${clip(name, 46)}</text><text class="id" x="38" y="${String(y + 13)}" text-anchor="end">e${String(exchange.id)}</text>${
       connection?.handshakeMs == null
@@ -95,6 +105,8 @@ export function waterfall(
           )
     }${box(`bar ${phase}`, axis, timing.startMono, timing.endMono, y + 3, ROW - 6, title)}${
       head < timing.endMono ? box('got', axis, head, timing.endMono, y + 3, ROW - 6, title) : markup``
+    }${
+      borrowed > 0 ? box('jruby', axis, Math.max(sent, head - borrowed), head, y + ROW - 7, 2.5, title) : markup``
     }<text class="${bad ? 'took bad' : 'took'}" x="${String(WIDTH - 2)}" y="${String(y + 13)}" text-anchor="end">${bad ? `${exchange.response?.status ?? exchange.outcome} ` : ''}${duration(exchange.durationMs)}</text></g>`;
   });
   return drawing(height, 'requests of the run over time', [...grid(axis, height), ...rows]);
@@ -168,11 +180,11 @@ export function lanes(
 }
 
 /** What the colours mean: the phases that occur. */
-export function legend(phases: ReadonlySet<Phase>): Markup {
+export function legend(phases: ReadonlySet<Phase>, jruby: boolean): Markup {
   const some = PHASES.filter(phase => phases.has(phase) && !AUTHORITY.has(phase));
   const first = AUTHORITY.intersection(phases);
   const authority = first.size === 0 ? markup`` : markup`<li><i class="ca"></i>${[...first].join(', ')}</li>`;
-  return markup`<ul class="legend">${authority}${join(some.map(phase => markup`<li><i class="${phase}"></i>${phase}</li>`))}<li><i class="shake"></i>TCP and TLS</li><li><i class="got"></i>receiving the answer</li></ul>`;
+  return markup`<ul class="legend">${authority}${join(some.map(phase => markup`<li><i class="${phase}"></i>${phase}</li>`))}<li><i class="shake"></i>TCP and TLS</li><li><i class="got"></i>receiving the answer</li>${jruby ? markup`<li><i class="jruby"></i>in a JRuby instance of the primary</li>` : markup``}</ul>`;
 }
 
 /** They share a colour. */

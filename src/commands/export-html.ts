@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { withoutSecrets } from '../capture/hidden-store.ts';
+import type { PrimaryTime } from '../capture/primary-time.ts';
 import type { ConnectionRow, ExchangeDetail, FindingRow, RunRow, Store } from '../capture/store.ts';
 import { type Hiding, hideInTarget, hideInText } from '../decode/secrets.ts';
 import { hidingOr, type Selection } from '../export/selection.ts';
@@ -62,7 +63,7 @@ function runSection(selection: Selection, store: Store, run: RunRow): Markup {
     head(store, run, exchanges, connections),
     ...notes(store, run, hiding),
     ...(findings.length === 0 ? [] : [section('Findings', String(findings.length), join(findings.map(finding)))]),
-    ...(exchanges.length === 0 ? [] : charts(exchanges, connections)),
+    ...(exchanges.length === 0 ? [] : charts(exchanges, connections, store.primaryTimes({ run: run.id }))),
     phases(exchanges),
     ...catalog(store, run),
     ...report(store, run),
@@ -133,7 +134,11 @@ function finding(row: FindingRow): Markup {
   return markup`<div class="finding ${row.severity}"><p><span class="badge">${row.severity}</span> ${row.summary}</p><p class="remark">${row.fix}</p><p class="remark"><code>${row.rule}</code> ${where}</p></div>`;
 }
 
-function charts(exchanges: readonly ExchangeDetail[], connections: readonly ConnectionRow[]): Markup[] {
+function charts(
+  exchanges: readonly ExchangeDetail[],
+  connections: readonly ConnectionRow[],
+  primary: ReadonlyMap<number, PrimaryTime>,
+): Markup[] {
   const axis = axisOf(exchanges, connections);
   const byId = new Map(connections.map(row => [row.id as number, row]));
   const rest = exchanges.length - DRAWN;
@@ -141,10 +146,13 @@ function charts(exchanges: readonly ExchangeDetail[], connections: readonly Conn
     rest > 0
       ? markup`<p class="note">The first ${String(DRAWN)} requests are drawn; ${String(rest)} more are in the table below.</p>`
       : markup``;
-  const colours = legend(new Set(exchanges.map(row => row.phase)));
+  const colours = legend(
+    new Set(exchanges.map(row => row.phase)),
+    primary.values().some(time => time.borrowMs !== null),
+  );
   const { chart } = lanes(exchanges, connections, axis);
   return [
-    section('Time', duration(axis.to - axis.from), markup`${colours}${waterfall(exchanges, byId, axis)}${note}`),
+    section('Time', duration(axis.to - axis.from), markup`${colours}${waterfall(exchanges, byId, axis, primary)}${note}`),
     section(
       'Connections',
       String(connections.length),

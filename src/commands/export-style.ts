@@ -10,12 +10,12 @@ export const RUN_STYLE: Markup = {
 .chart svg { display: block; width: 100%; min-width: 900px; height: auto; font: 11.5px ui-monospace, "DejaVu Sans Mono", monospace; }
 svg text { fill: var(--text); } svg .tick, svg .id, svg .took { fill: var(--dim); } svg .bad { fill: var(--del); font-weight: bold; }
 svg .grid { stroke: var(--line); } svg .stripe { fill: var(--card); } svg .open { fill: var(--line); } svg .closed { stroke: var(--text); stroke-width: 2; }
-svg .shake { fill: none; stroke: var(--shake); stroke-width: 1.5; } svg .got { fill: var(--got); pointer-events: none; }
+svg .shake { fill: none; stroke: var(--shake); stroke-width: 1.5; } svg .got { fill: var(--got); pointer-events: none; } svg .jruby { fill: currentColor; pointer-events: none; }
 .ca, .crl, .csr, .certificate { fill: var(--ca); background: var(--ca); } .node { fill: var(--node); background: var(--node); }
 .pluginsync { fill: var(--plugin); background: var(--plugin); } .bar.catalog, i.catalog { fill: var(--catalog); background: var(--catalog); }
 .bar.file, i.file { fill: var(--file); background: var(--file); } .filebucket { fill: var(--bucket); background: var(--bucket); }
 .report { fill: var(--report); background: var(--report); } .other { fill: var(--other); background: var(--other); }
-i.shake { border: 2px solid var(--shake); } i.got { border: 1px solid var(--dim); background: var(--line); }
+i.shake { border: 2px solid var(--shake); } i.jruby { background: currentColor; height: 3px; } i.got { border: 1px solid var(--dim); background: var(--line); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; list-style: none; margin: 4px 0 12px; padding: 0; font-size: 0.85rem; color: var(--dim); }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 6px; vertical-align: -1px; }
 .verdict { font-size: 1.05rem; border-left: 4px solid var(--add); padding: 6px 14px; margin: 12px 0; background: var(--card); }

@@ -1,4 +1,4 @@
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -98,6 +98,17 @@ describe('join', () => {
     expect((await command('show', `r${catalog.run}`, file)).out.join('\n')).toMatch(
       /\[primary .*: JRuby .*, queue and rest .*\]/,
     );
+  });
+
+  test('the page of a run draws the time in a JRuby instance, and tells it', async () => {
+    const log = dir.file('a.log');
+    writeFileSync(log, logOf(upstream(), 0).join('\n'));
+    await join(log);
+    const page = dir.file('a.html');
+    expect((await command('export', 'r1', '--capture', file, '--format', 'html', '-o', page)).err).toEqual([]);
+    const html = readFileSync(page, 'utf8');
+    expect(html).toMatch(/<rect class="jruby" [^>]*><title>e\d+ catalog: POST [^<]*at the primary [^<]* in a JRuby instance/);
+    expect(html).toContain('in a JRuby instance of the primary</li>');
   });
 
   test('a log of another primary matches nothing; one that is none is refused', async () => {
