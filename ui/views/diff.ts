@@ -40,10 +40,17 @@ export function diffStep(argument: string | null, subject: Subject | null, env: 
         const words = b === undefined ? [a] : [a, b];
         const named = words.map(name => `${env.source.store.file}:${name}`);
         const comparison = await askStringtap<Comparison>(['diff', ...named, '--json'], { signal });
-        return { push: diffScreen(comparison) };
+        return { push: diffScreen(withoutCapture(comparison)) };
       },
     },
   };
+}
+
+/** Both are of the capture that is named at the top of the screen. */
+function withoutCapture(comparison: Comparison): Comparison {
+  if (comparison.compared === 'exchanges') return comparison;
+  const { a, b } = comparison;
+  return { ...comparison, a: { ...a, capture: null }, b: { ...b, capture: null } };
 }
 
 /** Names of what is compared, or why there is nothing to compare. */
