@@ -160,6 +160,8 @@ const ASCII: Signs = {
 
 export interface Theme {
   readonly signs: Signs;
+  /** Read aloud: pictures are told in words. */
+  readonly reader: boolean;
   look(style: StyleName): Look;
 }
 
@@ -167,10 +169,11 @@ export interface Theme {
  * @param colour `false` (`NO_COLOR`): bold, underline and inverse stay, which are no colours
  * @param ascii only signs that every font has
  */
-export function createTheme(options: { colour: boolean; ascii: boolean }): Theme {
+export function createTheme(options: { colour: boolean; ascii: boolean; reader?: boolean }): Theme {
   const looks = new Map<StyleName, Look>();
   return {
     signs: options.ascii ? ASCII : UNICODE,
+    reader: options.reader === true,
     look(style) {
       const known = looks.get(style);
       if (known !== undefined) return known;
@@ -198,5 +201,5 @@ export function themeOf(env: Readonly<Record<string, string | undefined>>, ascii
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || '';
   // Without any locale most terminals of today still are UTF-8; one that names another encoding is believed.
   const narrow = /^(C|POSIX)$/.test(locale) || (locale.includes('.') && !/utf-?8/i.test(locale));
-  return createTheme({ colour: !plain, ascii: ascii || narrow });
+  return createTheme({ colour: !plain, ascii: ascii || narrow, reader: env.INK_SCREEN_READER === 'true' });
 }

@@ -65,3 +65,17 @@ test('a run that is not there is told, and a narrow terminal has one leg below t
   await ui.send('G');
   await ui.shows('connections to the primary');
 });
+
+test('read aloud, a lane is its story in words; without colours nothing is lost', async () => {
+  using aloud = openUi(store, LARGE, { reader: true });
+  await aloud.send('C');
+  const lines = await aloud.shows('[1 Lanes]');
+  expect(lines.find(line => line.includes('c1 agent: '))).toContain('closed by the');
+  expect(lines.join('\n')).not.toContain('█');
+  using plain = openUi(store, SMALL, { colour: false, ascii: true });
+  await plain.send('C');
+  const ascii = await plain.shows('[1 Lanes]');
+  expect(ascii.join('\n')).toMatch(/#+\.*\|/);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: escapes are what is looked for
+  expect(plain.raw()).not.toMatch(/\x1b\[(3[0-8]|9[0-7])m/);
+});

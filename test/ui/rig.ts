@@ -85,12 +85,13 @@ export interface UiOptions {
   map?: KeyMap;
   colour?: boolean;
   ascii?: boolean;
+  reader?: boolean;
 }
 
 export function openUi(store: Store, size: Size, options: UiOptions = {}): Ui {
   const escapes: string[] = [];
   const ui = { quits: 0, escapes };
-  const theme = createTheme({ colour: options.colour ?? true, ascii: options.ascii ?? false });
+  const theme = createTheme({ colour: options.colour ?? true, ascii: options.ascii ?? false, reader: options.reader ?? false });
   const engine = createEngine({
     source: createSource(store),
     theme,

@@ -33,7 +33,7 @@ test('the screens of the documentation are drawn by the program, each with all t
 
 test('a picture has the text of its frame, with what it means', () => {
   const svg = svgOf(['plain \x1b[1m\x1b[31mred & <bold>\x1b[22m\x1b[39m', '\x1b[7mhere\x1b[27m'], 40);
-  expect(svg).toContain('>plain </text>');
-  expect(svg).toMatch(/fill="#e06c75" font-weight="bold">red &amp; &lt;bold&gt;<\/text>/);
+  expect(svg).toContain('>plain\u00a0</text>');
+  expect(svg).toMatch(/fill="#e06c75" font-weight="bold">red\u00a0&amp;\u00a0&lt;bold&gt;<\/text>/);
   expect(svg).toMatch(/<rect x="10\.0" y="28" width="33\.6"/);
 });

@@ -92,7 +92,8 @@ function spanSvg(text: string, look: Look, column: number, width: number, y: num
     look.dim && !look.inverse ? 'opacity="0.6"' : '',
     look.underline ? 'text-decoration="underline"' : '',
   ].filter(Boolean);
-  const safe = text.replace(/[&<>"]/g, sign => ESCAPES[sign]!);
+  // Blanks beside each other are one in SVG.
+  const safe = text.replace(/[&<>"]/g, sign => ESCAPES[sign]!).replaceAll(' ', '\u00a0');
   return `${box}<text x="${x}" y="${y + 13.5}" textLength="${(width * COLUMN).toFixed(1)}" ${style.join(' ')}>${safe}</text>`;
 }
 
@@ -101,7 +102,7 @@ export function svgOf(lines: readonly string[], columns: number): string {
   const [width, height] = [Math.ceil(columns * COLUMN + 2 * PAD), lines.length * ROW + 2 * PAD];
   const rows = lines.map((text, n) => lineSvg(text, PAD + n * ROW)).filter(row => row !== '');
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" xml:space="preserve" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">`,
     `<rect width="${width}" height="${height}" rx="6" fill="${GROUND}"/>`,
     ...rows,
     '</svg>',

@@ -178,10 +178,12 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
     const name = pad(`${cursor ? signs.cursor : ' '}${pad(`c${facts.id}`, 6)} ${leg} ${pad(uses, 5)}${whose}`, label);
     const drawn =
       facts.recording === recording ? drawLane(lane, range, width, signs) : [span(pad('another recording', width), 'dim')];
+    const mark = cursor ? 'selected' : facts.leg === 'agent' ? 'name' : 'value';
+    if (env.theme.reader) return [span(`${cursor ? '> ' : ''}c${facts.id} ${facts.leg}: ${laneWords(lane)}`, mark)];
     const wrong = lane.row.error !== null || lane.row.refusal !== null;
     const words = facts.closedBy === null ? 'open' : wrong ? `! ${facts.cause}` : lane.ending;
     return [
-      span(name, cursor ? 'selected' : facts.leg === 'agent' ? 'name' : 'value'),
+      span(name, mark),
       span(' '),
       ...drawn,
       span(' '),
@@ -201,7 +203,7 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
   const story = wrapText(laneWords(current), columns - 2).slice(0, BELOW - 1);
   const below = [line(signs.rule.repeat(columns), 'dim'), ...story.map(text => line(` ${text}`))];
   const filler = Array.from({ length: BELOW - story.length - 1 }, () => EMPTY);
-  return [...list, ...blank, ...below, ...filler, line(` ${lanesLegend(signs)}`, 'dim')];
+  return [...list, ...blank, ...below, ...filler, line(env.theme.reader ? '' : ` ${lanesLegend(signs)}`, 'dim')];
 }
 
 function panesOf(measured: Measured, env: Env): { figures: Screen; advice: Screen } {

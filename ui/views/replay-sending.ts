@@ -97,7 +97,12 @@ const VIEW: View<Sending> = {
       span(env.theme.signs.full.repeat(done), 'ok'),
       span(env.theme.signs.idle.repeat(columns - 2 - done), 'dim'),
     ];
-    return [line(` ${words}`, 'bold'), bar, line(''), ...state.lines.slice(-Math.max(1, rows - 3)).map(text => line(` ${text}`))];
+    return [
+      line(` ${words}`, 'bold'),
+      ...(env.theme.reader ? [] : [bar]),
+      line(''),
+      ...state.lines.slice(-Math.max(1, rows - 3)).map(text => line(` ${text}`)),
+    ];
   },
   status: ({ result }, env) => result?.status(env) ?? '',
   subject: ({ subject }) => subject,
