@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { RunRow } from '../../src/capture/store.ts';
 import { startServe } from '../../src/replay/serve.ts';
 import { replayWords } from '../../ui/replay-options.ts';
 import { KEY, LARGE, openUi, SMALL, sample } from './rig.ts';
@@ -19,10 +20,10 @@ afterAll(() => {
 const run = [...store.runs()].find(one => [...store.exchanges({ run: one.id })].some(row => row.phase === 'csr'))!;
 const node = [...store.exchanges({ run: run.id })].find(row => row.phase === 'node')!;
 
-async function serve(): Promise<Awaited<ReturnType<typeof startServe>> & AsyncDisposable> {
-  const served = await startServe({
+async function serve(served: RunRow = run): Promise<Awaited<ReturnType<typeof startServe>> & AsyncDisposable> {
+  const server = await startServe({
     store,
-    runs: [run],
+    runs: [served],
     listen: { host: '127.0.0.1', port: 0 },
     certsDir,
     names: ['localhost'],
@@ -30,7 +31,7 @@ async function serve(): Promise<Awaited<ReturnType<typeof startServe>> & AsyncDi
     missing: 500,
     pace: { type: 'fast' },
   });
-  return Object.assign(served, { [Symbol.asyncDispose]: () => served.close() });
+  return Object.assign(server, { [Symbol.asyncDispose]: () => server.close() });
 }
 
 describe.each([
@@ -90,6 +91,25 @@ test('one exchange is sent alone; a target that is not there is told, and nothin
   await ui.type('yes');
   const lines = (await ui.shows('it ended with an error')).join('\n');
   expect(lines).toContain('no request was sent');
+});
+
+test('esc ends one that is under way, and what was sent so far is shown', async () => {
+  const length = ({ startedAt, endedAt }: RunRow): number => Date.parse(endedAt ?? startedAt) - Date.parse(startedAt);
+  const slow = [...store.runs()].sort((a, b) => length(b) - length(a))[0]!;
+  await using served = await serve(slow);
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type(`run r${slow.id}`);
+  await ui.send('R');
+  await ui.type(`localhost:${served.address.port} --enrol --timing x0.1 --certs ${certsDir}`);
+  await ui.shows('Nothing is sent yet');
+  await ui.send('S');
+  await ui.type('yes');
+  await ui.shows('1 of ');
+  await ui.send(KEY.esc);
+  const lines = (await ui.shows('ended early')).join('\n');
+  expect(lines).toMatch(/ended early: \d+ of \d+ requests were sent/);
+  expect(served.summary().requests).toBeLessThan(slow.exchanges);
 });
 
 test('what is typed as a target is checked before anything else', () => {

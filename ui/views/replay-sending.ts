@@ -126,7 +126,7 @@ function resultOf(outcome: { code: number | null; out: string; err: string }, st
         line(''),
         line(` ${state.sent === 0 ? 'no request was sent' : `${state.sent} requests were sent before`}`),
         line(''),
-        ...state.lines.map(text => line(` ${text}`, 'dim')),
+        ...state.lines.filter(text => !/^(stringtap|hint): /.test(text)).map(text => line(` ${text}`, 'dim')),
       ],
     },
     env,

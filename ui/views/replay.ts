@@ -173,12 +173,12 @@ function planLines(replay: Replay, identities: readonly Identity[] | null, omitt
     ['left out', plan.omitted.map(({ requests, ...omission }) => omitted(omission, requests)).join('\n') || 'nothing'],
   ];
   return [
-    line(
+    ...wrapText(
       plan.requests === 0
-        ? ' There is nothing to send: o changes the options.'
-        : ' Nothing is sent yet. S sends it, o changes target and options, esc leaves.',
-      'bold',
-    ),
+        ? 'There is nothing to send: o changes the options.'
+        : 'Nothing is sent yet. S sends it, o changes target and options, esc leaves.',
+      columns - 2,
+    ).map(text => line(` ${text}`, 'bold')),
     line(''),
     ...detailLines(facts, columns),
     line(''),
