@@ -48,8 +48,15 @@ describe('what --retain does not keep', () => {
     const id = await line.send(FILE, { bodies: { response: shared } });
     line.close();
     await recorder.close();
-    expect(rows(file, 'SELECT id FROM run ORDER BY id')).toEqual([6, 7, 8, 9]);
-    expect(rows(file, "SELECT count FROM loss WHERE reason = 'retained'")).toEqual([5]);
+    const kept = rows(file, 'SELECT id FROM run ORDER BY id') as number[];
+    // With the new run there is one too many: whether the oldest is gone yet depends on when it was looked last.
+    expect([
+      [6, 7, 8, 9],
+      [7, 8, 9],
+    ]).toContainEqual(kept);
+    expect(rows(file, "SELECT count FROM loss WHERE reason = 'retained'").reduce((sum, n) => Number(sum) + Number(n), 0)).toBe(
+      kept[0]! - 1,
+    );
     expect(statSync(file).size).toBeLessThan(before * 0.6);
     expect(rows(file, 'PRAGMA integrity_check')).toEqual(['ok']);
     // Nothing dangles, nothing is left over.
@@ -74,8 +81,8 @@ describe('what --retain does not keep', () => {
     for (const table of ['report', 'log_line', 'run_exchange', 'node', 'file_content', 'decode_note']) {
       expect(rows(file, `SELECT exchange FROM ${table} WHERE exchange NOT IN (SELECT id FROM exchange)`), table).toEqual([]);
     }
-    expect(rows(file, 'SELECT DISTINCT run FROM run_exchange ORDER BY run')).toEqual([6, 7, 8, 9]);
-    expect(rows(file, 'SELECT count(*) FROM connection')).toEqual([4]);
+    expect(rows(file, 'SELECT DISTINCT run FROM run_exchange ORDER BY run')).toEqual(kept);
+    expect(rows(file, 'SELECT count(*) FROM connection')).toEqual([kept.length]);
     using store = closing(openStore(file, 'bodies'));
     expect(joined(store.body(id, 'response')).equals(shared)).toBe(true);
     for (const run of store.runs()) {

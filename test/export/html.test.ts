@@ -35,7 +35,7 @@ test('a run that failed: why, where, and what mends it come first', async () => 
   expect(text).toMatch(
     /web01\.lab, run r5 Result: failed.*Could not find class ::role::webb for web01\.lab .*site\.pp:2:15 started/,
   );
-  expect(text).toContain('500 205 ms');
+  expect(text).toMatch(/500 \d+ ms/);
   expect(text.indexOf('Findings')).toBeLessThan(text.indexOf('Time'));
   expect(text).toContain('Could not retrieve catalog; skipping run');
 });
