@@ -23,11 +23,11 @@ describe.each([
   test('is typed with completion, asked beside the screens, and answered as a table that leads on', async () => {
     using ui = openUi(store, size);
     await ui.send(';');
-    expect((await ui.shows('sql; ')).join('\n')).toContain('v_run');
+    expect((await ui.shows('sql; ')).join('\n')).toContain('v_exchange');
     await ui.send('select id, method, target, status from v_exch', KEY.tab);
     await ui.shows('v_exchange: id');
     await ui.type(`where phase = 'catalog' order by id`);
-    const lines = await ui.shows('select id');
+    const lines = await ui.shows('› select id');
     expect(lines[1]).toMatch(/^ +id +method +target/);
     expect(lines.find(line => line.startsWith('▌'))).toMatch(new RegExp(`^▌ +${catalog.id} POST +/puppet/v3/catalog/`));
     await ui.send(KEY.enter);
