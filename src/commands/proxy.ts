@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
+import { type Redacted, redacting } from '../capture/redacting.ts';
 import type { Retain } from '../capture/retain.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { LiveOtlp } from '../export/otlp-live.ts';
@@ -47,6 +48,7 @@ export interface ProxyFlags {
   otlp?: string;
   maxBody?: number;
   retain?: Retain;
+  redactAtCapture?: boolean;
   commitWait: number;
   durability: 'commit' | 'async';
 }
@@ -97,6 +99,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--metrics-certname', 'label the figures of exchanges with the certname: one set of series an agent')
     .option('--otlp <URL>', 'send each run as a trace to this OpenTelemetry collector when it ends', httpUrl)
     .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
+    .option('--redact-at-capture', 'hide known secrets before anything is written; bodies over 8 MiB are then not stored')
     .option('--retain <LIMIT>', 'delete the oldest runs beyond so many runs, bytes or days: 500runs, 20G, 7d', retention)
     .option('--commit-wait <MS>', 'how long an answer waits for a slow disk at most', wholeNumber, 250)
     .addOption(
@@ -152,6 +155,13 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       otlp?.run(run.id);
     },
   });
+  let redacted: Redacted | null = null;
+  const before = (tape: Tape): Tape => {
+    if (flags.redactAtCapture !== true) return tape;
+    const clean = redacting(tape);
+    redacted = clean.redacted;
+    return clean;
+  };
   let proxy: RunningProxy;
   let metrics: ServedMetrics | null = null;
   try {
@@ -170,15 +180,17 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       caFingerprint: flags.caFingerprint ?? null,
       identity: flags.identity,
       revocation: flags.certificateRevocation,
-      tape: watched(metrics?.tape ?? recorder, {
-        exchange: exchange => {
-          if (!flags.quiet) io.out(exchangeLine(exchange));
-        },
-        connection: connection => {
-          const line = connectionLine(connection);
-          if (line !== null) io.out(line);
-        },
-      }),
+      tape: before(
+        watched(metrics?.tape ?? recorder, {
+          exchange: exchange => {
+            if (!flags.quiet) io.out(exchangeLine(exchange));
+          },
+          connection: connection => {
+            const line = connectionLine(connection);
+            if (line !== null) io.out(line);
+          },
+        }),
+      ),
       ...(keyLog && { onKeys: keyLog.line }),
       onNotice: line => io.err(`stringtap: ${printable(line)}`),
     });
@@ -200,6 +212,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
   await recorder.close();
   await otlp?.close();
   for (const loss of recorder.losses) io.err(lossLine(loss));
+  if (redacted !== null) io.err(redactedLine(redacted));
 }
 
 /** The key log of `--keylog`, `null` without it. @throws {CliError} */
@@ -371,6 +384,10 @@ export function runLine(run: RunRow): string {
   const connections = `${run.agentConnections} agent and ${run.primaryConnections} primary connections`;
   const failed = run.failed === 0 ? '' : `, ${run.failed} failed`;
   return `run r${run.id} ${run.certname}: ${run.exchanges} exchanges${failed}, ${connections}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
+}
+
+function redactedLine({ changed, leftOut }: Redacted): string {
+  return `stringtap: --redact-at-capture hid something in ${changed} bodies and stored nothing of ${leftOut}`;
 }
 
 export function lossLine(loss: Loss): string {
