@@ -237,7 +237,7 @@ export function createDerivation(db: Database): Derivation {
 /** Whether the derived rows of a capture are complete; while a proxy writes it they are not. */
 export function isSettled(db: Database): boolean {
   const mark = db.prepare<[], Mark>(MARK_SQL.read).get();
-  const last = db.prepare<[], number>(LAST_SQL.seq).pluck().get() ?? 0;
+  const last = db.prepare<[], number>(LAST_SQL.folded).pluck().get() ?? 0;
   return mark === undefined ? last === 0 : mark.settled === 1 && mark.seq >= last;
 }
 

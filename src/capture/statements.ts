@@ -113,6 +113,9 @@ export const LAST_SQL = {
   exchange: 'SELECT coalesce(max(id), 0) FROM exchange',
   connection: 'SELECT coalesce(max(id), 0) FROM connection',
   seq: 'SELECT max(coalesce((SELECT max(seq) FROM exchange), 0), coalesce((SELECT max(closed_seq) FROM connection), 0))',
+  /** What runs are folded from: closings of the primary leg are not. */
+  folded: `SELECT max(coalesce((SELECT max(seq) FROM exchange), 0), coalesce((SELECT closed_seq FROM connection
+    WHERE closed_seq IS NOT NULL AND leg = 'agent' ORDER BY closed_seq DESC LIMIT 1), 0))`,
 } as const;
 
 const RUN_COLUMNS = [

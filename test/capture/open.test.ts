@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
@@ -183,6 +183,18 @@ describe('a capture that is being written', () => {
     expect(store.exchange(21)?.status).toBe(200);
     await recorder.close();
     expect([...store.runs()].map(run => run.exchanges)).toEqual([21]);
+  });
+
+  test('a closed capture is not written by reading it, whichever leg closed last', () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    copyFileSync(new URL('../../captures/sample.db', import.meta.url), file);
+    const before = readFileSync(file);
+    for (const wants of ['runs', 'bodies'] as const) {
+      using store = closing(openStore(file, wants));
+      expect([...store.runs()].length).toBeGreaterThan(5);
+    }
+    expect(readFileSync(file).equals(before)).toBe(true);
   });
 
   test('a damaged header is told in one line', async () => {

@@ -102,7 +102,7 @@ export function svgOf(lines: readonly string[], columns: number): string {
   const [width, height] = [Math.ceil(columns * COLUMN + 2 * PAD), lines.length * ROW + 2 * PAD];
   const rows = lines.map((text, n) => lineSvg(text, PAD + n * ROW)).filter(row => row !== '');
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" role="img"><title>a screen of stringtap</title>`,
     `<rect width="${width}" height="${height}" rx="6" fill="${GROUND}"/>`,
     ...rows,
     '</svg>',
