@@ -23,7 +23,7 @@ const root = mkdtempSync(join(tmpdir(), 'stringtap-bench-agents-'));
 let count = 0;
 
 function agentFor(port: number, tls12: boolean): Agent {
-  const certname = `pair${++count}.bench`;
+  const certname = `pair${++count}.lab`;
   const dir = join(root, certname);
   mkdirSync(dir);
   return makeAgent({ dir, certname, ...direct(port), tls12 });
@@ -81,7 +81,7 @@ function rawBytes(file: string): { bytes: number; runs: number } {
 }
 
 try {
-  await using primary = await startPrimary({ dir: join(root, 'primary') });
+  await using primary = await startPrimary({ dir: join(root, 'primary'), autosign: true });
   const proxyDir = join(root, 'proxy');
   mkdirSync(proxyDir);
   let capture = '';
