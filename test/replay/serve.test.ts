@@ -80,9 +80,14 @@ describe('each recorded request is answered as recorded', () => {
     sized: fc.boolean(),
   });
 
+  type Told = typeof exchange extends fc.Arbitrary<infer T> ? T : never;
+  /** One request is always or never conditional: of a mixture the condition decides before the order does. */
+  const agrees = (list: readonly Told[]): boolean =>
+    list.every(a => a.status !== 304 || list.every(b => b.status === 304 || b.method !== a.method || b.target !== a.target));
+
   test('any run', { timeout: 180_000 }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(exchange, { minLength: 1, maxLength: 30 }), async exchanges => {
+      fc.asyncProperty(fc.array(exchange, { minLength: 1, maxLength: 30 }).filter(agrees), async exchanges => {
         using dir = tempDir();
         const recorder = await open(dir.file('a.db'));
         const line = agent(recorder, 'web1.lab').connect();

@@ -144,8 +144,10 @@ describe.each([
     const lines = await ui.shows(`e${last.id} `);
     expect(lines.find(line => line.startsWith('▌'))).toContain(`e${last.id} `);
     await ui.send('g', 'e');
-    const problem = await ui.shows('▌ e');
-    expect(problem.join('\n')).toMatch(/▌ e\d+ .*(4\d\d|5\d\d|gone|!)/);
+    // It is looked for in the background: the cursor stays where it was until then.
+    await expect
+      .poll(async () => (await ui.shows('▌ e')).join('\n'), { timeout: 20_000 })
+      .toMatch(/▌ e\d+ .*(4\d\d|5\d\d|gone|!)/);
   });
 
   test('help is of the view, and comes from the key map', async () => {
