@@ -1,6 +1,11 @@
+import type { Transform } from 'node:stream';
 import {
   brotliDecompressSync,
   constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
   gunzipSync,
   inflateRawSync,
   inflateSync,
@@ -118,4 +123,21 @@ function run<Options extends ZlibOptions | ZstdOptions>(
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : null;
+}
+
+/** Undoes one content coding of a stream, without a limit of its own; `null` for a coding that is not known. */
+export function decoderOf(coding: string): Transform | null {
+  switch (coding) {
+    case 'gzip':
+    case 'x-gzip':
+      return createGunzip();
+    case 'deflate':
+      return createInflate();
+    case 'br':
+      return createBrotliDecompress();
+    case 'zstd':
+      return createZstdDecompress();
+    default:
+      return null;
+  }
 }

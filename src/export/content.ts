@@ -1,7 +1,6 @@
-import { Readable, type Transform } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { Readable } from 'node:stream';
 import type { ExchangeDetail } from '../capture/store.ts';
-import { codingsOf, fieldValue } from '../decode/encoding.ts';
+import { codingsOf, decoderOf, fieldValue } from '../decode/encoding.ts';
 import { bodyOf, isPrintable, mimeOf } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS, type Limits } from '../decode/limits.ts';
 import { hideInBody } from '../decode/secret-bodies.ts';
@@ -100,22 +99,6 @@ function looksLikeText(selection: Selection, exchange: ExchangeDetail, side: Sid
 }
 
 const CODINGS: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd']);
-
-function decoderOf(coding: string): Transform | null {
-  switch (coding) {
-    case 'gzip':
-    case 'x-gzip':
-      return createGunzip();
-    case 'deflate':
-      return createInflate();
-    case 'br':
-      return createBrotliDecompress();
-    case 'zstd':
-      return createZstdDecompress();
-    default:
-      return null;
-  }
-}
 
 /** Pieces of a body with its codings undone; data that is corrupt ends where it is. */
 async function* decoded(raw: () => Iterable<Uint8Array>, codings: readonly string[]): AsyncGenerator<Uint8Array> {

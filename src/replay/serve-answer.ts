@@ -3,12 +3,12 @@ import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
-import { codingsOf } from '../decode/encoding.ts';
+import { codingsOf, decoderOf } from '../decode/encoding.ts';
 import { Malformed } from '../decode/limits.ts';
 import type { Fields, Side } from '../model.ts';
 import { flat, pairs, responseFields } from '../proxy/fields.ts';
 import { type Pace, paced } from './pace.ts';
-import { asJson, decoder, fitOf, takesCoding } from './serve-format.ts';
+import { asJson, fitOf, takesCoding } from './serve-format.ts';
 import type { OwnAnswer } from './serve-own.ts';
 
 /** Larger MessagePack and PSON bodies are sent as recorded instead of being read whole. */
@@ -88,7 +88,11 @@ export async function sendRecorded(
     response.end();
   } else {
     response.flushHeaders();
-    const decoders = [...undone].reverse().map((coding): Transform => decoder(coding));
+    const decoders = [...undone].reverse().map((coding): Transform => {
+      const decoder = decoderOf(coding);
+      if (decoder === null) throw new Malformed(`content coding ${coding.slice(0, 40)} is not known`);
+      return decoder;
+    });
     // Its last piece not before its time: what a slow primary took is seen by the agent.
     const pieces = Readable.from(
       held(store.body(exchange.id, side), () => untilMono(endMono)),

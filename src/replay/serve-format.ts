@@ -1,9 +1,7 @@
-import type { Transform } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { type Data, entriesOf, isMapping, Tagged } from '../decode/data.ts';
 import { fieldValue } from '../decode/encoding.ts';
 import { bodyOf, mimeOf, parseBody } from '../decode/format.ts';
-import { DEFAULT_LIMITS, Malformed } from '../decode/limits.ts';
+import { DEFAULT_LIMITS } from '../decode/limits.ts';
 import type { Fields } from '../model.ts';
 
 /*
@@ -73,21 +71,4 @@ export function takesCoding(request: Fields, coding: string): boolean {
   );
   const name = coding === 'x-gzip' ? 'gzip' : coding;
   return (weights.get(name) ?? weights.get('*') ?? 0) > 0;
-}
-
-/** Undoes one content coding of a stream. @throws Malformed for one that is not known */
-export function decoder(coding: string): Transform {
-  switch (coding) {
-    case 'gzip':
-    case 'x-gzip':
-      return createGunzip();
-    case 'deflate':
-      return createInflate();
-    case 'br':
-      return createBrotliDecompress();
-    case 'zstd':
-      return createZstdDecompress();
-    default:
-      throw new Malformed(`content coding ${coding.slice(0, 40)} is not known`);
-  }
 }
