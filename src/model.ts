@@ -52,14 +52,14 @@ export type Phase = (typeof PHASES)[number];
 
 /** What method and target say: `/puppet/v3/:indirection/:key?environment=`. */
 export interface Route {
-  phase: Phase;
+  readonly phase: Phase;
   /** As in the URL (`file_metadatas`, `certificate_request`), `null` for a target that is not of Puppet's shape. */
-  indirection: string | null;
+  readonly indirection: string | null;
   /** Percent-decoded; `null` when there is none. */
-  key: string | null;
-  environment: string | null;
+  readonly key: string | null;
+  readonly environment: string | null;
   /** Only in a node request's query. */
-  transactionUuid: string | null;
+  readonly transactionUuid: string | null;
 }
 
 /** Header field lines in the order, case and multiplicity in which they were received. */

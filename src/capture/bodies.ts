@@ -47,6 +47,8 @@ export interface Bodies {
   drop(key: number): void;
   /** Copies what is not stored yet out of the ring; called at the end of each batch, within its transaction. */
   settle(): void;
+  /** Bytes that went into the file since the last call. */
+  written(): number;
   /** Bodies were deleted: their ids are not to be given out again. */
   forget(): void;
   /**
@@ -71,6 +73,7 @@ export function createBodies(db: Database): Bodies {
   /** Bodies given up by a rollback: they end with nothing kept. */
   const broken = new Set<number>();
   const remembered = new Map<string, number>();
+  let writtenBytes = 0;
 
   function remember(name: string, id: number): number {
     if (remembered.size >= REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
@@ -87,6 +90,7 @@ export function createBodies(db: Database): Bodies {
         chunk.run(streaming.id, streaming.pieces, coding, bytes);
         streaming.pieces++;
         streaming.stored += bytes.length;
+        writtenBytes += bytes.length;
         streaming.skip = coding === 'zstd' ? 0 : streaming.skip > 0 ? streaming.skip - 1 : 7;
       };
       if (streaming.skip > 0) add(piece, 'identity');
@@ -141,6 +145,7 @@ export function createBodies(db: Database): Bodies {
     const { lastInsertRowid } = withCompressed(bytes, (stored, coding) =>
       insert.run(digest, size, body.kept, stored.length, coding, cut, stored),
     );
+    writtenBytes += body.kept;
     release(body);
     return remember(name, Number(lastInsertRowid));
   }
@@ -178,6 +183,11 @@ export function createBodies(db: Database): Bodies {
     settle() {
       for (const body of touched) settleBody(body);
       touched.clear();
+    },
+    written() {
+      const bytes = writtenBytes;
+      writtenBytes = 0;
+      return bytes;
     },
     forget: () => remembered.clear(),
     rolledBack(keys) {

@@ -1,10 +1,11 @@
 import type { Database } from 'better-sqlite3';
 import { type DecodeInput, decodeExchange } from '../decode/decode.ts';
+import type { FileContent } from '../decode/file-content.ts';
 import { DEFAULT_LIMITS } from '../decode/limits.ts';
 import type { Fields, Phase, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
-import { type Place, type Promised, rowsOf, SHARED } from './decoded-rows.ts';
+import { knownContentRows, type Place, type Promised, rowsOf, SHARED } from './decoded-rows.ts';
 import { clearing, DECODING_SQL, row } from './decoded-statements.ts';
 import type { DerivedWrite } from './messages.ts';
 
@@ -12,13 +13,19 @@ import type { DerivedWrite } from './messages.ts';
 const SLICE_ROWS = 32;
 const SLICE_BYTES = 32 << 10;
 
-/** Field lines that are remembered. */
+/** Exchanges with few rows, or none, that share one transaction. */
+const STEP_EXCHANGES = 64;
+
+/** Field lines, contents of files, and answers of a run with metadata that are remembered. */
 const REMEMBERED = 2048;
 
+/** Runs whose metadata is remembered: more are hardly decoded at a time. */
+const REMEMBERED_RUNS = 64;
+
 /**
- * Decodes exchanges in the order in which they ended, one at a time, and gives their rows in slices. It only reads; whoever owns the file writes
- * each slice before it asks for the next. The last slice of an exchange moves the watermark; a decoding that ended before that begins this
- * exchange again.
+ * Decodes exchanges in the order in which they ended, and gives their rows in slices. It only reads; whoever owns the file writes each slice before
+ * it asks for the next. The last slice of an exchange moves the watermark; a decoding that ended before that begins this exchange again. Exchanges
+ * share a slice while none of them looks for rows of another one in it.
  */
 export interface BodyDecoding {
   /** The next rows, `null` when every exchange up to `seq` is decoded. */
@@ -53,13 +60,22 @@ interface ExchangeRow {
   n: number | null;
 }
 
+/** An answer that promises what files are. */
+interface Promising {
+  n: number;
+  id: number;
+  indirection: string;
+  key: string | null;
+  body: number;
+}
+
 export function createBodyDecoding(db: Database, hooks: DecodingHooks = {}): BodyDecoding {
   const next = db.prepare<[number, number], ExchangeRow>(`${DECODING_SQL.next} ${DECODING_SQL.after}`);
   const rows = exchangeRows(db);
   let seq = db.prepare<[], number>(DECODING_SQL.mark).pluck().get() ?? 0;
   /** The first exchange may have rows of a decoding that was cut off. */
   let clean = false;
-  let current: { seq: number; rows: Iterator<DerivedWrite> } | null = null;
+  let current: { seq: number; rows: Iterator<DerivedWrite>; bodies: readonly number[]; isContent: boolean } | null = null;
   const busy = hooks.busy ?? (() => undefined);
 
   function begin(exchange: ExchangeRow): Iterator<DerivedWrite> {
@@ -75,25 +91,45 @@ export function createBodyDecoding(db: Database, hooks: DecodingHooks = {}): Bod
 
   return {
     step(upTo) {
-      if (current === null) {
-        const exchange = next.get(seq, upTo);
-        if (exchange === undefined) return null;
-        if (!clean) {
-          clean = true;
-          return clearing(exchange.id, bodyIds(exchange));
+      const part = emptySlice();
+      /** Bodies that have rows in it. */
+      const inSlice = new Set<number>();
+      let done = false;
+      for (let n = 0; n < STEP_EXCHANGES; n += 1) {
+        if (current === null) {
+          const exchange = next.get(seq, upTo);
+          if (exchange === undefined) break;
+          const own = bodyIds(exchange);
+          if (!clean) {
+            clean = true;
+            return clearing(exchange.id, own);
+          }
+          if (own.some(id => inSlice.has(id))) break;
+          busy(exchange.seq);
+          current = { seq: exchange.seq, rows: begin(exchange), bodies: own, isContent: isContent(exchange) };
         }
-        busy(exchange.seq);
-        current = { seq: exchange.seq, rows: begin(exchange) };
+        busy(current.seq);
+        const before = part.writes.length;
+        const whole = fill(part, current.rows);
+        busy(0);
+        if (!whole) break;
+        done = true;
+        seq = current.seq;
+        const { bodies, isContent: shares } = current;
+        current = null;
+        if (part.writes.length === before) continue;
+        // Nothing looks for rows of a file's content; what was promised of one must be in the file before it is decoded.
+        if (!shares) break;
+        for (const id of bodies) inSlice.add(id);
       }
-      busy(current.seq);
-      const { writes, done } = slice(current.rows);
-      busy(0);
-      if (!done) return writes;
-      seq = current.seq;
-      current = null;
-      return [...writes, ['decoded', seq]];
+      if (done) part.writes.push(['decoded', seq]);
+      return part.writes.length === 0 ? null : part.writes;
     },
   };
+}
+
+function isContent({ indirection }: ExchangeRow): boolean {
+  return indirection === 'file_content' || indirection === 'static_file_content';
 }
 
 /** Whether the bodies of every exchange have been decoded. */
@@ -111,24 +147,33 @@ export function redecodeRun(db: Database, run: number, apply: (writes: DerivedWr
   for (const exchange of exchanges) apply(clearing(exchange.id, bodyIds(exchange)));
   for (const exchange of exchanges) {
     const written = rows(exchange);
-    for (let done = false; !done; ) {
-      const part = slice(written);
+    for (let whole = false; !whole; ) {
+      const part = emptySlice();
+      whole = fill(part, written);
       apply(part.writes);
-      done = part.done;
     }
   }
   return exchanges.length;
 }
 
-function slice(rows: Iterator<DerivedWrite>): { writes: DerivedWrite[]; done: boolean } {
-  const writes: DerivedWrite[] = [];
-  for (let bytes = 0; writes.length < SLICE_ROWS && bytes < SLICE_BYTES; ) {
+interface Slice {
+  writes: DerivedWrite[];
+  bytes: number;
+}
+
+function emptySlice(): Slice {
+  return { writes: [], bytes: 0 };
+}
+
+/** Adds rows as far as there is room. @returns whether these were all */
+function fill(part: Slice, rows: Iterator<DerivedWrite>): boolean {
+  while (part.writes.length < SLICE_ROWS && part.bytes < SLICE_BYTES) {
     const next = rows.next();
-    if (next.done === true) return { writes, done: true };
-    writes.push(next.value);
-    for (const cell of next.value) if (typeof cell === 'string') bytes += cell.length;
+    if (next.done === true) return true;
+    part.writes.push(next.value);
+    for (const cell of next.value) if (typeof cell === 'string') part.bytes += cell.length;
   }
-  return { writes, done: false };
+  return false;
 }
 
 function bodyIds(exchange: ExchangeRow): number[] {
@@ -149,12 +194,13 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
   const lines = db.prepare<[number], string>(DECODING_SQL.fields).pluck();
   const info = db.prepare<[number], { size: number; kept: number; cut: string | null }>(DECODING_SQL.body);
   const decodedBody = db.prepare<[number], number>(DECODING_SQL.decodedBody).pluck();
-  const promises = db.prepare<[number, number], { id: number; indirection: string; key: string | null; body: number }>(
-    DECODING_SQL.promises,
-  );
+  const promises = db.prepare<[run: number, from: number, to: number, limit: number], Promising>(DECODING_SQL.promises);
+  const promising = new Map<number, { upTo: number; answers: Promising[] }>();
   const promise = db.prepare<[number, string], { type: string; value: string }>(DECODING_SQL.promise);
   const readBody = createBodyReader(db);
   const remembered = new Map<number, Fields>();
+  /** What a file's content is, by its body and the codings that the answer named: agents fetch the same files. */
+  const contents = new Map<string, FileContent>();
 
   function fieldsOf(id: number | null): Fields {
     if (id === null) return [];
@@ -183,12 +229,28 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     }
   }
 
+  /** Answers of a run that promise what files are, oldest first, up to its n-th exchange at least. */
+  function promisingIn(run: number, n: number): readonly Promising[] {
+    const known = promising.get(run) ?? { upTo: 0, answers: [] };
+    promising.delete(run);
+    if (promising.size >= REMEMBERED_RUNS) promising.delete(promising.keys().next().value ?? 0);
+    promising.set(run, known);
+    if (n > known.upTo) {
+      known.answers.push(...promises.all(run, known.upTo, n, REMEMBERED).reverse());
+      known.answers.splice(0, known.answers.length - REMEMBERED);
+      known.upTo = n;
+    }
+    return known.answers;
+  }
+
   /** Looks for the latest metadata of a key before an exchange in its run. */
-  function promisedIn(exchange: ExchangeRow): (key: string) => Promised | null {
+  function promisedIn({ run, n }: ExchangeRow): (key: string) => Promised | null {
     return key => {
-      if (exchange.run === null || exchange.n === null) return null;
-      for (const { id, indirection, key: of, body } of promises.all(exchange.run, exchange.n)) {
-        const place = placeIn(indirection, of, key);
+      if (run === null || n === null) return null;
+      const answers = promisingIn(run, n);
+      for (let i = answers.length - 1; i >= 0; i -= 1) {
+        const { n: at, id, indirection, key: of, body } = answers[i]!;
+        const place = at < n ? placeIn(indirection, of, key) : null;
         const found = place === null ? undefined : promise.get(body, place);
         if (found !== undefined) return { by: id, checksum: found };
       }
@@ -200,12 +262,17 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     const bodies = bodiesOf(exchange);
     const shared = SHARED.has(exchange.phase) && exchange.status === 200;
     const answers = [exchange.responseBody, exchange.primaryResponseBody].filter(id => id !== null);
-    if (shared && answers.length > 0 && exchange.requestBody === null && answers.every(id => decodedBody.get(id) === 1)) {
-      // Rows of metadata, a bundle: they are there. A file's content is looked at again, for what was promised of it.
-      if (exchange.indirection !== 'file_content' && exchange.indirection !== 'static_file_content') return [].values();
-    }
+    const isKnown =
+      shared && answers.length > 0 && exchange.requestBody === null && answers.every(id => decodedBody.get(id) === 1);
+    // Rows of metadata, a bundle: they are there. What was promised of a file's content is another question each time.
+    if (isKnown && !isContent(exchange)) return [].values();
+    const responseFields = fieldsOf(exchange.responseFields);
+    const contentKey = `${exchange.responseBody} ${codingsOf(responseFields)}`;
+    const content = isKnown ? contents.get(contentKey) : undefined;
     const notes: Place['notes'][number][] = [];
-    const [request, response, primaryRequest, primaryResponse] = SIDES.map(side => bytesOf(bodies[side], side, notes));
+    const [request, response, primaryRequest, primaryResponse] = content
+      ? []
+      : SIDES.map(side => bytesOf(bodies[side], side, notes));
     const input: DecodeInput = {
       method: exchange.method,
       target: exchange.target,
@@ -219,7 +286,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
       status: exchange.status,
       requestFields: fieldsOf(exchange.requestFields),
       request: request ?? null,
-      responseFields: fieldsOf(exchange.responseFields),
+      responseFields,
       response: response ?? null,
       primaryRequest: primaryRequest ?? null,
       primaryResponse: primaryResponse ?? null,
@@ -232,8 +299,21 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
       known: body => decodedBody.get(body) !== undefined,
       promise: promisedIn(exchange),
     };
-    return rowsOf(place, decodeExchange(input));
+    if (content) return knownContentRows(place, content);
+    const decoded = decodeExchange(input);
+    if (decoded.phase === 'file' || decoded.phase === 'pluginsync') {
+      const answer = decoded.response;
+      if (answer !== null && 'value' in answer && answer.value.type === 'content') {
+        if (contents.size >= REMEMBERED) contents.clear();
+        contents.set(contentKey, answer.value);
+      }
+    }
+    return rowsOf(place, decoded);
   };
+}
+
+function codingsOf(fields: Fields): string {
+  return fields.flatMap(([name, value]) => (name.toLowerCase() === 'content-encoding' ? value : [])).join();
 }
 
 /** Where in an answer with metadata the entry for a key is, `null` when it cannot be in that answer. */

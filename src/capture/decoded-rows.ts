@@ -212,6 +212,11 @@ function* phaseRows(place: Place, decoded: Decoded, notes: Notes, fresh: Readonl
   }
 }
 
+/** The row of a file's content that was decoded before, in a body that is known: what was promised of it may be something else now. */
+export function knownContentRows(place: Place, content: FileContent): Generator<DerivedWrite> {
+  return contentRows(place, 'response', content, new Set());
+}
+
 function* contentRows(place: Place, side: Side, content: FileContent, fresh: ReadonlySet<number>): Generator<DerivedWrite> {
   const { input, bodies } = place;
   const promised = input.route.key === null ? null : place.promise(input.route.key);

@@ -297,9 +297,10 @@ export const DECODING_SQL = {
   body: 'SELECT size, kept, cut FROM body WHERE id = ?',
   decodedBody: 'SELECT settled FROM decoded_body WHERE body = ?',
   /** Where the metadata of a file's content may be, the latest first. */
-  promises: `SELECT e.id, e.indirection, e.key, e.response_body AS body FROM run_exchange m JOIN exchange e ON e.id = m.exchange
-    WHERE m.run = ? AND m.n < ? AND e.response_body IS NOT NULL AND (e.phase = 'catalog' OR e.indirection IN ('file_metadata', 'file_metadatas'))
-    ORDER BY m.n DESC`,
+  promises: `SELECT m.n, e.id, e.indirection, e.key, e.response_body AS body FROM run_exchange m JOIN exchange e ON e.id = m.exchange
+    WHERE m.run = ? AND m.n >= ? AND m.n < ? AND e.response_body IS NOT NULL
+      AND (e.phase = 'catalog' OR e.indirection IN ('file_metadata', 'file_metadatas'))
+    ORDER BY m.n DESC LIMIT ?`,
   promise:
     'SELECT checksum_type AS type, checksum AS value FROM file_metadata WHERE body = ? AND place = ? AND checksum IS NOT NULL LIMIT 1',
 } as const;

@@ -21,6 +21,8 @@ const REMEMBERED = 2048;
 export interface Step {
   derived: Derived;
   touched: readonly Run[];
+  /** It took as much as a step may: there is more, most likely. */
+  full: boolean;
 }
 
 /**
@@ -185,13 +187,13 @@ export function createDerivation(db: Database): Derivation {
     return head;
   }
 
-  function taken(): Step {
+  function taken(full = false): Step {
     const { runs, exchanges: members, connections } = fold.take();
     const touched = [...runs].map(run => ({ ...run }));
     const writes: DerivedWrite[] = touched.map(run => runWrite(run, recording ?? 0));
     for (const { exchange, run, n } of members) writes.push(['runExchange', exchange, run, n]);
     for (const { connection, run } of connections) writes.push(['runConnection', run, connection]);
-    return { derived: { writes, seq, settled }, touched };
+    return { derived: { writes, seq, settled }, touched, full };
   }
 
   return {
@@ -209,7 +211,7 @@ export function createDerivation(db: Database): Derivation {
         if (!settled) {
           fold.apply({ type: 'cut' });
           settled = true;
-          return taken();
+          return taken(true);
         }
         recording = first.recording;
       }
@@ -219,7 +221,7 @@ export function createDerivation(db: Database): Derivation {
         fold.apply(event());
         seq = at;
       }
-      return taken();
+      return taken(events.length >= STEP_EVENTS || events.at(-1)!.seq > seq);
     },
     time(at) {
       fold.apply({ type: 'time', at: at - UNSEEN_MS });

@@ -15,8 +15,12 @@ import { runRow } from './run-row.ts';
  *                                         └──refused──▶ waits a second, sends the same rows again
  *
  * A step folds runs, or, when all are folded, decodes bodies, or, when all are decoded, lets the rules look at a run that has ended. Nothing waits for it. It may fall behind without loss, for what it
- * reads stays in the file.
+ * reads stays in the file. Each step costs the writer a transaction and both threads two messages, however little it holds: under load, runs are folded
+ * once in a while, many exchanges at a time, and bodies are decoded in between.
  */
+
+/** How long after one fold the next one follows at the soonest; who looks at a live capture sees its runs so late at worst. */
+const FOLD_MS = 50;
 
 /** How often time passes for runs that nothing comes to any more. */
 const TICK_MS = 1_000;
@@ -48,6 +52,10 @@ const announcer = createAnnouncer();
 let waiting: Step | null = null;
 let finishing = false;
 let timeAt = Date.now();
+/** Something may have been committed that is not folded. */
+let unfolded = true;
+let foldedAt = Number.NEGATIVE_INFINITY;
+let isFoldDue = false;
 let decodesUntil = Number.POSITIVE_INFINITY;
 
 function send(message: DeriverToWriter): void {
@@ -68,11 +76,35 @@ function write(step: Step): void {
 
 function work(): void {
   if (waiting !== null) return;
-  const step =
-    derivation.step() ?? (finishing && !derivation.settled ? derivation.settle() : null) ?? time() ?? bodies() ?? findings();
+  const step = fold() ?? (finishing && !derivation.settled ? derivation.settle() : null) ?? time() ?? bodies() ?? findings();
   if (step !== null) write(step);
   else if (finishing) finish();
+  else if (unfolded) foldSoon();
   else send({ type: 'idle' });
+}
+
+function foldSoon(): void {
+  if (isFoldDue) return;
+  isFoldDue = true;
+  setTimeout(
+    () => {
+      isFoldDue = false;
+      work();
+    },
+    Math.max(1, foldedAt + FOLD_MS - performance.now()),
+  );
+}
+
+/** The next events, unless the last ones were folded just now. */
+function fold(): Step | null {
+  const now = performance.now();
+  if (!finishing && (!unfolded || now < foldedAt + FOLD_MS)) return null;
+  const step = derivation.step();
+  // One that took all it may has more behind it, and goes on at once.
+  if (step?.full) return step;
+  unfolded = false;
+  foldedAt = now;
+  return step;
 }
 
 /** Lets time pass for the runs, once a tick. */
@@ -95,7 +127,7 @@ function findings(): Step | null {
 }
 
 function stepOf(writes: DerivedWrite[] | null): Step | null {
-  return writes === null ? null : { derived: { writes, seq: null, settled: false }, touched: [] };
+  return writes === null ? null : { derived: { writes, seq: null, settled: false }, touched: [], full: false };
 }
 
 function finish(): void {
@@ -131,6 +163,7 @@ if (process.platform === 'linux') setPriority(NICE);
 writer.on('message', (message: ToDeriver) => {
   switch (message.type) {
     case 'committed':
+      unfolded = true;
       work();
       break;
     case 'applied':

@@ -110,7 +110,6 @@ export function createLog(db: Database, { file, recording, durability, retain, r
       const start = batch.parts[i + 1]!;
       const length = batch.parts[i + 2]!;
       bodies.append(batch.parts[i]!, ring.subarray(start, start + length));
-      pages += length >> 12;
     }
     const bodyIds = new Map<number, number>();
     for (let i = 0; i < batch.bodies.length; i += 3) {
@@ -153,7 +152,7 @@ export function createLog(db: Database, { file, recording, durability, retain, r
         }
         bodies.settle();
         commit.run();
-        pages += 8;
+        pages += 8 + (bodies.written() >> 12);
         unwritten = losses.slice();
         const gone = present();
         if (gone !== null) losses.push({ reason: 'file-removed', count: exchangesIn(batches), detail: gone });

@@ -9,8 +9,8 @@ import type { Value } from './statements.ts';
 /** How long things that nobody waits for are gathered. */
 const LAZY_MS = 20;
 
-/** Body bytes that are sent on without waiting for more. */
-const EAGER_BYTES = 64 << 10;
+/** Body bytes that are sent on without waiting for more: a message for each piece that a socket gives would cost more than the piece. */
+const EAGER_BYTES = 256 << 10;
 
 /** Exchanges that wait for the batch before theirs at most. */
 const JOINED_EXCHANGES = 64;

@@ -3,6 +3,11 @@ import type { Phase, Route } from '../model.ts';
 /** A query's or a form's pairs in the order received, repeats kept; both halves decoded. */
 export type Pairs = ReadonlyArray<readonly [name: string, value: string]>;
 
+/** Agents ask for the same things in the same words: so many routes are remembered, of targets up to this length. */
+const REMEMBERED = 1024;
+const REMEMBERED_CHARACTERS = 512;
+const routes = new Map<string, Route>();
+
 /** Mounts that pluginsync reads (`lib/puppet/configurer/plugin_handler.rb`). */
 const PLUGIN_MOUNTS: ReadonlySet<string> = new Set(['plugins', 'pluginfacts', 'locales']);
 
@@ -66,6 +71,16 @@ export function all(pairs: Pairs, name: string): string[] {
  * `/puppet/v3/:indirection/:key`, `/puppet-ca/v1/:indirection/:key` and `/puppet/v4/catalog`; all else is `other`.
  */
 export function routeOf(method: string, target: string): Route {
+  const asked = `${method} ${target}`;
+  const known = routes.get(asked);
+  if (known !== undefined) return known;
+  const route = routed(method, target);
+  if (routes.size >= REMEMBERED) routes.clear();
+  if (asked.length <= REMEMBERED_CHARACTERS) routes.set(asked, route);
+  return route;
+}
+
+function routed(method: string, target: string): Route {
   const match = /^\/(puppet\/v[34]|puppet-ca\/v1)\/([^/]+)(?:\/(.*))?$/s.exec(path(target));
   const pairs = query(target);
   const environment = first(pairs, 'environment');

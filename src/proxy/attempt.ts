@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { Client, type Dispatcher } from 'undici';
 import type { Connection, Failure, Fields, ResponseHead, Use } from '../model.ts';
-import { latin1Pairs } from './fields.ts';
+import { announcesClose, field, latin1Pairs } from './fields.ts';
 
 /** Takes one answer. The calls come in the order of the members; onFailure ends it at any point. */
 export interface Answering {
@@ -48,6 +48,17 @@ export class LaneClient extends Client {
   }
 }
 
+/** What an attempt belongs to: a request that may be sent again. */
+export interface Sending {
+  readonly answering: Answering;
+  /** Sends it again on another connection, if that is allowed. @param reused whether the connection had been used before */
+  retry(error: Error, reused: boolean): boolean;
+  /** @param partial whether the answer had begun */
+  failure(error: Error, partial: boolean): Failure;
+  /** The attempt is over, however it ended. */
+  done(): void;
+}
+
 /** One try at one request: undici's handler on one side, {@link Answering} on the other. */
 export class Attempt implements Dispatcher.DispatchHandler {
   lane: Lane | null = null;
@@ -56,23 +67,14 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #head = false;
   #over = false;
   readonly #answering: Answering;
+  readonly #sending: Sending;
+  /** How often it was sent before. */
   readonly #resent: number;
-  readonly #retry: ((error: Error, reused: boolean) => boolean) | null;
-  readonly #fail: (error: Error, partial: boolean) => Failure;
-  readonly #done: () => void;
 
-  constructor(parts: {
-    answering: Answering;
-    resent: number;
-    retry: ((error: Error, reused: boolean) => boolean) | null;
-    fail: (error: Error, partial: boolean) => Failure;
-    done: () => void;
-  }) {
-    this.#answering = parts.answering;
-    this.#resent = parts.resent;
-    this.#retry = parts.retry;
-    this.#fail = parts.fail;
-    this.#done = parts.done;
+  constructor(sending: Sending, resent: number) {
+    this.#answering = sending.answering;
+    this.#sending = sending;
+    this.#resent = resent;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -99,10 +101,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
       return;
     }
     this.#head = true;
-    const has = (wanted: RegExp, inValue: RegExp): boolean =>
-      fields.some(([name, value]) => wanted.test(name) && inValue.test(value));
-    if (this.lane) this.lane.announced = has(/^connection$/i, /close/i);
-    this.#answer(has(/^(content-length|transfer-encoding)$/i, /./) || status === 204 || status === 304 ? 'framed' : 'until-end');
+    if (this.lane) this.lane.announced = announcesClose(fields);
+    const isFramed = status === 204 || status === 304 || field(fields, 'content-length') || field(fields, 'transfer-encoding');
+    this.#answer(isFramed ? 'framed' : 'until-end');
     this.#answering.onHead({ status, reason: reason ?? '', fields });
   }
 
@@ -123,9 +124,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     this.#end();
     const reused = this.#use !== null && this.#use.ordinal > 1;
-    if (!this.#head && this.#retry?.(error, reused)) return;
+    if (!this.#head && this.#sending.retry(error, reused)) return;
     const isVague = (error as NodeJS.ErrnoException).code === 'UND_ERR_SOCKET';
-    this.#answering.onFailure(this.#fail((isVague && this.lane?.error) || error, this.#head));
+    this.#answering.onFailure(this.#sending.failure((isVague && this.lane?.error) || error, this.#head));
   }
 
   resume(): void {
@@ -145,6 +146,6 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #end(): void {
     this.#over = true;
     this.#answer('none');
-    this.#done();
+    this.#sending.done();
   }
 }

@@ -3,6 +3,7 @@ import type { BodyTap, Exchange, Failure, Fields, Outcome, ResponseHead, Side, T
 import { answerTo } from './failure.ts';
 import { contentLength, flat, pairs, responseFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
+import { passed } from './passing.ts';
 import { mono } from './tracking.ts';
 
 /**
@@ -30,6 +31,7 @@ export interface Delivery {
   readonly over: boolean;
 }
 
+/** Who carries the exchange, told of what the agent does. */
 export interface DeliveryHooks {
   onDrain(): void;
   /** The agent went away before the answer was complete. */
@@ -41,11 +43,17 @@ export function deliver(
   agent: AgentConnection,
   request: IncomingMessage,
   response: ServerResponse,
-  opening: Pick<Exchange, 'route' | 'certname'> & { target: string },
+  opening: Opening,
   hooks: DeliveryHooks,
 ): Delivery {
+  return new AgentDelivery(tape, agent, request, response, opening, hooks);
+}
+
+type Opening = Pick<Exchange, 'route' | 'certname'> & { target: string };
+
+function opened(tape: Tape, agent: AgentConnection, request: IncomingMessage, opening: Opening): Exchange {
   const start = mono();
-  const exchange: Exchange = {
+  return {
     id: tape.exchangeId(),
     certname: opening.certname,
     route: opening.route,
@@ -75,159 +83,224 @@ export function deliver(
     responseBytes: 0,
     outcome: { type: 'answered' },
   };
-  const { timing } = exchange;
-  const http11 = request.httpVersionMajor === 1 && request.httpVersionMinor >= 1;
-  let responseTap: BodyTap | null = null;
-  /** The newest chunk: it waits one turn, so that a short answer leaves whole in one write after the commit. */
-  let waiting: Buffer | null = null;
-  let flush: NodeJS.Immediate | null = null;
-  let expected: number | null = null;
-  let over = false;
-  /** Who asked for a pause: the primary goes on when neither needs one any more. */
-  let agentIsFull = false;
-  let tapeIsFull = false;
+}
 
-  function drained(): void {
-    if (!agentIsFull && !tapeIsFull) hooks.onDrain();
+const nothing = (): void => undefined;
+
+/** What came of an answer is gathered up to this much: a TLS record of 16 KiB would cost a write of its own. */
+const GATHER_BYTES = 128 * 1024;
+
+/** One object an exchange, and few functions made for it: this is the path of every answer. */
+class AgentDelivery implements Delivery {
+  readonly exchange: Exchange;
+  readonly #tape: Tape;
+  readonly #agent: AgentConnection;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #hooks: DeliveryHooks;
+  readonly #http11: boolean;
+  #responseTap: BodyTap | null = null;
+  /** What came in this turn: it leaves together, and a short answer whole after the commit. */
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #flush: NodeJS.Immediate | null = null;
+  #expected: number | null = null;
+  #over = false;
+  /** Who asked for a pause: the primary goes on when neither needs one any more. */
+  #agentIsFull = false;
+  #tapeIsFull = false;
+
+  constructor(
+    tape: Tape,
+    agent: AgentConnection,
+    request: IncomingMessage,
+    response: ServerResponse,
+    opening: Opening,
+    hooks: DeliveryHooks,
+  ) {
+    this.exchange = opened(tape, agent, request, opening);
+    this.#tape = tape;
+    this.#agent = agent;
+    this.#request = request;
+    this.#response = response;
+    this.#hooks = hooks;
+    this.#http11 = request.httpVersionMajor === 1 && request.httpVersionMinor >= 1;
+    response.once('close', () => {
+      if (this.#over) return;
+      this.#settle({ type: 'abandoned' }, nothing);
+      hooks.onAbandoned();
+    });
   }
 
-  response.on('drain', () => {
-    agentIsFull = false;
-    drained();
-  });
-  response.once('close', () => {
-    if (over) return;
-    settle({ type: 'abandoned' }, () => undefined);
-    hooks.onAbandoned();
-  });
+  get over(): boolean {
+    return this.#over;
+  }
+
+  tap(side: Side): BodyTap {
+    return this.#tape.tap(this.exchange.id, side);
+  }
+
+  requestEnded(): void {
+    this.exchange.timing.requestEndMono = mono();
+  }
+
+  requestBytes(count: number): void {
+    this.exchange.requestBytes += count;
+  }
+
+  ready(use: Use, resent: number): void {
+    this.exchange.timing.primaryReadyMono ??= mono();
+    this.exchange.primary = use;
+    this.exchange.resent = resent;
+  }
+
+  information(status: number, fields: Fields): void {
+    if (this.#http11 && !this.#over) this.#response.writeInformation(status, flat(responseFields(fields, false)));
+  }
+
+  head(head: ResponseHead): void {
+    const { exchange } = this;
+    exchange.timing.responseHeadMono = mono();
+    exchange.primaryStatus = head.status;
+    const isBodiless = this.#request.method === 'HEAD' || head.status === 204 || head.status === 304;
+    this.#expected = isBodiless ? 0 : contentLength(head.fields);
+    this.#writeHead(head); // throws on a field that Node will not write; then no answer has begun
+    exchange.response = head;
+    this.#flush = setImmediate(endTurn, this);
+  }
+
+  /** The turn is over; called by {@link endTurn} alone. */
+  turned(): void {
+    this.#flush = null;
+    if (this.#over || this.#isWhole()) return;
+    if (this.#waiting.length > 0) this.#writeWaiting();
+    else this.#response.flushHeaders();
+  }
+
+  data(chunk: Buffer): boolean {
+    const { exchange } = this;
+    exchange.timing.firstByteMono ??= mono();
+    this.#responseTap ??= this.tap('response');
+    this.#responseTap.write(chunk);
+    exchange.responseBytes += chunk.length;
+    passed(chunk.length);
+    this.#askTape();
+    if (this.#waitingBytes >= GATHER_BYTES) this.#writeWaiting(); // before the newest: it may be the last
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    if (!this.#isWhole()) this.#flush ??= setImmediate(endTurn, this);
+    return !this.#agentIsFull && !this.#tapeIsFull;
+  }
+
+  end(trailers: Fields): void {
+    this.exchange.trailers = trailers;
+    this.#settle({ type: 'answered' }, () => {
+      const response = this.#response;
+      if (response.destroyed) return;
+      if (trailers.length > 0 && response.chunkedEncoding)
+        response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]));
+      const last = this.#waiting.pop();
+      for (const chunk of this.#waiting) response.write(chunk);
+      response.end(last);
+    });
+  }
+
+  fail(failure: Failure): void {
+    if (this.#over) return;
+    if (this.exchange.response !== null) {
+      this.#settle({ type: 'failed', failure }, () => {
+        const response = this.#response;
+        this.#agent.ending.note('proxy', 'aborted');
+        // To an agent of HTTP/1.0 an orderly end would say that the body is whole.
+        if (this.#expected === null && !response.chunkedEncoding) this.#agent.cut();
+        response.destroy();
+      });
+      return;
+    }
+    const { status, reason, message, issueKind } = answerTo(failure);
+    const body = Buffer.from(`${JSON.stringify({ message, issue_kind: issueKind })}\n`);
+    this.#answer(status, reason, [['Content-Type', 'application/json;charset=utf-8']], body, { type: 'failed', failure });
+  }
+
+  answer(status: number, reason: string, fields: Fields, body: Buffer): void {
+    this.#answer(status, reason, fields, body, { type: 'answered' });
+  }
+
+  #answer(status: number, reason: string, fields: Fields, body: Buffer, outcome: Outcome): void {
+    const dated: Fields = [['Date', new Date().toUTCString()], ...fields];
+    // RFC 9110 section 8.6: in a 304 it would be the length of the 200.
+    const all: Fields = status === 304 ? dated : [...dated, ['Content-Length', String(body.length)]];
+    const { exchange } = this;
+    exchange.answeredBy = 'proxy';
+    exchange.response = { status, reason, fields: all };
+    exchange.timing.responseHeadMono = mono();
+    const isBodiless = this.#request.method === 'HEAD' || status === 304;
+    if (!isBodiless && body.length > 0) {
+      exchange.timing.firstByteMono = exchange.timing.responseHeadMono;
+      exchange.responseBytes = body.length;
+      this.tap('response').write(body);
+    }
+    this.#settle(outcome, () => {
+      if (this.#response.destroyed) return;
+      this.#writeHead({ status, reason, fields: all });
+      this.#response.end(isBodiless ? undefined : body);
+    });
+  }
 
   /** Ends the exchange for the tape; `last` writes what completes the answer. */
-  function settle(outcome: Outcome, last: () => void): void {
-    over = true;
-    if (flush) clearImmediate(flush);
-    timing.endMono = mono();
-    exchange.outcome = outcome;
-    tape.exchange(exchange, last);
+  #settle(outcome: Outcome, last: () => void): void {
+    this.#over = true;
+    if (this.#flush) clearImmediate(this.#flush);
+    this.exchange.timing.endMono = mono();
+    this.exchange.outcome = outcome;
+    this.#tape.exchange(this.exchange, last);
   }
 
-  function writeHead(head: ResponseHead): void {
+  #writeHead(head: ResponseHead): void {
+    const response = this.#response;
     const hasBody = head.status !== 204 && head.status !== 304;
-    const fields = responseFields(head.fields, http11 && hasBody);
+    const fields = responseFields(head.fields, this.#http11 && hasBody);
     // Nothing is added to what the primary sent: no Date, no Connection while the connection stays (an HTTP/1.0 agent needs it).
     response.sendDate = false;
-    if (http11 && response.shouldKeepAlive) response.removeHeader('connection');
+    if (this.#http11 && response.shouldKeepAlive) response.removeHeader('connection');
     // undici reads the phrase as UTF-8; what was none, or no Latin-1, Node would refuse to write.
     response.writeHead(head.status, head.reason.replace(/[^\x20-\x7e\x80-\xff]/g, '?'), flat(fields));
   }
 
-  function writeWaiting(): void {
-    if (!waiting) return;
-    const chunk = waiting;
-    waiting = null;
-    if (!response.write(chunk)) agentIsFull = true;
+  /** Whether all bytes that the answer announced are here: then its end comes with them. */
+  #isWhole(): boolean {
+    return this.#expected !== null && this.exchange.responseBytes >= this.#expected;
   }
 
-  function askTape(): void {
-    if (tapeIsFull || !tape.ready) return;
-    tapeIsFull = true;
-    const isReady = tape.ready(() => {
-      tapeIsFull = false;
-      drained();
-    });
-    if (isReady) tapeIsFull = false;
-  }
-
-  function answer(status: number, reason: string, fields: Fields, body: Buffer, outcome: Outcome): void {
-    const dated: Fields = [['Date', new Date().toUTCString()], ...fields];
-    // RFC 9110 section 8.6: in a 304 it would be the length of the 200.
-    const all: Fields = status === 304 ? dated : [...dated, ['Content-Length', String(body.length)]];
-    exchange.answeredBy = 'proxy';
-    exchange.response = { status, reason, fields: all };
-    timing.responseHeadMono = mono();
-    const bodiless = request.method === 'HEAD' || status === 304;
-    if (!bodiless && body.length > 0) {
-      timing.firstByteMono = timing.responseHeadMono;
-      exchange.responseBytes = body.length;
-      tape.tap(exchange.id, 'response').write(body);
-    }
-    settle(outcome, () => {
-      if (response.destroyed) return;
-      writeHead({ status, reason, fields: all });
-      response.end(bodiless ? undefined : body);
+  /** Node gathers the writes of one turn into one. */
+  #writeWaiting(): void {
+    let more = true;
+    for (const chunk of this.#waiting) more = this.#response.write(chunk);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (more || this.#agentIsFull) return;
+    this.#agentIsFull = true;
+    this.#response.once('drain', () => {
+      this.#agentIsFull = false;
+      this.#drained();
     });
   }
 
-  return {
-    exchange,
-    get over() {
-      return over;
-    },
-    tap: side => tape.tap(exchange.id, side),
-    requestEnded() {
-      timing.requestEndMono = mono();
-    },
-    requestBytes(count) {
-      exchange.requestBytes += count;
-    },
-    ready(use, resent) {
-      timing.primaryReadyMono ??= mono();
-      exchange.primary = use;
-      exchange.resent = resent;
-    },
-    information(status, fields) {
-      if (http11 && !over) response.writeInformation(status, flat(responseFields(fields, false)));
-    },
-    head(head) {
-      timing.responseHeadMono = mono();
-      exchange.primaryStatus = head.status;
-      expected = request.method === 'HEAD' || head.status === 204 || head.status === 304 ? 0 : contentLength(head.fields);
-      writeHead(head); // throws on a field that Node will not write; then no answer has begun
-      exchange.response = head;
-      flush = setImmediate(() => {
-        flush = null;
-        if (over) return;
-        if (expected === null || exchange.responseBytes < expected) {
-          if (waiting) writeWaiting();
-          else response.flushHeaders();
-        }
-      });
-    },
-    data(chunk) {
-      timing.firstByteMono ??= mono();
-      responseTap ??= tape.tap(exchange.id, 'response');
-      responseTap.write(chunk);
-      exchange.responseBytes += chunk.length;
-      askTape();
-      writeWaiting();
-      waiting = chunk;
-      const last = expected !== null && exchange.responseBytes >= expected;
-      if (flush === null && !last) writeWaiting();
-      return !agentIsFull && !tapeIsFull;
-    },
-    end(trailers) {
-      exchange.trailers = trailers;
-      settle({ type: 'answered' }, () => {
-        if (response.destroyed) return;
-        if (trailers.length > 0 && response.chunkedEncoding)
-          response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]));
-        response.end(waiting ?? undefined);
-      });
-    },
-    fail(failure) {
-      if (over) return;
-      if (exchange.response !== null) {
-        settle({ type: 'failed', failure }, () => {
-          agent.ending.note('proxy', 'aborted');
-          // To an agent of HTTP/1.0 an orderly end would say that the body is whole.
-          if (expected === null && !response.chunkedEncoding) agent.cut();
-          response.destroy();
-        });
-        return;
-      }
-      const { status, reason, message, issueKind } = answerTo(failure);
-      const body = Buffer.from(`${JSON.stringify({ message, issue_kind: issueKind })}\n`);
-      answer(status, reason, [['Content-Type', 'application/json;charset=utf-8']], body, { type: 'failed', failure });
-    },
-    answer: (status, reason, fields, body) => answer(status, reason, fields, body, { type: 'answered' }),
-  };
+  #askTape(): void {
+    if (this.#tapeIsFull || !this.#tape.ready) return;
+    this.#tapeIsFull = true;
+    const isReady = this.#tape.ready(() => {
+      this.#tapeIsFull = false;
+      this.#drained();
+    });
+    if (isReady) this.#tapeIsFull = false;
+  }
+
+  #drained(): void {
+    if (!this.#agentIsFull && !this.#tapeIsFull) this.#hooks.onDrain();
+  }
+}
+
+function endTurn(delivery: AgentDelivery): void {
+  delivery.turned();
 }

@@ -36,6 +36,13 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ]);
 
+/** Whether one of the Connection fields says `close`. */
+export function announcesClose(fields: Fields): boolean {
+  for (const [name, value] of fields)
+    if (name.length === 10 && name.toLowerCase() === 'connection' && /close/i.test(value)) return true;
+  return false;
+}
+
 /** The hop-by-hop names of one message: the fixed ones and those that its Connection fields name. */
 function hopByHop(fields: Fields): ReadonlySet<string> {
   let names: Set<string> | null = null;

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { routeOf } from '../decode/route.ts';
-import type { Certname, Connection, PoolPolicy, Route, Tape } from '../model.ts';
+import type { Certname, Connection, Failure, Fields, PoolPolicy, ResponseHead, Route, Tape, Use } from '../model.ts';
+import type { Answering } from './attempt.ts';
 import type { Bootstrap } from './bootstrap.ts';
-import { type Delivery, deliver } from './delivery.ts';
+import { type Delivery, type DeliveryHooks, deliver } from './delivery.ts';
 import { reasonOf } from './failure.ts';
-import { hasRequestBody, requestFields } from './fields.ts';
+import { announcesClose, hasRequestBody, requestFields } from './fields.ts';
 import { admit } from './gate.ts';
 import type { AgentConnection } from './intercept.ts';
 import { type RequestBody, requestBody } from './request-body.ts';
@@ -34,108 +35,131 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 export type Relay = (agent: AgentConnection, request: IncomingMessage, response: ServerResponse, target: string) => void;
 
 export function openRelay(options: RelayOptions): Relay {
-  const { tape, upstream, bootstrap } = options;
+  return (agent, request, response, target) => new Carriage(options, agent, request, response, target).start();
+}
 
-  return (agent, request, response, target) => {
-    const method = request.method ?? '';
-    const { certname } = agent.record;
-    const route = routeOf(method, target);
-    let call: Call | null = null;
-    let body: RequestBody | null = null;
-    const delivery = deliver(
-      tape,
-      agent,
-      request,
-      response,
-      { route, certname, target },
-      {
-        onDrain: () => call?.resume(),
-        onAbandoned: () => {
-          call?.abort();
-          body?.release();
-        },
-      },
-    );
+/** One exchange under way. */
+class Carriage implements Answering, DeliveryHooks {
+  readonly #options: RelayOptions;
+  readonly #agent: AgentConnection;
+  readonly #request: IncomingMessage;
+  readonly #target: string;
+  readonly #route: Route;
+  readonly #delivery: Delivery;
+  #call: Call | null = null;
+  #body: RequestBody | null = null;
 
-    const primary = options.primaryFor(agent.record, route);
-    const admission = admit(agent.record, method, target, name => options.identityOf(name, agent, primary));
+  constructor(options: RelayOptions, agent: AgentConnection, request: IncomingMessage, response: ServerResponse, target: string) {
+    this.#options = options;
+    this.#agent = agent;
+    this.#request = request;
+    this.#target = target;
+    this.#route = routeOf(request.method ?? '', target);
+    const opening = { route: this.#route, certname: agent.record.certname, target };
+    this.#delivery = deliver(options.tape, agent, request, response, opening, this);
+  }
+
+  start(): void {
+    const agent = this.#agent;
+    const method = this.#request.method ?? '';
+    const primary = this.#options.primaryFor(agent.record, this.#route);
+    const admission = admit(agent.record, method, this.#target, name => this.#options.identityOf(name, agent, primary));
     if (!admission.admitted) {
-      request.resume();
-      delivery.fail(admission.failure);
+      this.#refuse(admission.failure);
       return;
     }
-    if (target[0] !== '/') {
-      request.resume();
-      delivery.fail({ reason: 'not-forwarded', detail: 'a request over TLS needs a target that starts with a slash' });
+    if (this.#target[0] !== '/') {
+      this.#refuse({ reason: 'not-forwarded', detail: 'a request over TLS needs a target that starts with a slash' });
       return;
     }
     const { identity } = admission;
-
-    const standing = identity && options.standing(agent, primary, identity);
-    if (standing === null) carry();
+    const standing = identity && this.#options.standing(agent, primary, identity);
+    if (standing === null) this.#carry(method, primary, identity);
     else {
       void standing.then(refused => {
-        if (delivery.over) return;
-        if (refused === null) carry();
-        else {
-          request.resume();
-          delivery.fail(refused);
-        }
+        if (this.#delivery.over) return;
+        if (refused === null) this.#carry(method, primary, identity);
+        else this.#refuse(refused);
       });
     }
+  }
 
-    function carry(): void {
-      if (bootstrap.takes(method, route)) {
-        bootstrap.serve({ agent, request, delivery, primary, identity, method, target, route }).catch((error: unknown) => {
+  #refuse(failure: Failure): void {
+    this.#request.resume();
+    this.#delivery.fail(failure);
+  }
+
+  #carry(method: string, primary: Primary, identity: Presented | null): void {
+    const { bootstrap, tape, upstream } = this.#options;
+    const delivery = this.#delivery;
+    const request = this.#request;
+    const route = this.#route;
+    const target = this.#target;
+    if (bootstrap.takes(method, route)) {
+      bootstrap
+        .serve({ agent: this.#agent, request, delivery, primary, identity, method, target, route })
+        .catch((error: unknown) => {
           // A request that the agent broke off ends with its connection, as abandoned.
           if (request.complete) delivery.fail({ reason: 'internal', detail: reasonOf(error) });
         });
-        return;
-      }
-
-      if (hasRequestBody(delivery.exchange.request.fields)) body = tapped(tape, request, delivery);
-      else {
-        delivery.requestEnded();
-        request.resume();
-      }
-      const again = IDEMPOTENT.has(method) || (method === 'POST' && route.phase === 'catalog');
-      const sent = body;
-      call = upstream.send(
-        {
-          primary,
-          identity,
-          agentConnection: agent.record.id,
-          method,
-          target,
-          fields: requestFields(delivery.exchange.request.fields, authority(primary.host, primary.port)),
-          body: sent,
-          resendable: again,
-        },
-        {
-          onReady: (use, resent) => delivery.ready(use, resent),
-          onInformation: (status, fields) => delivery.information(status, fields),
-          onHead: head => {
-            if (
-              options.pool === 'mirror' &&
-              head.fields.some(([name, value]) => /^connection$/i.test(name) && /close/i.test(value))
-            ) {
-              agent.closeWhenIdle();
-            }
-            delivery.head(head);
-          },
-          onData: chunk => delivery.data(chunk),
-          onEnd: trailers => {
-            sent?.release();
-            delivery.end(trailers);
-          },
-          onFailure: failure => {
-            sent?.release();
-            delivery.fail(failure);
-          },
-        },
-      );
+      return;
     }
-  };
+
+    if (hasRequestBody(delivery.exchange.request.fields)) this.#body = tapped(tape, request, delivery);
+    else {
+      delivery.requestEnded();
+      request.resume();
+    }
+    this.#call = upstream.send(
+      {
+        primary,
+        identity,
+        agentConnection: this.#agent.record.id,
+        method,
+        target,
+        fields: requestFields(delivery.exchange.request.fields, authority(primary.host, primary.port)),
+        body: this.#body,
+        resendable: IDEMPOTENT.has(method) || (method === 'POST' && route.phase === 'catalog'),
+      },
+      this,
+    );
+  }
+
+  onDrain(): void {
+    this.#call?.resume();
+  }
+
+  onAbandoned(): void {
+    this.#call?.abort();
+    this.#body?.release();
+  }
+
+  onReady(use: Use, resent: number): void {
+    this.#delivery.ready(use, resent);
+  }
+
+  onInformation(status: number, fields: Fields): void {
+    this.#delivery.information(status, fields);
+  }
+
+  onHead(head: ResponseHead): void {
+    if (this.#options.pool === 'mirror' && announcesClose(head.fields)) this.#agent.closeWhenIdle();
+    this.#delivery.head(head);
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.#delivery.data(chunk);
+  }
+
+  onEnd(trailers: Fields): void {
+    this.#body?.release();
+    this.#delivery.end(trailers);
+  }
+
+  onFailure(failure: Failure): void {
+    this.#body?.release();
+    this.#delivery.fail(failure);
+  }
 }
 
 /** The request's body on its way upstream, copied to the tape as it passes. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { passed } from './passing.ts';
 import type { SendableBody } from './upstream.ts';
 
 /** Most that is kept of one body in case it must be sent again. Catalog requests with facts are 15 to 250 kB. */
@@ -44,6 +45,7 @@ export function requestBody(request: IncomingMessage, hooks: RequestBodyHooks): 
   };
   request.on('data', (chunk: Buffer) => {
     hooks.onChunk(chunk);
+    passed(chunk.length);
     if (retained) {
       if (retainedBytes + chunk.length > RETAIN_BYTES || retainedTotal + chunk.length > RETAIN_TOTAL_BYTES) forget();
       else {

@@ -3,8 +3,8 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { connect as connectTls, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { type Client, Pool } from 'undici';
-import type { Certname, ConnectionId, Fields, PoolPolicy, Tape } from '../model.ts';
-import { type Answering, Attempt, type Lane, LaneClient } from './attempt.ts';
+import type { Certname, ConnectionId, Failure, Fields, PoolPolicy, Tape } from '../model.ts';
+import { type Answering, Attempt, type Lane, LaneClient, type Sending } from './attempt.ts';
 import { failureOf, reasonOf } from './failure.ts';
 import { flat } from './fields.ts';
 import type { KeyLine } from './keylog.ts';
@@ -113,6 +113,8 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, maxPools = 512 } = options;
   /** In order of use: the least recently used one comes first. */
   const pools = new Map<string, PoolEntry>();
+  /** Key of the last one. */
+  let newest: string | null = null;
   let closing = false;
 
   function connector(request: UpstreamRequest, caPem: string, lanes: Set<Lane>) {
@@ -219,7 +221,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     };
   }
 
-  function poolFor(request: UpstreamRequest, caPem: string): { key: string; entry: PoolEntry } {
+  function poolFor(request: UpstreamRequest, caPem: string): PoolEntry {
     const { primary, identity, agentConnection } = request;
     const whose = options.pool === 'mirror' ? `${agentConnection}` : '*';
     const key = keyOf(whose, primary, identity);
@@ -250,10 +252,14 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         },
       });
       entry = { pool, lanes, caPem, active: 0 };
+      newest = null;
     }
-    pools.delete(key);
-    pools.set(key, entry);
-    return { key, entry };
+    if (key !== newest) {
+      pools.delete(key);
+      pools.set(key, entry);
+      newest = key;
+    }
+    return entry;
   }
 
   /** Closes the least recently used pools that have nothing to do, down to the limit. */
@@ -271,39 +277,29 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     void entry.pool.close();
   }
 
-  function send(request: UpstreamRequest, answering: Answering): Call {
-    const origin = authority(request.primary.host, request.primary.port);
-    const caPem = request.primary.plain ? '' : request.primary.caPem();
-    if (caPem === null) {
-      queueMicrotask(() =>
-        answering.onFailure({ reason: 'primary-untrusted', origin, detail: "the primary's CA is not known yet" }),
-      );
-      return { resume: () => undefined, abort: () => undefined };
-    }
-    let attempt = start(0, caPem);
-    return { resume: () => attempt.resume(), abort: () => attempt.abort() };
+  /** A request on its way: an attempt, and another one where the connection turned out to be closed. */
+  class Sent implements Call, Sending {
+    readonly answering: Answering;
+    readonly #request: UpstreamRequest;
+    readonly #caPem: string;
+    #entry: PoolEntry | null = null;
+    #attempt: Attempt | null = null;
+    #resent = 0;
 
-    function start(resent: number, ca: string): Attempt {
-      const { entry } = poolFor(request, ca);
+    constructor(request: UpstreamRequest, answering: Answering, caPem: string) {
+      this.answering = answering;
+      this.#request = request;
+      this.#caPem = caPem;
+    }
+
+    start(): void {
+      const request = this.#request;
+      const entry = poolFor(request, this.#caPem);
       entry.active += 1;
       if (pools.size > maxPools) trim();
-      const next = new Attempt({
-        answering,
-        resent,
-        fail: (error, partial) =>
-          failureOf(error, { origin, certname: request.identity?.certname ?? null, partial, timeoutMs: answerMs }),
-        done: () => {
-          entry.active -= 1;
-        },
-        // RFC 9112 section 9.3.1: only when the connection had been used before, no byte of an answer came, and sending twice does no harm.
-        retry: (error, reused) => {
-          const code = (error as NodeJS.ErrnoException).code ?? '';
-          if (resent > 0 || !reused || !STALE.has(code)) return false;
-          if (!request.resendable || request.body?.resendable() === false) return false;
-          attempt = start(resent + 1, ca);
-          return true;
-        },
-      });
+      const attempt = new Attempt(this, this.#resent);
+      this.#entry = entry;
+      this.#attempt = attempt;
       entry.pool.dispatch(
         {
           method: request.method,
@@ -313,10 +309,51 @@ export function openUpstream(options: UpstreamOptions): Upstream {
           // undici closes the connection after a HEAD unless told not to; Jetty answers it properly framed.
           reset: false,
         },
-        next,
+        attempt,
       );
-      return next;
     }
+
+    resume(): void {
+      this.#attempt?.resume();
+    }
+
+    abort(): void {
+      this.#attempt?.abort();
+    }
+
+    /** RFC 9112 section 9.3.1: only when the connection had been used before, no byte of an answer came, and sending twice does no harm. */
+    retry(error: Error, reused: boolean): boolean {
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      if (this.#resent > 0 || !reused || !STALE.has(code)) return false;
+      if (!this.#request.resendable || this.#request.body?.resendable() === false) return false;
+      this.#resent += 1;
+      this.start();
+      return true;
+    }
+
+    failure(error: Error, partial: boolean): Failure {
+      const { primary, identity } = this.#request;
+      const origin = authority(primary.host, primary.port);
+      return failureOf(error, { origin, certname: identity?.certname ?? null, partial, timeoutMs: answerMs });
+    }
+
+    done(): void {
+      if (this.#entry) this.#entry.active -= 1;
+    }
+  }
+
+  function send(request: UpstreamRequest, answering: Answering): Call {
+    const caPem = request.primary.plain ? '' : request.primary.caPem();
+    if (caPem === null) {
+      const origin = authority(request.primary.host, request.primary.port);
+      queueMicrotask(() =>
+        answering.onFailure({ reason: 'primary-untrusted', origin, detail: "the primary's CA is not known yet" }),
+      );
+      return { resume: () => undefined, abort: () => undefined };
+    }
+    const sent = new Sent(request, answering, caPem);
+    sent.start();
+    return sent;
   }
 
   return {

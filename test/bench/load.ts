@@ -110,7 +110,8 @@ async function worker(until: number): Promise<void> {
     const start = performance.now();
     try {
       socket ??= await dial();
-      bytes += await exchange(socket);
+      const got = await exchange(socket);
+      bytes += got; // not in one: the sum would be the one from before the wait
       times.push(performance.now() - start);
       if (plan.fresh) {
         socket.end();

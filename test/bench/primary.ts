@@ -53,7 +53,8 @@ const server = createServer(
         : target.includes('/file_content/')
           ? large
           : small;
-    response.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': body.length });
+    const type = body === small ? 'application/json;charset=utf-8' : 'application/octet-stream';
+    response.writeHead(200, { 'Content-Type': type, 'Content-Length': body.length });
     response.end(body);
   },
 );
