@@ -58,7 +58,7 @@ export interface LossCount {
  * V8 lets the young generation of a thread grow to tens of megabytes when much passes through it and nothing stays, as here: kept
  * small, it is collected more often, at no cost that can be measured, and the process takes 100 MB less under load.
  */
-export const THREAD_LIMITS = { maxYoungGenerationSizeMb: 8 } as const;
+export const THREAD_LIMITS = { maxYoungGenerationSizeMb: 4 } as const;
 
 export interface WriterData {
   file: string;

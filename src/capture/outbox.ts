@@ -29,8 +29,11 @@ export interface Outbox {
   /** Body bytes that were written into the ring just now. */
   bytes(write: (parts: number[]) => number): number;
   body(key: number, size: number, cut: number): void;
-  /** `committed` runs when the row is on disk, late when the disk is slow, at once when the thread is dead. */
-  exchange(id: ExchangeId, row: readonly Value[], committed: (() => void) | null): void;
+  /**
+   * `committed` runs when the row is on disk, late when the disk is slow, at once when the thread is dead.
+   * @param alone no other exchange is under way: there is nothing to wait for that could share its commit
+   */
+  exchange(id: ExchangeId, row: readonly Value[], committed: (() => void) | null, alone: boolean): void;
   /** The latest row of a connection wins; `row` is made when it is sent. */
   connection(id: ConnectionId, row: () => Value[]): void;
   drop(exchange: ExchangeId): void;
@@ -67,11 +70,12 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
    * One batch is on its way at a time, as long as the next one is small: what comes while the writer commits joins the next
    * commit. Under load that is one message for several exchanges, and nobody waits longer for the disk than for two commits.
    */
-  function flushSoon(): void {
+  function flushSoon(now = false): void {
     const newest = sent.at(-1);
     const awaited = newest !== undefined && newest.committed.length > 0;
     if (awaited && next.exchanges.length < JOINED_EXCHANGES && next.partBytes < EAGER_BYTES) return;
-    urgent ??= setImmediate(flush);
+    if (now) flush();
+    else urgent ??= setImmediate(flush);
   }
 
   function flushSometime(): void {
@@ -149,13 +153,13 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
     body(key, size, cut) {
       next.bodies.push(key, size, cut);
     },
-    exchange(id, row, committed) {
+    exchange(id, row, committed, alone) {
       for (const value of row) next.rows.push(value);
       next.exchanges.push(id);
       waitingExchanges++;
       if (committed === null) return flushSometime();
       next.committed.push(committed);
-      flushSoon();
+      flushSoon(alone);
     },
     connection(id, row) {
       next.connections.set(id, row);

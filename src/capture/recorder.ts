@@ -203,8 +203,8 @@ function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuf
       }
       for (const tap of bodies) outbox.body(bodyKey(exchange.id, tap.side), tap.size, tap.cut);
       const row = exchangeRow(exchange, ++seq);
-      if (options.durability !== 'async') return outbox.exchange(exchange.id, row, committed);
-      outbox.exchange(exchange.id, row, null);
+      if (options.durability !== 'async') return outbox.exchange(exchange.id, row, committed, taps.size === 0);
+      outbox.exchange(exchange.id, row, null, false);
       committed();
     },
     drop(exchange) {
