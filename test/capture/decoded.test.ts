@@ -1,14 +1,16 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { createBodyDecoding } from '../../src/capture/decoded-derivation.ts';
 import type { DecodedKind } from '../../src/capture/decoded-shapes.ts';
+import { createApplyDerived } from '../../src/capture/log.ts';
 import { redecode, rederive } from '../../src/capture/rederive.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import type { Fields } from '../../src/model.ts';
 import { fixture } from '../decode/rig.ts';
-import { agent, type Line, open, tempDir } from './rig.ts';
+import { agent, closing, type Line, open, tempDir } from './rig.ts';
 
 const CATALOG = 'POST /puppet/v3/catalog/agent.example?environment=production';
 const REPORT = 'PUT /puppet/v3/report/agent.example?environment=production';
@@ -269,6 +271,91 @@ describe('decoding again', () => {
     expect(seen).toContain(seq);
     expect(seen.at(-1)).toBe(0);
     db.close();
+  });
+});
+
+describe('files that are fetched again', () => {
+  const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+  const promise = (line: Line, name: string, content: string): Promise<unknown> => {
+    const checksum = { type: 'sha256', value: `{sha256}${sha256(content)}` };
+    const entry = {
+      path: `/m/${name}`,
+      relative_path: null,
+      links: 'manage',
+      owner: 0,
+      group: 0,
+      mode: 420,
+      type: 'file',
+      checksum,
+    };
+    const body = Buffer.from(JSON.stringify({ ...entry, destination: null }));
+    return line.send(`GET /puppet/v3/file_metadata/modules/m/${name}?environment=production`, {
+      bodies: { response: body },
+      ...type('application/json'),
+    });
+  };
+  const fetch = (line: Line, name: string, content: string): Promise<unknown> =>
+    line.send(`GET /puppet/v3/file_content/modules/m/${name}?environment=production`, {
+      bodies: { response: Buffer.from(content) },
+      ...type('application/octet-stream'),
+    });
+
+  test('are held against what was promised of them this time', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    const recorder = await open(file);
+    for (const [certname, promised] of [
+      ['one.example', 'hello'],
+      ['two.example', 'hello'],
+      ['three.example', 'something else'],
+    ] as const) {
+      const line = agent(recorder, certname).connect();
+      await fetch(line, 'unasked', 'hello');
+      await promise(line, 'motd', promised);
+      await fetch(line, 'motd', 'hello');
+      line.close();
+    }
+    await recorder.close();
+    using store = closing(openStore(file, 'bodies'));
+    const rows = store.query('SELECT exchange, bytes, sha256, promised_by, verdict FROM v_file_content ORDER BY exchange').rows;
+    expect([...rows]).toEqual([
+      [1, 5, sha256('hello'), null, 'unchecked'],
+      [3, 5, sha256('hello'), 2, 'match'],
+      [4, 5, sha256('hello'), null, 'unchecked'],
+      [6, 5, sha256('hello'), 5, 'match'],
+      [7, 5, sha256('hello'), null, 'unchecked'],
+      [9, 5, sha256('hello'), 8, 'mismatch'],
+    ]);
+  });
+
+  test('and files after one another share the transactions of the writer', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    const files = Array.from({ length: 60 }, (_, n) => `f${n}`);
+    (
+      await captured(file, async line => {
+        for (const name of files) await promise(line, name, name);
+        for (const name of files) await fetch(line, name, name);
+      })
+    ).close();
+    using db = closing(new Database(file));
+    const rows = (): unknown[] =>
+      db.prepare('SELECT exchange, sha256, promised_by, verdict FROM file_content ORDER BY exchange').all();
+    const before = rows();
+    expect(before.length).toBe(60);
+    db.exec("DELETE FROM derived WHERE name = 'bodies'; DELETE FROM file_content");
+    db.exec("DELETE FROM decoded_body WHERE body IN (SELECT response_body FROM exchange WHERE indirection = 'file_content')");
+    const decoding = createBodyDecoding(db);
+    const apply = createApplyDerived(db);
+    const steps: number[] = [];
+    for (let writes = decoding.step(1000); writes !== null; writes = decoding.step(1000)) {
+      steps.push(writes.length);
+      apply({ writes, seq: null, settled: false });
+    }
+    expect(rows()).toEqual(before);
+    // One that removes what a decoding that was cut off may have left; those of metadata, whose rows are there, take none.
+    expect(steps.length).toBeLessThan(12);
+    expect(Math.max(...steps)).toBeLessThanOrEqual(33);
   });
 });
 
