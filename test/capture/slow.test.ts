@@ -92,7 +92,9 @@ describe('a writer that cannot keep up', () => {
     expect(joined(store.body(large, 'response')).equals(body.subarray(0, 16 * MIB))).toBe(true);
     expect(store.exchange(other)?.bodies).toMatchObject([{ size: 100, kept: 0, cut: 'lost' }]);
     expect(joined(store.body(after, 'response')).equals(noise(1_000, 4))).toBe(true);
-    expect(store.losses()).toMatchObject([{ reason: 'body-cut', count: 2 }]);
+    const lost = store.losses(); // a row for each message to the writer that told of any
+    expect(lost.map(({ reason }) => reason)).toEqual(lost.map(() => 'body-cut'));
+    expect(lost.reduce((sum, { count }) => sum + count, 0)).toBe(2);
   });
 
   test('takes only so many exchanges', async () => {
