@@ -168,6 +168,13 @@ export function closing<T extends { close(): void }>(opened: T): T & Disposable 
   return Object.assign(opened, { [Symbol.dispose]: () => opened.close() });
 }
 
+/** How much of each kind is missing: a capture has a row for each message to the writer that told of any. */
+export function lossCounts(losses: Iterable<{ reason: string; count: number }>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { reason, count } of losses) counts[reason] = (counts[reason] ?? 0) + count;
+  return counts;
+}
+
 export function joined(chunks: Iterable<Uint8Array>): Buffer {
   return Buffer.concat([...chunks]);
 }
