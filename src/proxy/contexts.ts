@@ -43,7 +43,8 @@ export async function openLeafContexts(options: LeafContextsOptions): Promise<Le
     base: () => base,
     async forName(name) {
       const wanted = name.toLowerCase();
-      if (!HOST_NAME.test(wanted) || isIP(wanted) !== 0) throw new Error('the server name asked for is not a host name');
+      // An address is no server name (RFC 6066 section 3), but older net/http of Ruby send one all the same.
+      if (!HOST_NAME.test(wanted) && isIP(wanted) === 0) throw new Error('the server name asked for is not a host name');
       const key = carried.has(wanted) ? '' : wanted;
       const now = performance.now();
       const known = cache.get(key);

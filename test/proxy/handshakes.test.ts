@@ -164,6 +164,19 @@ describe('names', () => {
     expect(row.tls!.serverName).toBeNull();
   });
 
+  test.each(['127.0.0.1', '192.0.2.7'])(
+    'an agent that sends the address %s as its server name gets a leaf for that',
+    async address => {
+      await using rig = await makeRig();
+      const ca = file('ca.pem', rig.proxy.trust.bundle().pem);
+      const verify = ['-verify_ip', address, '-verify_return_error', '-CAfile', ca];
+      const { code, output } = await sClient(rig, '-servername', address, ...verify);
+      expect(output).toContain('Verify return code: 0 (ok)');
+      expect(code).toBe(0);
+      expect((await agentRow(rig)).tls?.serverName).toBe(address);
+    },
+  );
+
   test('many names at once, each with its own leaf', async () => {
     await using rig = await makeRig();
     const names = Array.from({ length: 20 }, (_, i) => `name${i}.example.com`);
