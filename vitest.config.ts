@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -13,9 +14,11 @@ class LabFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'test/**/*.test.tsx'],
-    globalSetup: ['test/build.ts'],
+    globalSetup: ['test/build.ts', 'test/lab/primaries.ts'],
     sequence: { sequencer: LabFirst },
     pool: 'forks',
+    // One more than there are cores, for tests that wait; each may come to hold a primary, which takes 600 MB.
+    maxWorkers: Math.min(availableParallelism() + 1, 8),
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -8,6 +8,7 @@ import { type LastReport, listFiles, outcome, readYaml } from './applied.ts';
 import { skipLab, skipTshark } from './available.ts';
 import { expectCode, ofAgents, SCENARIO_MS, useLab } from './lab.ts';
 import { type ConnectionJson, type ExchangeJson, startProxy, stringtapJson } from './proxy.ts';
+import { rubyEnv } from './ruby.ts';
 import { agentEnv, fingerprint, puppet, type Ran, stringtapRun } from './run-rig.ts';
 import { SPEAK } from './site.ts';
 import { startWiretap } from './wiretap.ts';
@@ -24,7 +25,7 @@ describe.skipIf(skipLab())('stringtap run', () => {
   /** Enrols it straight with the primary, and runs nothing. */
   async function bootstrap(agent: Agent): Promise<void> {
     const [program, ...args] = puppet(agent, 'ssl', 'bootstrap');
-    const env = { ...agentEnv(agent), RUBYOPT: `-r${join(agent.dir, 'tls12.rb')}` };
+    const env = agentEnv(agent, rubyEnv(agent.dir, true));
     await promisify(execFile)(program!, args, { env });
   }
 

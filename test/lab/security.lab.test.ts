@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import type { Agent } from '../agent.ts';
-import { listFiles } from '../applied.ts';
-import { expired, forged, selfSigned } from '../forge.ts';
-import { exchangesOf, expectCode, type Lab, ofAgents, SCENARIO_MS } from '../lab.ts';
-import { type ConnectionJson, type LabProxy, stringtap, stringtapJson } from '../proxy.ts';
-import { type Ask, ask, type Credentials, type Reply } from '../tls-client.ts';
+import { describe, expect, test } from 'vitest';
+import type { Agent } from './agent.ts';
+import { listFiles } from './applied.ts';
+import { skipLab } from './available.ts';
+import { expired, forged, selfSigned } from './forge.ts';
+import { exchangesOf, expectCode, ofAgents, SCENARIO_MS, useLab } from './lab.ts';
+import { type ConnectionJson, type LabProxy, stringtap, stringtapJson } from './proxy.ts';
+import { type Ask, ask, type Credentials, type Reply } from './tls-client.ts';
 
 const ms = { timeout: SCENARIO_MS };
 
@@ -38,7 +39,9 @@ function expectNothing(reply: Reply | { refused: string }, what: string): void {
 }
 
 /** Who gets in, asked with real certificates by a TLS client that sends what it likes. */
-export function security(lab: Lab): void {
+describe.skipIf(skipLab())('with a real agent and a real primary: who gets in', () => {
+  const lab = useLab();
+
   /** Asks everything in vain; what the primary's log says of it stays empty, and the capture has a row for each. */
   async function expectShutOut(proxy: LabProxy, certname: string, options: Ask, what: string): Promise<void> {
     const since = await lab.primary.mark();
@@ -198,4 +201,4 @@ export function security(lab: Lab): void {
       if (text.includes('PRIVATE KEY')) expect(file, file.path).toMatchObject({ mode: '600' });
     }
   });
-}
+});
