@@ -24,6 +24,7 @@ export function agentEnv(agent: Agent, more: NodeJS.ProcessEnv = {}): NodeJS.Pro
     LANG: 'C.UTF-8',
     FACTER_apply_root: agent.root,
     ...rubyEnv(agent.dir, false),
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
     ...more,
   };
 }
