@@ -75,7 +75,10 @@ describe.skipIf(skipLab())('with a real agent and a real primary: runs', () => {
       const exchanges = await expectSameStory(lab, proxy, since, certname);
       const log = ofAgents(await lab.primary.accessLog(since));
       const sessions = new Set(log.filter(line => line.user === certname).map(line => line.session));
-      expect(sessions.size, policy).toBe(policy === 'pooled' ? 1 : 2);
+      // An agent that is busy for longer than it keeps a connection makes another.
+      const ofAgent = new Set(exchanges.filter(one => one.certname === certname).map(one => one.agentConnection));
+      expect(ofAgent.size, policy).toBeGreaterThanOrEqual(2);
+      expect(sessions.size, policy).toBe(policy === 'pooled' ? 1 : ofAgent.size);
       if (policy === 'mirror') {
         const pairs = new Set(exchanges.map(one => `${one.agentConnection} ${one.primaryConnection}`));
         expect(pairs.size).toBe(new Set(exchanges.map(one => one.agentConnection)).size);
