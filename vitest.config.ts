@@ -17,8 +17,8 @@ export default defineConfig({
     globalSetup: ['test/build.ts', 'test/lab/primaries.ts'],
     sequence: { sequencer: LabFirst },
     pool: 'forks',
-    // One more than there are cores, for tests that wait; each may come to hold a primary, which takes 600 MB.
-    maxWorkers: Math.min(availableParallelism() + 1, 8),
+    // A worker a core: with fewer, one core idles; with more, agents are late for limits of seconds that tests look at. Each may hold a primary (600 MB).
+    maxWorkers: Math.min(availableParallelism(), 8),
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
