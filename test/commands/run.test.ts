@@ -83,6 +83,7 @@ async function makeHost(enrolled = true): Promise<Host> {
   const env = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
     PATH: `${bin}:/usr/bin:/bin`,
     TMPDIR: tmp,
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
     STUB_CONF: join(dir, 'conf.json'),
     ...more,
   });

@@ -6,7 +6,7 @@ import { hasMsgpack } from './agent.ts';
 import { skipLab } from './available.ts';
 import { expectCurl } from './curl-lines.ts';
 import { expectCatalog, expectFacts, expectReport, openssl, page, query, runOf, table } from './decode-compare.ts';
-import { exchangesOf, expectCode, SCENARIO_MS, useLab } from './lab.ts';
+import { exchangesOf, expectCode, SCENARIO_MS, SELF_MADE, useLab } from './lab.ts';
 import { stringtap } from './proxy.ts';
 
 const ms = { timeout: SCENARIO_MS };
@@ -170,7 +170,7 @@ describe.skipIf(skipLab())('what is decoded of real runs is what Puppet says of 
 });
 
 describe.skipIf(skipLab())('without static catalogs', () => {
-  const lab = useLab({ static: false });
+  const lab = useLab(SELF_MADE);
 
   test('a plain catalog, and files whose metadata is asked for', ms, async () => {
     await using proxy = await lab.proxy();

@@ -1,11 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, expect, inject } from 'vitest';
 import type { AccessLine } from './access-log.ts';
 import { type Agent, type AgentOptions, type AgentRun, connect, direct, makeAgent, type Way } from './agent.ts';
 import { type Outcome, outcome } from './applied.ts';
-import { type Primary, type PrimaryOptions, startPrimary } from './primary.ts';
+import { type Lease, leasePrimary, type PrimaryKind } from './primaries.ts';
+import type { Primary } from './primary.ts';
 import { type ExchangeJson, type LabProxy, startProxy, stringtapJson } from './proxy.ts';
 import { SPEAK } from './site.ts';
 
@@ -14,7 +15,7 @@ export const SCENARIO_MS = 300_000;
 
 type More = Partial<Omit<AgentOptions, 'dir' | 'certname'>>;
 
-/** One real primary, with agents and proxies around it; everything lies in one folder that is removed at the end. */
+/** One real primary, with agents and proxies around it, which lie in one folder that is removed at the end. */
 export interface Lab {
   readonly primary: Primary;
   /** A new folder. */
@@ -36,23 +37,26 @@ export interface Baseline {
   certname: string;
 }
 
-/** Starts a primary for the tests of this file, and ends it after them. */
-export function useLab(options: Omit<PrimaryOptions, 'dir'> = {}): Lab {
+/** The other kind of primary: one self-made CA, everything signed, TLS 1.2 only, no static catalogs. */
+export const SELF_MADE: PrimaryKind = { ca: 'self', autosign: true, tls: 'TLSv1.2', static: false };
+
+/** A primary for the tests of this file alone, as fresh as if it had been started for them. */
+export function useLab(kind: PrimaryKind = {}): Lab {
   let root = '';
-  let primary: Primary | null = null;
+  let lease: Lease | null = null;
   let folders = 0;
   let measured: Promise<Baseline> | null = null;
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), 'stringtap-lab-'));
-    primary = await startPrimary({ ...options, dir: join(root, 'primary') });
+    lease = await leasePrimary(inject('labPrimaries'), kind);
   }, SCENARIO_MS);
-  afterAll(async () => {
-    await primary?.[Symbol.asyncDispose]();
+  afterAll(() => {
+    lease?.giveBack();
     if (root !== '') rmSync(root, { recursive: true, force: true });
-  }, 60_000);
+  });
   const started = (): Primary => {
-    if (primary === null) throw new Error('the primary is not up');
-    return primary;
+    if (lease === null) throw new Error('the primary is not up');
+    return lease.primary;
   };
   const folder = (name: string): string => {
     const path = join(root, `${++folders}-${name}`);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PUPPETSERVER_ETC } from './available.ts';
@@ -159,7 +159,27 @@ export function writePrimary(config: PrimaryConfig): void {
   put(join(dir, 'puppet', 'puppet.conf'), puppetConf(config));
   put(join(dir, 'puppet', 'fileserver.conf'), `[depot]\n    path ${dir}/code/depot\n`);
   put(join(dir, 'puppet', 'hiera.yaml'), '---\nversion: 5\nhierarchy: []\n');
+  writeSite(dir);
+}
+
+/** What tests may change of a primary: its code, its programs, and for whom it signs. */
+function writeSite(dir: string): void {
   put(join(dir, 'puppet', 'autosign.conf'), '*.lab\n');
   writeCode(join(dir, 'code'));
   writePrograms(join(dir, 'bin'), join(dir, 'code'));
+}
+
+/**
+ * Takes back what tests changed of a primary that runs: code as it was, no certname but its own, nothing in bucket and reports. Of
+ * each of these the server reads the files anew at every request. What it revoked stays revoked: serials are of no certname.
+ */
+export function restorePrimary(dir: string): void {
+  for (const kept of ['code', 'ca/signed', 'ca/requests', 'var/bucket', 'var/reports']) {
+    const folder = join(dir, kept);
+    mkdirSync(folder, { recursive: true });
+    for (const name of readdirSync(folder)) {
+      if (name !== `${PRIMARY_CERTNAME}.pem`) rmSync(join(folder, name), { recursive: true });
+    }
+  }
+  writeSite(dir);
 }

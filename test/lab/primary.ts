@@ -23,11 +23,15 @@ export interface PrimaryOptions extends Partial<Omit<PrimaryConfig, 'dir' | 'por
   headers?: boolean;
 }
 
-export interface Primary extends AsyncDisposable {
+/** Where a primary is that runs, perhaps as another process's child. */
+export interface Running {
   readonly dir: string;
   readonly port: number;
   /** Of plain HTTP, with `headers`. */
   readonly httpPort: number | null;
+}
+
+export interface Primary extends Running, AsyncDisposable {
   readonly certname: string;
   /** The CA's bundle, its CRLs and the key that signs. */
   readonly caFile: string;
@@ -201,11 +205,12 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
     await stopServer(child);
     throw error;
   }
-  return handle(child, dir, port, httpPort);
+  return primaryAt({ dir, port, httpPort }, () => stopServer(child));
 }
 
-function handle(child: ChildProcess, dir: string, port: number, httpPort: number | null): Primary {
-  const self = { dir, port, httpPort };
+/** A primary that runs already; `end` is what `Symbol.asyncDispose` does. */
+export function primaryAt(self: Running, end: () => Promise<void>): Primary {
+  const { dir } = self;
   const accessFile = join(dir, 'log', 'access.log');
   let marks = 0;
   /** A request of our own goes through the log after all that went before it: once it is there, they are. */
@@ -270,8 +275,6 @@ function handle(child: ChildProcess, dir: string, port: number, httpPort: number
       writeFileSync(join(dir, 'puppet', 'autosign.conf'), patterns.map(pattern => `${pattern}\n`).join(''));
     },
     log: () => tail(mainLog),
-    async [Symbol.asyncDispose]() {
-      await stopServer(child);
-    },
+    [Symbol.asyncDispose]: end,
   };
 }

@@ -4,6 +4,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
 import { BIN } from './proxy.ts';
+import { rubyEnv } from './ruby.ts';
 
 /** Time for one command of an agent. */
 const RUN_MS = 120_000;
@@ -22,6 +23,8 @@ export function agentEnv(agent: Agent, more: NodeJS.ProcessEnv = {}): NodeJS.Pro
     TMPDIR: join(agent.dir, 'tmp'),
     LANG: 'C.UTF-8',
     FACTER_apply_root: agent.root,
+    ...rubyEnv(agent.dir, false),
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
     ...more,
   };
 }

@@ -4,14 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { outcome } from './applied.ts';
 import { skipLab } from './available.ts';
-import { exchangesOf, expectCode, expectSameStory, ofAgents, SCENARIO_MS, shape, useLab } from './lab.ts';
+import { exchangesOf, expectCode, expectSameStory, ofAgents, SCENARIO_MS, SELF_MADE, shape, useLab } from './lab.ts';
 import { type ConnectionJson, type ExchangeJson, startProxy, stringtapJson } from './proxy.ts';
 import { agentEnv, fingerprint, puppet, stringtapRun } from './run-rig.ts';
 import { SPEAK } from './site.ts';
 
-/** The other kind of primary: one self-made CA, everything signed, TLS 1.2 only, no static catalogs. */
 describe.skipIf(skipLab())('with a primary that made its CA itself', () => {
-  const lab = useLab({ ca: 'self', autosign: true, tls: 'TLSv1.2', static: false });
+  const lab = useLab(SELF_MADE);
 
   test('a fresh run and a second one are the same as without a proxy', { timeout: SCENARIO_MS }, async () => {
     const baseline = await lab.baseline();

@@ -1,15 +1,18 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { type Agent, hasMsgpack } from '../agent.ts';
-import { outcome } from '../applied.ts';
-import { expectCode, expectSameStory, type Lab, SCENARIO_MS, shape } from '../lab.ts';
-import { type RunJson, stringtap, stringtapJson } from '../proxy.ts';
+import { describe, expect, test } from 'vitest';
+import { type Agent, hasMsgpack } from './agent.ts';
+import { outcome } from './applied.ts';
+import { skipLab } from './available.ts';
+import { expectCode, expectSameStory, type Lab, SCENARIO_MS, shape, useLab } from './lab.ts';
+import { type RunJson, stringtap, stringtapJson } from './proxy.ts';
 
 const ms = { timeout: SCENARIO_MS };
 
 /** Runs that end otherwise than well, or ask for something else than usual: each next to the same run without a proxy. */
-export function catalogs(lab: Lab): void {
+describe.skipIf(skipLab())('with a real agent and a real primary: catalogs', () => {
+  const lab = useLab();
+
   /** One agent straight, one through a proxy, put through the same; both have run `steps` the same way. */
   async function both(
     name: string,
@@ -144,4 +147,4 @@ export function catalogs(lab: Lab): void {
     expect(sent.stdout).toContain('application/x-msgpack');
     expect(report.requestBytes).toBeGreaterThan(1000);
   });
-}
+});

@@ -3,13 +3,15 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
-import { type Agent, connect, direct, makeAgent } from '../agent.ts';
-import { listFiles, outcome } from '../applied.ts';
-import { exchangesOf, expectCode, expectSameStory, type Lab, ofAgents, SCENARIO_MS, shape } from '../lab.ts';
-import { type ConnectionJson, stringtap, stringtapJson } from '../proxy.ts';
-import { SPEAK } from '../site.ts';
-import { type Ask, ask } from '../tls-client.ts';
+import { describe, expect, test } from 'vitest';
+import type { AccessLine } from './access-log.ts';
+import { type Agent, connect, direct, makeAgent } from './agent.ts';
+import { listFiles, outcome } from './applied.ts';
+import { skipLab } from './available.ts';
+import { exchangesOf, expectCode, expectSameStory, ofAgents, SCENARIO_MS, shape, useLab } from './lab.ts';
+import { type ConnectionJson, stringtap, stringtapJson } from './proxy.ts';
+import { SPEAK } from './site.ts';
+import { type Ask, ask } from './tls-client.ts';
 
 const ms = { timeout: SCENARIO_MS };
 
@@ -23,7 +25,9 @@ function words(agent: Agent, stderr: string): string {
 }
 
 /** Certificates: asked for, waited for, refused, revoked, and brought along. */
-export function signing(lab: Lab): void {
+describe.skipIf(skipLab())('with a real agent and a real primary: certificates', () => {
+  const lab = useLab();
+
   test('an agent waits until the primary signs, and gets nothing before', ms, async () => {
     await using proxy = await lab.proxy();
     const certname = 'waiting.manual';
@@ -35,7 +39,9 @@ export function signing(lab: Lab): void {
     expect(await lab.primary.requests()).toContain(certname);
 
     const waiting = agent.run(['--waitforcert', '2']);
-    await sleep(8_000);
+    // Once in the run before, and twice in this one, two seconds apart.
+    const inVain = (line: AccessLine): boolean => line.target.endsWith(`/certificate/${certname}`) && line.status === 404;
+    while ((await lab.primary.accessLog(since)).filter(inVain).length < 3) await sleep(250);
     expect(existsSync(join(agent.ssldir, 'certs', `${certname}.pem`))).toBe(false);
     await lab.primary.sign(certname);
     expectCode(await waiting, 2);
@@ -216,7 +222,7 @@ extension_requests:
     const captured = (await exchangesOf(proxy, '--certname', certname)).filter(one => one.primaryConnection !== null);
     expect(captured.map(one => shape(one, certname))).toEqual(lines.map(line => shape(line, certname)));
   });
-}
+});
 
 /** What an agent's bootstrap does, for a key on P-256: CA, CRL, CSR, certificate. */
 async function enrolElliptic(agent: Agent, port: number): Promise<void> {
