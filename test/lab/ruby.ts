@@ -5,13 +5,7 @@ import { fileURLToPath } from 'node:url';
 /** Bytecode of Ruby's and Puppet's own files, by path and time of change; made by the first run that needs it. */
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/stringtap-lab-ruby', import.meta.url));
 
-/**
- * Half of an agent run's 5 s of CPU goes into loading Puppet, and none of that is what the lab looks at:
- *
- * - Ruby compiles a thousand files each time; `load_iseq` is its hook for compiled ones.
- * - Puppet's autoloader adds to `$LOADED_FEATURES`, and Ruby 3.1 then resolves the path of every loaded file anew at the next `require`:
- *   360 000 readlink(2) a run. The autoloader keeps a list of its own, too, and does not load a file twice.
- */
+/** Ruby compiles a thousand files in each agent run, which is nothing that the lab looks at; `load_iseq` is its hook for compiled ones. */
 const QUICK = `require 'fileutils'
 class << RubyVM::InstructionSequence
   def load_iseq(path)
@@ -27,7 +21,6 @@ class << RubyVM::InstructionSequence
     nil
   end
 end
-def $LOADED_FEATURES.<<(_file) = self
 `;
 
 /** Puppet asks for TLS 1.0 as the least and names no most; OpenSSL's configuration file is overruled by that. */
@@ -41,10 +34,16 @@ export function writeRuby(dir: string): void {
   writeFileSync(join(dir, 'tls12.rb'), TLS12);
 }
 
-/** Environment for the Ruby of the agent in `dir`: quick to load, seldom at collecting garbage, and without TLS 1.3 when that is asked. */
-export function rubyEnv(dir: string, tls12: boolean): Readonly<Record<string, string>> {
+/**
+ * Environment for the Ruby of the agent in `dir`: quick to load and seldom at collecting garbage, unless it is `plain`, and without TLS 1.3 when that
+ * is asked.
+ */
+export function rubyEnv(dir: string, { tls12, plain }: { tls12: boolean; plain: boolean }): Readonly<Record<string, string>> {
+  const files = [...(plain ? [] : ['quick']), ...(tls12 ? ['tls12'] : [])];
+  const opt = files.length > 0 ? { RUBYOPT: files.map(name => `-r${join(dir, `${name}.rb`)}`).join(' ') } : {};
+  if (plain) return opt;
   return {
-    RUBYOPT: ['quick', ...(tls12 ? ['tls12'] : [])].map(name => `-r${join(dir, `${name}.rb`)}`).join(' '),
+    ...opt,
     RUBY_GC_HEAP_INIT_SLOTS: '800000',
     RUBY_GC_MALLOC_LIMIT: String(256 << 20),
     RUBY_GC_MALLOC_LIMIT_MAX: String(512 << 20),

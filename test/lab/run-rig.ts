@@ -23,7 +23,7 @@ export function agentEnv(agent: Agent, more: NodeJS.ProcessEnv = {}): NodeJS.Pro
     TMPDIR: join(agent.dir, 'tmp'),
     LANG: 'C.UTF-8',
     FACTER_apply_root: agent.root,
-    ...rubyEnv(agent.dir, false),
+    ...rubyEnv(agent.dir, { tls12: false, plain: false }),
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
     ...more,
   };

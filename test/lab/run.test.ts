@@ -25,7 +25,7 @@ describe.skipIf(skipLab())('stringtap run', () => {
   /** Enrols it straight with the primary, and runs nothing. */
   async function bootstrap(agent: Agent): Promise<void> {
     const [program, ...args] = puppet(agent, 'ssl', 'bootstrap');
-    const env = agentEnv(agent, rubyEnv(agent.dir, true));
+    const env = agentEnv(agent, rubyEnv(agent.dir, { tls12: true, plain: false }));
     await promisify(execFile)(program!, args, { env });
   }
 
