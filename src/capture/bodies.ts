@@ -59,8 +59,9 @@ export interface Bodies {
 }
 
 export function createBodies(db: Database): Bodies {
-  const find = db.prepare<[Uint8Array, number], number>(BODY_SQL.find).pluck();
+  const find = db.prepare<[{ sha256: Uint8Array; size: number }], number>(BODY_SQL.find).pluck();
   const insert = db.prepare<Value[]>(BODY_SQL.insert);
+  const insertBytes = db.prepare<[number | bigint, Uint8Array]>(BODY_SQL.bytes);
   const start = db.prepare(BODY_SQL.start);
   const chunk = db.prepare<Value[]>(BODY_SQL.chunk);
   const finish = db.prepare<Value[]>(BODY_SQL.end);
@@ -126,7 +127,7 @@ export function createBodies(db: Database): Bodies {
   function store(body: Growing, sha256: string, { size, cut }: BodyEnd): number {
     const name = `${sha256} ${size}`;
     const digest = Buffer.from(sha256, 'hex');
-    const found = remembered.get(name) ?? find.get(digest, size) ?? null;
+    const found = remembered.get(name) ?? find.get({ sha256: digest, size }) ?? null;
     if (found !== null) {
       release(body);
       if (body.streaming !== null) removeRows(body.streaming);
@@ -142,12 +143,14 @@ export function createBodies(db: Database): Bodies {
     const { tail, tailBytes } = body.held;
     const parts = tailBytes === 0 ? body.fresh : [tail.subarray(0, tailBytes), ...body.fresh];
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-    const { lastInsertRowid } = withCompressed(bytes, (stored, coding) =>
-      insert.run(digest, size, body.kept, stored.length, coding, cut, stored),
-    );
+    const id = withCompressed(bytes, (stored, coding) => {
+      const { lastInsertRowid } = insert.run(digest, size, body.kept, stored.length, coding, cut);
+      insertBytes.run(lastInsertRowid, stored);
+      return Number(lastInsertRowid);
+    });
     writtenBytes += body.kept;
     release(body);
-    return remember(name, Number(lastInsertRowid));
+    return remember(name, id);
   }
 
   return {

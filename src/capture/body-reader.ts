@@ -1,6 +1,8 @@
 import { zstdDecompressSync } from 'node:zlib';
 import type { Database } from 'better-sqlite3';
-import { CHUNK_BYTES } from './holding.ts';
+import { MAX_FORM_BYTES, unpacked } from './compress.ts';
+import { CaptureError } from './errors.ts';
+import { gzipOf } from './gzip-form.ts';
 
 /** Reads the bytes of a body by its id, a piece at a time; each piece is at most CHUNK_BYTES. */
 export type ReadBody = (id: number) => Iterable<Uint8Array>;
@@ -12,7 +14,8 @@ export type ReadPart = (id: number, at: number, length: number) => Uint8Array;
 const REMEMBERED = 16;
 
 const SQL = {
-  whole: 'SELECT coding, bytes FROM body WHERE id = ?',
+  whole: `SELECT b.coding, coalesce(b.bytes, f.bytes, p.bytes) AS bytes, p.dictionary, p.gzip FROM body b
+    LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id WHERE b.id = ?`,
   piece: 'SELECT coding, bytes FROM body_chunk WHERE body = ? AND n = ?',
 } as const;
 
@@ -21,14 +24,20 @@ interface Piece {
   bytes: Uint8Array | null;
 }
 
+/** A body that is in one piece, or says that it is not. */
+interface Whole extends Piece {
+  dictionary: number | null;
+  gzip: number | null;
+}
+
 export function createBodyReader(db: Database): ReadBody {
-  const whole = db.prepare<[number], Piece>(SQL.whole);
+  const whole = createWholeReader(db);
   const piece = db.prepare<[number, number], Piece>(SQL.piece);
   return function* read(id) {
-    const row = whole.get(id);
-    if (row === undefined) return;
-    if (row.coding !== 'chunks') {
-      yield decoded(row);
+    const bytes = whole(id);
+    if (bytes === null) return;
+    if (bytes !== 'chunks') {
+      yield bytes;
       return;
     }
     // One look-up a piece: an iterator would hold the connection, and a snapshot of the file, as long as the reader takes.
@@ -37,7 +46,7 @@ export function createBodyReader(db: Database): ReadBody {
 }
 
 export function createPartReader(db: Database): ReadPart {
-  const whole = db.prepare<[number], Piece>(SQL.whole);
+  const whole = createWholeReader(db);
   const piece = db.prepare<[number, number], Piece>(SQL.piece);
   /** Where the pieces of a body begin, as far as they were read: pieces are full but where the writer ran out of memory. */
   const known = new Map<number, number[]>();
@@ -52,9 +61,9 @@ export function createPartReader(db: Database): ReadPart {
   }
 
   return function read(id, at, length) {
-    const row = whole.get(id);
-    if (row === undefined) return new Uint8Array(0);
-    if (row.coding !== 'chunks') return decoded(row).subarray(at, at + length);
+    const bytes = whole(id);
+    if (bytes === null) return new Uint8Array(0);
+    if (bytes !== 'chunks') return bytes.subarray(at, at + length);
     if (known.size >= REMEMBERED) known.clear();
     const starts = known.get(id) ?? [0];
     known.set(id, starts);
@@ -76,7 +85,58 @@ export function createPartReader(db: Database): ReadPart {
   };
 }
 
+/** Makes the function that reads a body in one piece; `chunks` when it is in several, `null` when there is none. */
+function createWholeReader(db: Database): (id: number) => Uint8Array | 'chunks' | null {
+  const whole = db.prepare<[number], Whole>(SQL.whole);
+  const form = createFormReader(db);
+  return id => {
+    const row = whole.get(id);
+    if (row === undefined) return null;
+    if (row.coding === 'chunks') return 'chunks';
+    if (row.coding !== 'packed') return decoded(row);
+    return row.gzip === 1 ? readable(() => gzipOf(form(id))) : form(id);
+  };
+}
+
+/** Reads what is packed of a body in one piece: its bytes, or the content of a gzip body. @throws CaptureError when it is not there */
+export function createFormReader(db: Database): (id: number) => Uint8Array {
+  const whole = db.prepare<[number], Whole>(SQL.whole);
+  /** Bodies of one node are read one after the other, and have the same one. */
+  let last: { id: number; bytes: Buffer } | null = null;
+
+  function dictionaryOf(id: number): Buffer {
+    if (last?.id === id) return last.bytes;
+    const row = whole.get(id);
+    if (row === undefined || row.bytes === null || row.dictionary !== null) {
+      throw damaged('the body that it is stored with is missing');
+    }
+    last = { id, bytes: Buffer.from(decoded(row)) };
+    return last.bytes;
+  }
+
+  return id => {
+    const row = whole.get(id);
+    if (row === undefined || row.bytes === null) throw damaged('its bytes are missing');
+    const { bytes, dictionary } = row;
+    if (dictionary === null) return decoded(row);
+    const known = dictionaryOf(dictionary);
+    return readable(() => unpacked(bytes, known));
+  };
+}
+
 function decoded({ coding, bytes }: Piece): Uint8Array {
   if (bytes === null) return new Uint8Array(0);
-  return coding === 'zstd' ? zstdDecompressSync(bytes, { maxOutputLength: CHUNK_BYTES }) : bytes;
+  return coding !== 'identity' ? readable(() => zstdDecompressSync(bytes, { maxOutputLength: MAX_FORM_BYTES })) : bytes;
+}
+
+function readable(read: () => Uint8Array): Uint8Array {
+  try {
+    return read();
+  } catch {
+    throw damaged('what is stored of it is not what was written');
+  }
+}
+
+function damaged(why: string): CaptureError {
+  return new CaptureError(`a body of this capture is damaged: ${why}`, 'the rest of the capture can be read');
 }

@@ -30,7 +30,7 @@ const OF_RUN: Readonly<Record<BrowsedList, string>> = {
 export function extent(db: Database, list: BrowsedList): { first: number; last: number } {
   const row = db
     .prepare<[], { first: number | null; last: number | null }>(
-      `SELECT (SELECT min(id) FROM ${list}) AS first, (SELECT max(id) FROM ${list}) AS last`,
+      `SELECT (SELECT id FROM ${list} ORDER BY id LIMIT 1) AS first, (SELECT id FROM ${list} ORDER BY id DESC LIMIT 1) AS last`,
     )
     .get();
   return { first: row?.first ?? 1, last: row?.last ?? 0 };

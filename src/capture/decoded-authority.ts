@@ -3,6 +3,7 @@ import type { Csr } from '../decode/csr.ts';
 import type { Side } from '../model.ts';
 import { json } from './decoded-cells.ts';
 import { row } from './decoded-statements.ts';
+import type { Cells, Lists } from './lists.ts';
 import type { DerivedWrite } from './messages.ts';
 
 /** Rows of a certificate signing request. */
@@ -27,41 +28,10 @@ export function csrRow(exchange: number, side: Side, csr: Csr): DerivedWrite {
 }
 
 /** Rows of a bundle's certificates and CRLs, numbered from 1 in the bundle's order. */
-export function* bundleRows(body: number, bundle: Bundle): Generator<DerivedWrite> {
-  for (const [index, certificate] of bundle.certificates.entries()) {
-    yield row('certificate', {
-      body,
-      n: index + 1,
-      subject: certificate.subject.text,
-      common_name: certificate.subject.commonName,
-      issuer: certificate.issuer.text,
-      serial: certificate.serial,
-      not_before: certificate.notBeforeAt,
-      not_after: certificate.notAfterAt,
-      key_type: certificate.key.type,
-      key_bits: certificate.key.bits,
-      curve: certificate.key.curve,
-      key_sha256: certificate.key.sha256,
-      signature_algorithm: certificate.signatureAlgorithm,
-      fingerprint: certificate.fingerprint,
-      alternative_names: json(certificate.alternativeNames),
-      extensions: json(certificate.extensions),
-      authority: certificate.authority,
-    });
-  }
-  for (const [index, crl] of bundle.crls.entries()) {
-    yield row('crl', {
-      body,
-      n: index + 1,
-      issuer: crl.issuer.text,
-      number: crl.number,
-      this_update: crl.thisUpdateAt,
-      next_update: crl.nextUpdateAt,
-      signature_algorithm: crl.signatureAlgorithm,
-      fingerprint: crl.fingerprint,
-      revoked: crl.revoked.length,
-      extensions: json(crl.extensions),
-    });
+export function* bundleRows(body: number, { certificates, crls }: Bundle, lists: Lists): Generator<DerivedWrite> {
+  yield* lists.rows('certificate', body, certificates.length, i => certificateCells(certificates[i]!));
+  yield* lists.rows('crl', body, crls.length, i => crlCells(crls[i]!));
+  for (const [index, crl] of crls.entries()) {
     for (const [n, revoked] of crl.revoked.entries()) {
       yield row('revoked', {
         body,
@@ -73,4 +43,37 @@ export function* bundleRows(body: number, bundle: Bundle): Generator<DerivedWrit
       });
     }
   }
+}
+
+function certificateCells(certificate: Bundle['certificates'][number]): Cells {
+  return {
+    subject: certificate.subject.text,
+    common_name: certificate.subject.commonName,
+    issuer: certificate.issuer.text,
+    serial: certificate.serial,
+    not_before: certificate.notBeforeAt,
+    not_after: certificate.notAfterAt,
+    key_type: certificate.key.type,
+    key_bits: certificate.key.bits,
+    curve: certificate.key.curve,
+    key_sha256: certificate.key.sha256,
+    signature_algorithm: certificate.signatureAlgorithm,
+    fingerprint: certificate.fingerprint,
+    alternative_names: json(certificate.alternativeNames),
+    extensions: json(certificate.extensions),
+    authority: certificate.authority,
+  };
+}
+
+function crlCells(crl: Bundle['crls'][number]): Cells {
+  return {
+    issuer: crl.issuer.text,
+    number: crl.number,
+    this_update: crl.thisUpdateAt,
+    next_update: crl.nextUpdateAt,
+    signature_algorithm: crl.signatureAlgorithm,
+    fingerprint: crl.fingerprint,
+    revoked: crl.revoked.length,
+    extensions: json(crl.extensions),
+  };
 }

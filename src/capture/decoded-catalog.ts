@@ -5,6 +5,7 @@ import type { Node, NodeRequest } from '../decode/node.ts';
 import type { Rich, RichMap } from '../decode/rich-data.ts';
 import { int, json, keyless, rich } from './decoded-cells.ts';
 import { row } from './decoded-statements.ts';
+import type { Cells, Lists } from './lists.ts';
 import type { DerivedWrite } from './messages.ts';
 
 export function nodeRow(exchange: number, asked: NodeRequest, node: Node | null): DerivedWrite {
@@ -24,7 +25,7 @@ export function nodeRow(exchange: number, asked: NodeRequest, node: Node | null)
 }
 
 /** Rows of what an agent asks a catalog with, its facts among them. */
-export function* catalogRequestRows(exchange: number, asked: CatalogRequest): Generator<DerivedWrite> {
+export function* catalogRequestRows(exchange: number, asked: CatalogRequest, lists: Lists): Generator<DerivedWrite> {
   const facts = asked.facts !== null && 'value' in asked.facts ? asked.facts.value : null;
   if (asked.facts !== null && 'error' in asked.facts) {
     yield row('decode_note', { exchange, side: 'request', error: true, text: `the facts: ${asked.facts.error}` });
@@ -44,12 +45,13 @@ export function* catalogRequestRows(exchange: number, asked: CatalogRequest): Ge
     top_level_facts: facts?.values.size,
     facts: facts?.rows.length,
   });
-  for (const limit of facts?.softLimits ?? []) {
-    yield row('soft_limit', { exchange, ...limit });
-  }
-  for (const [n, fact] of (facts?.rows ?? []).entries()) {
-    yield row('fact', { exchange, n: n + 1, path: fact.path, type: fact.type, value: keyless(fact.value), bytes: fact.bytes });
-  }
+  const limits = facts?.softLimits ?? [];
+  yield* lists.rows('soft_limit', exchange, limits.length, i => ({ ...limits[i] }));
+  const leaves = facts?.rows ?? [];
+  yield* lists.rows('fact', exchange, leaves.length, i => {
+    const { path, type, value, bytes } = leaves[i]!;
+    return { path, type, value: keyless(value), bytes };
+  });
 }
 
 /**
@@ -57,7 +59,7 @@ export function* catalogRequestRows(exchange: number, asked: CatalogRequest): Ge
  *
  * @param body `null` when those are there already: a primary that answers from a file gives the same bytes again
  */
-export function* catalogRows(exchange: number, body: number | null, catalog: Catalog): Generator<DerivedWrite> {
+export function* catalogRows(exchange: number, body: number | null, catalog: Catalog, lists: Lists): Generator<DerivedWrite> {
   const inlined = [...catalog.metadata, ...catalog.recursiveMetadata];
   yield row('catalog', {
     exchange,
@@ -73,20 +75,20 @@ export function* catalogRows(exchange: number, body: number | null, catalog: Cat
     classes: catalog.classes.length,
     metadata: inlined.length,
   });
-  for (const [n, name] of catalog.classes.entries()) yield row('class', { exchange, n: n + 1, name });
-  for (const [n, resource] of catalog.resources.entries()) yield resourceRow(exchange, n + 1, resource);
-  for (const [n, { source, target }] of catalog.edges.entries()) yield row('edge', { exchange, n: n + 1, source, target });
+  const { classes, resources, edges } = catalog;
+  yield* lists.rows('class', exchange, classes.length, i => ({ name: classes[i]! }));
+  yield* lists.rows('resource', exchange, resources.length, i => resourceCells(resources[i]!));
+  yield* lists.rows('edge', exchange, edges.length, i => ({ source: edges[i]!.source, target: edges[i]!.target }));
   if (body === null) return;
-  for (const [n, { resource, metadata }] of inlined.entries()) {
-    yield fileMetadataRow(body, n + 1, metadata, resource, metadata.contentUri?.replace(/^puppet:\/\/[^/]*\//, '') ?? '');
-  }
+  yield* lists.rows('file_metadata', body, inlined.length, i => {
+    const { resource, metadata } = inlined[i]!;
+    return fileMetadataCells(metadata, resource, metadata.contentUri?.replace(/^puppet:\/\/[^/]*\//, '') ?? '');
+  });
 }
 
-function resourceRow(exchange: number, n: number, resource: Resource): DerivedWrite {
+function resourceCells(resource: Resource): Cells {
   const shown = rich(resource.parameters);
-  return row('resource', {
-    exchange,
-    n,
+  return {
     type: resource.type,
     title: resource.title,
     parameters: shown,
@@ -98,7 +100,7 @@ function resourceRow(exchange: number, n: number, resource: Resource): DerivedWr
     exported: resource.exported,
     virtual: resource.virtual,
     kind: resource.kind,
-  });
+  };
 }
 
 /** Whether there is a Sensitive value anywhere in it: as an argument of a Deferred, or within a hash, too. */
@@ -127,16 +129,8 @@ function hasSecrets(value: Rich | RichMap): boolean {
 }
 
 /** @param place what the content is asked for by: the path below the start of a search, or of a static catalog the content's URI */
-export function fileMetadataRow(
-  body: number,
-  n: number,
-  metadata: FileMetadata,
-  resource: string | null,
-  place: string,
-): DerivedWrite {
-  return row('file_metadata', {
-    body,
-    n,
+export function fileMetadataCells(metadata: FileMetadata, resource: string | null, place: string): Cells {
+  return {
     place,
     resource,
     path: metadata.path,
@@ -152,5 +146,5 @@ export function fileMetadataRow(
     destination: metadata.destination,
     source: metadata.source,
     content_uri: metadata.contentUri,
-  });
+  };
 }

@@ -1,10 +1,19 @@
 import type { Rich } from '../decode/rich-data.ts';
 import { richJson } from '../decode/rich-text.ts';
 import { PRIVATE_KEY } from '../decode/secrets.ts';
+import type { Value } from './statements.ts';
 
 /*
  * Values of decoded bodies as cells. Whatever a body says has to fit its column: a row that the schema refuses would be lost.
  */
+
+/** What a cell may be given: a flag is stored as 0 or 1, what is not there as NULL. */
+export type Cell = Value | boolean | undefined;
+
+export function stored(cell: Cell): Value {
+  if (typeof cell === 'boolean') return Number(cell);
+  return cell ?? null;
+}
 
 /** What a column of integers takes: a line number of 3.5 or 1e300 is none. */
 export function int(value: number | null): number | null {

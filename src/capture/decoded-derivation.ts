@@ -7,7 +7,9 @@ import { SIDES } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
 import { knownContentRows, type Place, type Promised, rowsOf, SHARED } from './decoded-rows.ts';
 import { clearing, DECODING_SQL, row } from './decoded-statements.ts';
+import { createLists, PAUSE } from './lists.ts';
 import type { DerivedWrite } from './messages.ts';
+import { createPacking } from './packing.ts';
 
 /** What one transaction of the writer takes of decoded rows: exchanges that end meanwhile wait for it, some 2 ms. */
 const SLICE_ROWS = 32;
@@ -42,6 +44,7 @@ export interface DecodingHooks {
 interface ExchangeRow {
   seq: number;
   id: number;
+  certname: string | null;
   phase: Phase;
   method: string;
   target: string;
@@ -170,6 +173,10 @@ function fill(part: Slice, rows: Iterator<DerivedWrite>): boolean {
   while (part.writes.length < SLICE_ROWS && part.bytes < SLICE_BYTES) {
     const next = rows.next();
     if (next.done === true) return true;
+    if (next.value === PAUSE) {
+      if (part.writes.length > 0) return false;
+      continue; // what was before it is in the file
+    }
     part.writes.push(next.value);
     for (const cell of next.value) if (typeof cell === 'string') part.bytes += cell.length;
   }
@@ -196,8 +203,10 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
   const decodedBody = db.prepare<[number], number>(DECODING_SQL.decodedBody).pluck();
   const promises = db.prepare<[run: number, from: number, to: number, limit: number], Promising>(DECODING_SQL.promises);
   const promising = new Map<number, { upTo: number; answers: Promising[] }>();
-  const promise = db.prepare<[number, string], { type: string; value: string }>(DECODING_SQL.promise);
+  const promise = db.prepare<[{ body: number; place: string }], { type: string; value: string }>(DECODING_SQL.promise);
   const readBody = createBodyReader(db);
+  const lists = createLists(db);
+  const packing = createPacking(db);
   const remembered = new Map<number, Fields>();
   /** What a file's content is, by its body and the codings that the answer named: agents fetch the same files. */
   const contents = new Map<string, FileContent>();
@@ -251,7 +260,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
       for (let i = answers.length - 1; i >= 0; i -= 1) {
         const { n: at, id, indirection, key: of, body } = answers[i]!;
         const place = at < n ? placeIn(indirection, of, key) : null;
-        const found = place === null ? undefined : promise.get(body, place);
+        const found = place === null ? undefined : promise.get({ body, place });
         if (found !== undefined) return { by: id, checksum: found };
       }
       return null;
@@ -298,6 +307,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
       notes,
       known: body => decodedBody.get(body) !== undefined,
       promise: promisedIn(exchange),
+      lists: lists.of(exchange.certname),
     };
     if (content) return knownContentRows(place, content);
     const decoded = decodeExchange(input);
@@ -308,12 +318,17 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
         contents.set(contentKey, answer.value);
       }
     }
-    return rowsOf(place, decoded);
+    return rowsAnd(rowsOf(place, decoded), packing({ ...exchange, bodies }));
   };
 }
 
 function codingsOf(fields: Fields): string {
   return fields.flatMap(([name, value]) => (name.toLowerCase() === 'content-encoding' ? value : [])).join();
+}
+
+function* rowsAnd(rows: Iterable<DerivedWrite>, more: Iterable<DerivedWrite>): Generator<DerivedWrite> {
+  yield* rows;
+  yield* more;
 }
 
 /** Where in an answer with metadata the entry for a key is, `null` when it cannot be in that answer. */

@@ -1,6 +1,7 @@
 import type { Database, Statement } from 'better-sqlite3';
 import type { DecodedKind, DecodedRows, DecodedStore, Hit, Searched } from './decoded-shapes.ts';
 import { SEARCHED } from './decoded-shapes.ts';
+import { joined, LIST_TABLES, type ListName, N_BITS, N_MASK } from './list-schema.ts';
 
 /** Columns that hold JSON, and those that hold a flag; names mean the same in every view. */
 const JSON_COLUMNS: ReadonlySet<string> = new Set([
@@ -65,24 +66,35 @@ const SINGLE: ReadonlySet<DecodedKind> = new Set(['node', 'filebucket', 'catalog
 /** Control characters that no snippet of a text has unescaped when it is printed. */
 const MARKS = "char(1), char(2), '…', 16";
 
-/** What is searched: the index, the name of what was found, and the exchange that it is in. */
-const SEARCHES: Record<Searched, { table: string; key: string; place: string; exchange: string }> = {
-  resources: { table: 'resource', key: 'id', place: "t.type || '[' || t.title || ']'", exchange: 't.exchange' },
-  facts: { table: 'fact', key: 'id', place: 't.path', exchange: 't.exchange' },
-  logs: { table: 'log_line', key: 'id', place: "coalesce(t.source, '')", exchange: 't.exchange' },
+/**
+ * What is searched: where a hit is from, the name of what was found, the exchange that it is in, and what tells whether it is one of a run's. A
+ * row of a list is a hit in each exchange whose list it is in.
+ */
+const SEARCHES: Record<Searched, { fts: string; from: string; place: string; exchange: string; ofBody: string | null }> = {
+  resources: inLists('resource', "coalesce(t.type, b.type) || '[' || coalesce(t.title, b.title) || ']'"),
+  facts: inLists('fact', 'coalesce(t.path, b.path)'),
+  logs: inLists('log_line', "coalesce(t.source, '')"),
   metadata: {
-    table: 'file_metadata',
-    key: 'id',
-    place: "coalesce(t.resource, nullif(t.relative_path, '.'), t.path, '')",
-    exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = t.body)',
+    ...inLists('file_metadata', "coalesce(t.resource, nullif(t.relative_path, '.'), t.path, '')"),
+    exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = l.owner)',
+    ofBody: 'l.owner',
   },
   bodies: {
-    table: 'body_text',
-    key: 'body',
+    fts: 'body_text_fts',
+    from: 'JOIN body_text t ON t.body = body_text_fts.rowid',
     place: '(SELECT e.target FROM decoded_body d JOIN exchange e ON e.id = d.exchange WHERE d.body = t.body)',
     exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = t.body)',
+    ofBody: 't.body',
   },
 };
+
+function inLists(name: ListName, place: string): (typeof SEARCHES)[Searched] {
+  const id = `${name}_fts.rowid`;
+  const from = `JOIN list l ON l.id = ${id} >> ${N_BITS} OR l.base = ${id} >> ${N_BITS} AND ${id} & ${N_MASK} <= l.count
+    AND NOT EXISTS (SELECT 1 FROM ${name}_row o WHERE o.id = (l.id << ${N_BITS}) + (${id} & ${N_MASK}))
+    JOIN ${name}_row t ON t.id = ${id} LEFT JOIN ${name}_row b ON b.id = (l.base << ${N_BITS}) + (${id} & ${N_MASK})`;
+  return { fts: `${name}_fts`, from, place, exchange: 'l.owner', ofBody: null };
+}
 
 const DEFAULT_HITS = 50;
 
@@ -95,7 +107,8 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
     return statement;
   };
   const secrets = db.prepare<[number], { n: number; secrets: string }>(
-    'SELECT n, secrets FROM resource WHERE exchange = ? AND secrets IS NOT NULL',
+    `SELECT b.id & ${N_MASK} AS n, r.secrets FROM list l ${joined('resource')}
+    WHERE l.owner = ? AND l.kind = ${LIST_TABLES.resource.code} AND r.secrets IS NOT NULL`,
   );
 
   function revealed(rows: DecodedRows['resource'][]): void {
@@ -112,15 +125,15 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
   }
 
   function find(where: Searched, match: string, run: number | undefined, limit: number): (Hit & { rank: number })[] {
-    const { table, key, place, exchange } = SEARCHES[where];
+    const { fts, from, place, exchange, ofBody } = SEARCHES[where];
     // A body that came in several runs is found in the first one, or in the one that was asked for.
     const inRun = `SELECT min(e.id) FROM exchange e JOIN run_exchange r ON r.exchange = e.id WHERE r.run = ? AND
-      ${key === 'body' || table === 'file_metadata' ? 't.body IN (e.request_body, e.response_body)' : 'e.id = t.exchange'}`;
-    const from = run === undefined ? exchange : `(${inRun})`;
+      ${ofBody === null ? `e.id = ${exchange}` : `${ofBody} IN (e.request_body, e.response_body)`}`;
     const sql = `SELECT f.exchange, m.run, f.place, f.snippet, f.rank FROM (
-        SELECT ${from} AS exchange, ${place} AS place, snippet(${table}_fts, -1, ${MARKS}) AS snippet, bm25(${table}_fts) AS rank
-        FROM ${table}_fts JOIN ${table} t ON t.${key} = ${table}_fts.rowid WHERE ${table}_fts MATCH ?
-      ) f LEFT JOIN run_exchange m ON m.exchange = f.exchange WHERE f.exchange IS NOT NULL ORDER BY f.rank LIMIT ?`;
+        SELECT ${run === undefined ? exchange : `(${inRun})`} AS exchange, ${place} AS place, snippet(${fts}, -1, ${MARKS}) AS snippet,
+          bm25(${fts}) AS rank
+        FROM ${fts} ${from} WHERE ${fts} MATCH ?
+      ) f LEFT JOIN run_exchange m ON m.exchange = f.exchange WHERE f.exchange IS NOT NULL ORDER BY f.rank, f.exchange LIMIT ?`;
     const values = run === undefined ? [match, limit] : [run, match, limit];
     const rows = prepared(sql).all(...values) as Omit<Hit & { rank: number }, 'in'>[];
     return rows.map(row => ({ ...row, in: where }));
@@ -161,7 +174,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
     behind: () =>
       reading(() => {
         const sql =
-          "SELECT count(*) AS count FROM exchange WHERE seq > coalesce((SELECT seq FROM derived WHERE name = 'bodies'), 0)";
+          "SELECT count(*) AS count FROM exchange_row WHERE seq > coalesce((SELECT seq FROM derived WHERE name = 'bodies'), 0)";
         return (prepared(sql).get() as { count: number }).count;
       }),
   };

@@ -1,6 +1,7 @@
 import type { Report } from '../decode/report.ts';
 import { int, json, keyless, rich } from './decoded-cells.ts';
 import { row } from './decoded-statements.ts';
+import type { Cells, Lists } from './lists.ts';
 import type { DerivedWrite } from './messages.ts';
 
 /**
@@ -8,7 +9,12 @@ import type { DerivedWrite } from './messages.ts';
  *
  * @param processors the answer: names of the report processors that ran
  */
-export function* reportRows(exchange: number, report: Report, processors: readonly string[]): Generator<DerivedWrite> {
+export function* reportRows(
+  exchange: number,
+  report: Report,
+  processors: readonly string[],
+  lists: Lists,
+): Generator<DerivedWrite> {
   yield row('report', {
     exchange,
     format: int(report.format),
@@ -31,64 +37,65 @@ export function* reportRows(exchange: number, report: Report, processors: readon
     transaction_completed: report.transactionCompleted,
     processors: json(processors),
   });
-  for (const [n, event] of report.events.entries()) {
-    yield row('event', {
-      exchange,
-      n: n + 1,
-      resource: event.resource,
-      property: event.property,
-      name: event.name,
-      status: event.status,
-      previous_value: rich(event.previousValue),
-      desired_value: rich(event.desiredValue),
-      historical_value: rich(event.historicalValue),
-      message: keyless(event.message),
-      at: event.time?.at,
-      audited: event.audited,
-      corrective_change: event.correctiveChange,
-      redacted: event.redacted,
-    });
-  }
-  for (const [n, line] of report.logs.entries()) {
-    yield row('log_line', {
-      exchange,
-      n: n + 1,
-      level: line.level,
-      message: keyless(line.message),
-      source: line.source,
-      at: line.time?.at,
-      file: line.file,
-      line: int(line.line),
-      tags: json(line.tags),
-    });
-  }
-  for (const [n, metric] of report.metrics.entries()) {
-    const { category, name, label, value } = metric;
-    yield row('metric', { exchange, n: n + 1, category, name, label, value });
-  }
-  for (const [n, status] of report.resources.entries()) {
-    yield row('resource_status', {
-      exchange,
-      n: n + 1,
-      resource: status.resource,
-      type: status.type,
-      title: status.title,
-      file: status.file,
-      line: int(status.line),
-      evaluation_time: status.evaluationTime,
-      at: status.time?.at,
-      changed: status.changed,
-      failed: status.failed,
-      failed_to_restart: status.failedToRestart,
-      skipped: status.skipped,
-      out_of_sync: status.outOfSync,
-      corrective_change: status.correctiveChange,
-      change_count: int(status.changeCount),
-      out_of_sync_count: int(status.outOfSyncCount),
-      provider: status.provider,
-      containment_path: json(status.containmentPath),
-      tags: json(status.tags),
-      events: status.events,
-    });
-  }
+  const { events, logs, metrics, resources } = report;
+  yield* lists.rows('event', exchange, events.length, i => eventCells(events[i]!));
+  yield* lists.rows('log_line', exchange, logs.length, i => logCells(logs[i]!));
+  yield* lists.rows('metric', exchange, metrics.length, i => {
+    const { category, name, label, value } = metrics[i]!;
+    return { category, name, label, value };
+  });
+  yield* lists.rows('resource_status', exchange, resources.length, i => statusCells(resources[i]!));
+}
+
+function eventCells(event: Report['events'][number]): Cells {
+  return {
+    resource: event.resource,
+    property: event.property,
+    name: event.name,
+    status: event.status,
+    previous_value: rich(event.previousValue),
+    desired_value: rich(event.desiredValue),
+    historical_value: rich(event.historicalValue),
+    message: keyless(event.message),
+    at: event.time?.at,
+    audited: event.audited,
+    corrective_change: event.correctiveChange,
+    redacted: event.redacted,
+  };
+}
+
+function logCells(line: Report['logs'][number]): Cells {
+  return {
+    level: line.level,
+    message: keyless(line.message),
+    source: line.source,
+    at: line.time?.at,
+    file: line.file,
+    line: int(line.line),
+    tags: json(line.tags),
+  };
+}
+
+function statusCells(status: Report['resources'][number]): Cells {
+  return {
+    resource: status.resource,
+    type: status.type,
+    title: status.title,
+    file: status.file,
+    line: int(status.line),
+    evaluation_time: status.evaluationTime,
+    at: status.time?.at,
+    changed: status.changed,
+    failed: status.failed,
+    failed_to_restart: status.failedToRestart,
+    skipped: status.skipped,
+    out_of_sync: status.outOfSync,
+    corrective_change: status.correctiveChange,
+    change_count: int(status.changeCount),
+    out_of_sync_count: int(status.outOfSyncCount),
+    provider: status.provider,
+    containment_path: json(status.containmentPath),
+    tags: json(status.tags),
+    events: status.events,
+  };
 }

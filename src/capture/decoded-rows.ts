@@ -7,10 +7,11 @@ import { type BodyShape, bodyShape, type Other } from '../decode/other.ts';
 import type { Refusal } from '../decode/refusal.ts';
 import type { Fields, Side } from '../model.ts';
 import { bundleRows, csrRow } from './decoded-authority.ts';
-import { catalogRequestRows, catalogRows, fileMetadataRow, nodeRow } from './decoded-catalog.ts';
+import { catalogRequestRows, catalogRows, fileMetadataCells, nodeRow } from './decoded-catalog.ts';
 import { json, keyless, rich } from './decoded-cells.ts';
 import { reportRows } from './decoded-report.ts';
 import { row } from './decoded-statements.ts';
+import type { Lists } from './lists.ts';
 import type { DerivedWrite } from './messages.ts';
 
 /** Text of one body that is kept for the full-text search. */
@@ -33,6 +34,7 @@ export interface Place {
   /** Whether the rows that belong to a body are there already. */
   known(body: number): boolean;
   promise(key: string): Promised | null;
+  lists: Lists;
 }
 
 /** The rows of a decoded exchange, one at a time: of a large catalog they never exist all at once. */
@@ -49,11 +51,21 @@ export function* rowsOf(place: Place, decoded: Decoded): Generator<DerivedWrite>
     const body = bodies[side];
     if (body === null || !fresh.has(body)) continue;
     fresh.delete(body);
-    const { format, mime, bytes, sha256 } = shape;
+    const { format, mime, bytes } = shape;
     const settled = remarks.length === 0 && SHARED.has(decoded.phase);
-    yield row('decoded_body', { body, exchange, format, mime, codings: json(shape.codings), bytes, sha256, settled });
+    const coded = shape.codings.length > 0 || bytes !== place.input[INPUTS[side]]?.length;
+    const codings = shape.codings.length > 0 ? json(shape.codings) : null;
+    const sha256 = coded ? Buffer.from(shape.sha256, 'hex') : null;
+    yield row('decoded_body', { body, exchange, format, mime, codings, bytes, sha256, settled });
   }
 }
+
+const INPUTS = {
+  request: 'request',
+  response: 'response',
+  'primary-request': 'primaryRequest',
+  'primary-response': 'primaryResponse',
+} as const;
 
 /** Phases in which the same body comes again and again, and says the same each time. */
 export const SHARED: ReadonlySet<string> = new Set(['ca', 'crl', 'pluginsync', 'file']);
@@ -137,9 +149,9 @@ function* phaseRows(place: Place, decoded: Decoded, notes: Notes, fresh: Readonl
     case 'certificate': {
       const ours = notes.value('response', decoded.response);
       const theirs = notes.value('primary-response', decoded.primaryResponse);
-      if (ours !== null && isFresh(bodies.response)) yield* bundleRows(bodies.response, ours);
+      if (ours !== null && isFresh(bodies.response)) yield* bundleRows(bodies.response, ours, place.lists);
       const other = bodies['primary-response'];
-      if (theirs !== null && other !== bodies.response && isFresh(other)) yield* bundleRows(other, theirs);
+      if (theirs !== null && other !== bodies.response && isFresh(other)) yield* bundleRows(other, theirs, place.lists);
       return;
     }
     case 'csr': {
@@ -164,18 +176,19 @@ function* phaseRows(place: Place, decoded: Decoded, notes: Notes, fresh: Readonl
       if (answer.type === 'content') yield* contentRows(place, 'response', answer, fresh);
       else if (isFresh(bodies.response)) {
         const one = place.input.route.indirection === 'file_metadata';
-        for (const [n, entry] of answer.entries.entries()) {
-          yield fileMetadataRow(bodies.response, n + 1, entry, null, one ? '.' : (entry.relativePath ?? '.'));
-        }
+        const { entries } = answer;
+        yield* place.lists.rows('file_metadata', bodies.response, entries.length, i =>
+          fileMetadataCells(entries[i]!, null, one ? '.' : (entries[i]!.relativePath ?? '.')),
+        );
       }
       return;
     }
     case 'catalog': {
       const asked = notes.value('request', decoded.request);
-      if (asked !== null) yield* catalogRequestRows(exchange, asked);
+      if (asked !== null) yield* catalogRequestRows(exchange, asked, place.lists);
       const catalog = notes.value('response', decoded.response);
       const body = isFresh(bodies.response) ? bodies.response : null;
-      if (catalog !== null) yield* catalogRows(exchange, body, catalog);
+      if (catalog !== null) yield* catalogRows(exchange, body, catalog, place.lists);
       return;
     }
     case 'filebucket': {
@@ -196,7 +209,7 @@ function* phaseRows(place: Place, decoded: Decoded, notes: Notes, fresh: Readonl
     case 'report': {
       const report = notes.value('request', decoded.request);
       const processors = notes.value('response', decoded.response) ?? [];
-      if (report !== null) yield* reportRows(exchange, report, processors);
+      if (report !== null) yield* reportRows(exchange, report, processors, place.lists);
       return;
     }
     case 'other':

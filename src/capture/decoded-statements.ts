@@ -1,5 +1,6 @@
+import { type Cell, stored } from './decoded-cells.ts';
+import { LIST_NAMES, LIST_TABLES, N_BITS, N_MASK } from './list-schema.ts';
 import type { DerivedWrite } from './messages.ts';
-import type { Value } from './statements.ts';
 
 /** The columns that a decoded row gives, by table. */
 const COLUMNS = {
@@ -22,37 +23,6 @@ const COLUMNS = {
     'attributes',
     'challenge_password',
   ],
-  certificate: [
-    'body',
-    'n',
-    'subject',
-    'common_name',
-    'issuer',
-    'serial',
-    'not_before',
-    'not_after',
-    'key_type',
-    'key_bits',
-    'curve',
-    'key_sha256',
-    'signature_algorithm',
-    'fingerprint',
-    'alternative_names',
-    'extensions',
-    'authority',
-  ],
-  crl: [
-    'body',
-    'n',
-    'issuer',
-    'number',
-    'this_update',
-    'next_update',
-    'signature_algorithm',
-    'fingerprint',
-    'revoked',
-    'extensions',
-  ],
   revoked: ['body', 'crl', 'n', 'serial', 'revoked_at', 'reason'],
   node: [
     'exchange',
@@ -66,25 +36,6 @@ const COLUMNS = {
     'parameters',
     'trusted',
     'server_facts',
-  ],
-  file_metadata: [
-    'body',
-    'n',
-    'place',
-    'resource',
-    'path',
-    'relative_path',
-    'type',
-    'mode',
-    'owner',
-    'group',
-    'checksum_type',
-    'checksum',
-    'size',
-    'links',
-    'destination',
-    'source',
-    'content_uri',
   ],
   file_content: [
     'exchange',
@@ -115,8 +66,6 @@ const COLUMNS = {
     'top_level_facts',
     'facts',
   ],
-  fact: ['exchange', 'n', 'path', 'type', 'value', 'bytes'],
-  soft_limit: ['exchange', 'setting', 'limit', 'actual', 'path', 'exceeded'],
   catalog: [
     'exchange',
     'name',
@@ -131,23 +80,6 @@ const COLUMNS = {
     'classes',
     'metadata',
   ],
-  resource: [
-    'exchange',
-    'n',
-    'type',
-    'title',
-    'parameters',
-    'secrets',
-    'sensitive',
-    'tags',
-    'file',
-    'line',
-    'exported',
-    'virtual',
-    'kind',
-  ],
-  edge: ['exchange', 'n', 'source', 'target'],
-  class: ['exchange', 'n', 'name'],
   refusal: ['exchange', 'status', 'message', 'issue_kind', 'error', 'file', 'line', 'column', 'resource', 'node', 'environment'],
   report: [
     'exchange',
@@ -171,55 +103,11 @@ const COLUMNS = {
     'transaction_completed',
     'processors',
   ],
-  resource_status: [
-    'exchange',
-    'n',
-    'resource',
-    'type',
-    'title',
-    'file',
-    'line',
-    'evaluation_time',
-    'at',
-    'changed',
-    'failed',
-    'failed_to_restart',
-    'skipped',
-    'out_of_sync',
-    'corrective_change',
-    'change_count',
-    'out_of_sync_count',
-    'provider',
-    'containment_path',
-    'tags',
-    'events',
-  ],
-  event: [
-    'exchange',
-    'n',
-    'resource',
-    'property',
-    'name',
-    'status',
-    'previous_value',
-    'desired_value',
-    'historical_value',
-    'message',
-    'at',
-    'audited',
-    'corrective_change',
-    'redacted',
-  ],
-  log_line: ['exchange', 'n', 'level', 'message', 'source', 'at', 'file', 'line', 'tags'],
-  metric: ['exchange', 'n', 'category', 'name', 'label', 'value'],
   body_text: ['body', 'text'],
 } as const;
 
 type Columns = typeof COLUMNS;
 export type DecodedTable = keyof Columns;
-
-/** What a cell may be given: a flag is stored as 0 or 1, what is not there as NULL. */
-export type Cell = Value | boolean | undefined;
 
 /** A row to write, its cells by column. */
 export function row<T extends DecodedTable>(table: T, cells: Record<Columns[T][number], Cell>): DerivedWrite {
@@ -227,22 +115,15 @@ export function row<T extends DecodedTable>(table: T, cells: Record<Columns[T][n
   return [table, ...COLUMNS[table].map(column => stored(given[column]))];
 }
 
-function stored(cell: Cell): Value {
-  if (typeof cell === 'boolean') return Number(cell);
-  return cell ?? null;
-}
-
 const names = Object.keys(COLUMNS) as DecodedTable[];
 
 /** Tables whose rows belong to a body; all others belong to an exchange. */
-const OF_BODY: ReadonlySet<DecodedTable> = new Set([
-  'decoded_body',
-  'certificate',
-  'crl',
-  'revoked',
-  'file_metadata',
-  'body_text',
-]);
+const OF_BODY: ReadonlySet<DecodedTable> = new Set(['decoded_body', 'revoked', 'body_text']);
+
+const codesOf = (owner: 'exchange' | 'body'): string =>
+  LIST_NAMES.filter(name => LIST_TABLES[name].owner === owner)
+    .map(name => LIST_TABLES[name].code)
+    .join(', ');
 
 /** One statement a table, by its name, and the watermark; they are run like the others of DERIVED_SQL. A row that is there stays. */
 export const DECODED_SQL: Readonly<Record<string, string>> = {
@@ -256,35 +137,52 @@ export const DECODED_SQL: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     names.map(table => [`clear ${table}`, `DELETE FROM ${table} WHERE ${OF_BODY.has(table) ? 'body' : 'exchange'} = ?`]),
   ),
+  ...Object.fromEntries(
+    LIST_NAMES.map(name => {
+      const { always, columns } = LIST_TABLES[name];
+      const all = ['id', ...always, ...columns];
+      return [
+        name,
+        `INSERT OR IGNORE INTO ${name}_row (${all.map(column => `"${column}"`).join(', ')}) VALUES (${all.map(() => '?').join(', ')})`,
+      ];
+    }),
+  ),
+  list: 'INSERT OR IGNORE INTO list (id, owner, kind, base, count, since, packed) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  'list is whole': 'UPDATE list SET base = id WHERE id = ?',
+  'clear lists of exchange': `DELETE FROM list WHERE owner = ? AND kind IN (${codesOf('exchange')})`,
+  'clear lists of body': `DELETE FROM list WHERE owner = ? AND kind IN (${codesOf('body')})`,
   decoded: `INSERT INTO derived (name, seq, settled) VALUES ('bodies', ?, 0) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq`,
 };
 
 /** Removes the rows of an exchange, and those of its bodies: of a decoding that was cut off, or before another one. */
 export function clearing(exchange: number, bodies: readonly number[]): DerivedWrite[] {
-  return names.flatMap(table =>
-    OF_BODY.has(table)
-      ? bodies.map((body): DerivedWrite => [`clear ${table}`, body])
-      : [[`clear ${table}`, exchange] satisfies DerivedWrite],
+  const rows = names.flatMap((table): DerivedWrite[] =>
+    OF_BODY.has(table) ? bodies.map(body => [`clear ${table}`, body]) : [[`clear ${table}`, exchange]],
   );
+  return [...rows, ['clear lists of exchange', exchange], ...bodies.map((body): DerivedWrite => ['clear lists of body', body])];
 }
 
 /** Empties every decoded table. `delete-all` is for the full-text indexes; their triggers would take the rows out one by one. */
 export const CLEAR_DECODED_SQL = {
-  triggers: "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name GLOB '*_fts_out'",
+  triggers: "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND (name GLOB '*_fts_out' OR name GLOB 'list_gone_*')",
   dropTrigger: (name: string): string => `DROP TRIGGER ${name}`,
   rows: [
-    ...['resource', 'fact', 'log_line', 'file_metadata', 'body_text'].map(
+    ...[...LIST_NAMES.filter(name => LIST_TABLES[name].text.length > 0), 'body_text'].map(
       table => `INSERT INTO ${table}_fts (${table}_fts) VALUES ('delete-all');`,
     ),
+    ...LIST_NAMES.map(name => `DELETE FROM ${name}_row;`),
+    'DELETE FROM list;',
     ...names.map(table => `DELETE FROM ${table};`),
     "DELETE FROM derived WHERE name = 'bodies';",
   ].join('\n'),
 } as const;
 
+const METADATA_OF = `l.owner = :body AND l.kind = ${LIST_TABLES.file_metadata.code}`;
+
 export const DECODING_SQL = {
   mark: "SELECT seq FROM derived WHERE name = 'bodies'",
-  last: 'SELECT coalesce(max(seq), 0) FROM exchange',
-  next: `SELECT e.seq, e.id, e.phase, e.method, e.target, e.status, e.indirection, e.key, e.environment, e.transaction_uuid AS transactionUuid,
+  last: 'SELECT coalesce(max(seq), 0) FROM exchange_row',
+  next: `SELECT e.seq, e.id, e.certname, e.phase, e.method, e.target, e.status, e.indirection, e.key, e.environment, e.transaction_uuid AS transactionUuid,
       e.request_fields AS requestFields, e.response_fields AS responseFields, e.request_body AS requestBody,
       e.response_body AS responseBody, e.primary_request_body AS primaryRequestBody, e.primary_response_body AS primaryResponseBody,
       m.run, m.n
@@ -301,6 +199,12 @@ export const DECODING_SQL = {
     WHERE m.run = ? AND m.n >= ? AND m.n < ? AND e.response_body IS NOT NULL
       AND (e.phase = 'catalog' OR e.indirection IN ('file_metadata', 'file_metadatas'))
     ORDER BY m.n DESC LIMIT ?`,
-  promise:
-    'SELECT checksum_type AS type, checksum AS value FROM file_metadata WHERE body = ? AND place = ? AND checksum IS NOT NULL LIMIT 1',
+  /** Rows of the list that the body's own is based on, as they are there, and rows of its own. */
+  promise: `SELECT type, value FROM (
+      SELECT r.checksum_type AS type, r.checksum AS value
+      FROM list l CROSS JOIN file_metadata_row b ON b.id >> ${N_BITS} = l.base AND b.place = :place AND b.id & ${N_MASK} <= l.count
+      CROSS JOIN file_metadata_row r ON r.id = ifnull((SELECT o.id FROM file_metadata_row o WHERE o.id = (l.id << ${N_BITS}) + (b.id & ${N_MASK})), b.id)
+      WHERE ${METADATA_OF} AND coalesce(r.place, b.place) = :place
+      UNION ALL SELECT r.checksum_type, r.checksum FROM list l CROSS JOIN file_metadata_row r ON r.id >> ${N_BITS} = l.id AND r.place = :place WHERE ${METADATA_OF}
+    ) WHERE value IS NOT NULL LIMIT 1`,
 } as const;

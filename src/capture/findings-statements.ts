@@ -56,8 +56,8 @@ export const FACT_SQL = {
     FROM run_exchange m JOIN exchange e ON e.id = m.exchange JOIN file_metadata t ON t.body = e.response_body
     WHERE m.run = ? AND e.phase = 'catalog' AND t.resource IS NOT NULL
     GROUP BY e.id, t.resource HAVING count(*) > ? ORDER BY entries DESC LIMIT 20`,
-  generated: `SELECT count(*) FROM resource_status s WHERE s.exchange = ? AND s.type = 'File' AND NOT EXISTS (
-    SELECT 1 FROM resource r WHERE r.exchange = ? AND r.type = 'File' AND r.title = s.title)`,
+  generated: `SELECT count(*) FROM resource_status WHERE exchange = ? AND type = 'File' AND (title IS NULL OR title NOT IN (
+    SELECT title FROM resource WHERE exchange = ? AND type = 'File'))`,
   named: (words: number): string => `SELECT n, type, title, parameters, sensitive, file, line FROM resource WHERE exchange = ?
     AND (${Array.from({ length: words }, () => "parameters LIKE ? ESCAPE '\\'").join(' OR ')}) ORDER BY n LIMIT 500`,
   events: `SELECT exchange, n, resource, property, status, corrective_change AS correctiveChange FROM event

@@ -3,8 +3,10 @@ import type { Database, Statement } from 'better-sqlite3';
 import { createBodies } from './bodies.ts';
 import { DECODED_SQL } from './decoded-statements.ts';
 import { sqliteCode } from './errors.ts';
+import { createExchangeRows } from './exchange-rows.ts';
 import { FINDING_SQL } from './findings-statements.ts';
 import { type Batch, CUTS, type Derived, type LossCount, type WriterData } from './messages.ts';
+import { PACKING_SQL } from './packing-schema.ts';
 import { createRetention } from './retention.ts';
 import {
   BODY_COLUMNS,
@@ -24,9 +26,6 @@ const CHECKPOINT_PAGES = 4096;
 
 /** How often it is looked whether the file is still there. */
 const PRESENT_MS = 1_000;
-
-/** Header field lists whose row is remembered: an agent sends the same ones with most requests of a phase. */
-const REMEMBERED = 2048;
 
 /** What writes into a capture. Each method is one transaction. */
 export interface Log {
@@ -60,8 +59,7 @@ export function createLog(db: Database, { file, recording, durability, retain, r
   const begin = db.prepare(WRITER_SQL.begin);
   const commit = db.prepare(WRITER_SQL.commit);
   const rollback = db.prepare(WRITER_SQL.rollback);
-  const insertExchange = db.prepare<[Value[]]>(WRITER_SQL.exchange);
-  const insertFields = db.prepare<[string]>(WRITER_SQL.fields);
+  const rows = createExchangeRows(db);
   const markEarly = db.prepare<[number]>(WRITER_SQL.early);
   const upsertConnection = db.prepare<[Value[]]>(WRITER_SQL.connection);
   const insertLoss = db.prepare<Value[]>(WRITER_SQL.loss);
@@ -73,25 +71,17 @@ export function createLog(db: Database, { file, recording, durability, retain, r
       write: row => applyRows({ writes: [row], seq: null, settled: false }),
       forget: () => {
         bodies.forget();
-        fields.clear();
+        rows.forget();
       },
     });
 
-  const fields = new Map<string, number>();
   const present = presence(file);
   /** Losses that are not in the file yet. */
   let unwritten: LossCount[] = [];
   let pages = 0;
 
   function fieldsId(lines: Value): number | null {
-    if (typeof lines !== 'string') return null;
-    const found = fields.get(lines);
-    if (found !== undefined) return found;
-    const id = Number(insertFields.run(lines).lastInsertRowid);
-    if (fields.size >= REMEMBERED) fields.delete(fields.keys().next().value ?? '');
-    fields.set(lines, id);
-    pages += 1 + (lines.length >> 12);
-    return id;
+    return typeof lines === 'string' ? rows.fields(lines) : null;
   }
 
   function writeExchange(batch: Batch, at: number, bodyIds: ReadonlyMap<number, number>): void {
@@ -99,8 +89,8 @@ export function createLog(db: Database, { file, recording, durability, retain, r
     for (let i = EXCHANGE_COLUMNS.length - FIELDS_COLUMNS; i < EXCHANGE_COLUMNS.length; i++) row[i] = fieldsId(row[i]!);
     const key = Number(row[0]) * BODY_COLUMNS.length;
     for (let side = 0; side < BODY_COLUMNS.length; side++) row.push(bodyIds.get(key + side) ?? null);
-    row.push(recordingId);
-    insertExchange.run(row);
+    row.push(recordingId, 0);
+    rows.exchange(row);
   }
 
   /** @returns the rows that the schema refuses: they are lost alone, the others of the batch are not */
@@ -159,7 +149,7 @@ export function createLog(db: Database, { file, recording, durability, retain, r
       } catch (error) {
         if (db.inTransaction) rollback.run();
         bodies.rolledBack(unfinishedBodies(batches));
-        fields.clear();
+        rows.forget();
         losses.length = 0;
         losses.push({ reason: reasonOf(error), count: exchangesIn(batches), detail: describe(error) });
         unwritten = merged([...unwritten, ...told, ...losses]);
@@ -206,7 +196,7 @@ export function createLog(db: Database, { file, recording, durability, retain, r
 /** Makes the function that writes derived rows; called within a transaction. */
 export function createApplyDerived(db: Database): (derived: Derived) => void {
   const statements = new Map<string, Statement<Value[]>>();
-  const all = { ...DERIVED_SQL, ...DECODED_SQL, ...FINDING_SQL };
+  const all = { ...DERIVED_SQL, ...DECODED_SQL, ...FINDING_SQL, ...PACKING_SQL };
   for (const [name, sql] of Object.entries(all)) statements.set(name, db.prepare<Value[]>(sql));
   const mark = db.prepare<[number, number]>(MARK_SQL.write);
   return derived => {

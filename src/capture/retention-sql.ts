@@ -6,11 +6,7 @@ const FIELDS_OF = ['request_fields', 'response_fields', 'trailers'] as const;
 const indexed = [...BODY_COLUMNS, ...FIELDS_OF];
 
 const unused = (columns: readonly string[]): string =>
-  columns.map(column => `SELECT 1 FROM exchange WHERE ${column} = :id`).join(' UNION ALL ');
-
-/** A part of the rows of a table with full text: its triggers make each row dear. */
-const slice = (table: string, of: string): string =>
-  `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE ${of} = ? LIMIT ?)`;
+  columns.map(column => `SELECT 1 FROM exchange_row WHERE ${column} = :id`).join(' UNION ALL ');
 
 const NOTED = 'SELECT m.run FROM note t JOIN run_exchange m ON m.exchange = t.exchange';
 
@@ -18,7 +14,11 @@ const NOTED = 'SELECT m.run FROM note t JOIN run_exchange m ON m.exchange = t.ex
 export const RETENTION_SQL = {
   /** Only a capture with --retain has them: they cost its writer some microseconds an exchange. */
   indexes: indexed
-    .map(column => `CREATE INDEX IF NOT EXISTS retain_${column} ON exchange (${column}) WHERE ${column} IS NOT NULL;`)
+    .map(column => `CREATE INDEX IF NOT EXISTS retain_${column} ON exchange_row (${column}) WHERE ${column} IS NOT NULL;`)
+    .concat(
+      'CREATE INDEX IF NOT EXISTS retain_route ON exchange_row (route);',
+      'CREATE INDEX IF NOT EXISTS retain_template ON field_lines (template);',
+    )
     .join('\n'),
   /** Runs that somebody noted something of stay, and are not counted; so does the newest. */
   oldest: `SELECT id, ended_at AS endedAt, "end" FROM run WHERE id < (SELECT max(id) FROM run) AND id NOT IN (${NOTED}) ORDER BY id LIMIT 1`,
@@ -33,21 +33,24 @@ export const RETENTION_SQL = {
   partsOf: `SELECT request_fields AS requestFields, response_fields AS responseFields, trailers, request_body AS requestBody,
     response_body AS responseBody, primary_request_body AS primaryRequestBody, primary_response_body AS primaryResponseBody
     FROM exchange WHERE id = ?`,
-  text: ['resource', 'fact', 'log_line'].map(table => slice(table, 'exchange')),
+  routeOf: 'SELECT route FROM exchange_row WHERE id = ?',
+  deleteRoute: 'DELETE FROM route WHERE id = :id AND NOT EXISTS (SELECT 1 FROM exchange_row WHERE route = :id)',
   deleteExchange: [
     'DELETE FROM note WHERE exchange = ?',
     'DELETE FROM primary_time WHERE exchange = ?',
     'DELETE FROM run_exchange WHERE exchange = ?',
-    'DELETE FROM exchange WHERE id = ?',
+    'DELETE FROM exchange_row WHERE id = ?',
   ],
   deleteRun: ['run_connection WHERE run', 'finding WHERE run', 'finding_note WHERE run', 'run WHERE id'].map(
     where => `DELETE FROM ${where} = ?`,
   ),
-  bodyUsed: `${unused(BODY_COLUMNS)} LIMIT 1`,
+  bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id LIMIT 1`,
+  dictionaryOf: 'SELECT dictionary FROM packed WHERE body = ?',
   fieldsUsed: `${unused(FIELDS_OF)} LIMIT 1`,
-  deleteFields: 'DELETE FROM fields WHERE id = ?',
+  templateOf: 'SELECT template FROM field_lines WHERE id = ?',
+  deleteFields: 'DELETE FROM field_lines WHERE id = ?',
+  deleteTemplate: 'DELETE FROM template WHERE id = :id AND NOT EXISTS (SELECT 1 FROM field_lines WHERE template = :id)',
   deleteChunks: 'DELETE FROM body_chunk WHERE rowid IN (SELECT rowid FROM body_chunk WHERE body = ? LIMIT ?)',
-  deleteMetadata: slice('file_metadata', 'body'),
   deleteBody: 'DELETE FROM body WHERE id = ?',
   deleteConnections: `DELETE FROM connection WHERE id IN (SELECT c.id FROM connection c WHERE c.closed_at <= ?
     AND NOT EXISTS (SELECT 1 FROM run_connection m WHERE m.connection = c.id) ORDER BY c.id LIMIT ?)`,

@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { clearing } from './decoded-statements.ts';
+import { createListRemoval } from './list-removal.ts';
 import type { DerivedWrite } from './messages.ts';
 import type { Retain } from './retain.ts';
 import { RETENTION_SQL } from './retention-sql.ts';
@@ -10,8 +11,8 @@ const STEP_ROWS = 200;
 /** Pieces of a large body (256 KiB each) that one transaction deletes at most. */
 const STEP_CHUNKS = 8;
 
-/** Free pages that one transaction gives back to the file system at most: 1 MiB. */
-const STEP_PAGES = 256;
+/** Free space that one transaction gives back to the file system at most. */
+const STEP_BYTES = 1 << 20;
 
 /** A run that ended may yet go on (its report came late); after this time it is left alone by whoever folds runs. */
 const QUIET_MS = 60_000;
@@ -50,14 +51,18 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   const loose = db.prepare<[number], number>(RETENTION_SQL.loose).pluck();
   const firstKept = db.prepare<[], { exchange: number; startedAt: number }>(RETENTION_SQL.firstKept);
   const partsOf = db.prepare<[number], Record<string, number | null>>(RETENTION_SQL.partsOf);
-  const textRows = RETENTION_SQL.text.map(sql => db.prepare<[number, number]>(sql));
+  const removeLists = createListRemoval(db, STEP_ROWS);
   const deleteExchange = RETENTION_SQL.deleteExchange.map(sql => db.prepare<[number]>(sql));
   const deleteRun = RETENTION_SQL.deleteRun.map(sql => db.prepare<[number]>(sql));
   const bodyUsed = db.prepare<[{ id: number }], number>(RETENTION_SQL.bodyUsed).pluck();
   const fieldsUsed = db.prepare<[{ id: number }], number>(RETENTION_SQL.fieldsUsed).pluck();
+  const routeOf = db.prepare<[number], number>(RETENTION_SQL.routeOf).pluck();
+  const deleteRoute = db.prepare<[{ id: number }]>(RETENTION_SQL.deleteRoute);
+  const templateOf = db.prepare<[number], number>(RETENTION_SQL.templateOf).pluck();
   const deleteFields = db.prepare<[number]>(RETENTION_SQL.deleteFields);
+  const deleteTemplate = db.prepare<[{ id: number }]>(RETENTION_SQL.deleteTemplate);
   const deleteChunks = db.prepare<[number, number]>(RETENTION_SQL.deleteChunks);
-  const deleteBodyTexts = db.prepare<[number, number]>(RETENTION_SQL.deleteMetadata);
+  const dictionaryOf = db.prepare<[number], number>(RETENTION_SQL.dictionaryOf).pluck();
   const deleteBody = db.prepare<[number]>(RETENTION_SQL.deleteBody);
   const oldConnections = db.prepare<[number, number]>(RETENTION_SQL.deleteConnections);
   const counted = db.prepare<[number, number]>(RETENTION_SQL.counted);
@@ -85,15 +90,20 @@ export function createRetention(db: Database, recording: number, retain: Retain,
 
   /** @returns whether the exchange is gone; when not, a part of its rows is */
   function removeExchange(id: number): boolean {
-    for (const statement of textRows) if (statement.run(id, STEP_ROWS).changes === STEP_ROWS) return false;
+    if (!removeLists('exchange', id)) return false;
     const parts = partsOf.get(id) ?? {};
     const ids = (names: readonly string[]): number[] => [
       ...new Set(names.map(name => parts[name]).filter(part => typeof part === 'number')),
     ];
     for (const row of clearing(id, [])) write(row);
+    const route = routeOf.get(id);
     for (const statement of deleteExchange) statement.run(id);
+    if (route !== undefined) deleteRoute.run({ id: route });
     for (const fields of ids(['requestFields', 'responseFields', 'trailers'])) {
-      if (fieldsUsed.get({ id: fields }) === undefined) deleteFields.run(fields);
+      if (fieldsUsed.get({ id: fields }) !== undefined) continue;
+      const template = templateOf.get(fields);
+      deleteFields.run(fields);
+      if (template !== undefined) deleteTemplate.run({ id: template });
     }
     orphans.push(...ids(['requestBody', 'responseBody', 'primaryRequestBody', 'primaryResponseBody']));
     return true;
@@ -108,9 +118,11 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   function removeBody(id: number): boolean {
     if (bodyUsed.get({ id }) !== undefined) return true;
     if (deleteChunks.run(id, STEP_CHUNKS).changes === STEP_CHUNKS) return false;
-    if (deleteBodyTexts.run(id, STEP_ROWS).changes === STEP_ROWS) return false;
+    if (!removeLists('body', id)) return false;
     for (const row of clearing(0, [id])) if (row[1] === id) write(row);
+    const dictionary = dictionaryOf.get(id);
     deleteBody.run(id);
+    if (dictionary !== undefined) orphans.unshift(dictionary);
     return true;
   }
 
@@ -141,6 +153,7 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   }
 
   let tidy = false;
+  const stepPages = STEP_BYTES / Number(db.pragma('page_size', { simple: true }));
 
   function work(now: number): boolean {
     if (orphans.length > 0) {
@@ -157,8 +170,8 @@ export function createRetention(db: Database, recording: number, retain: Retain,
     }
     if (!tidy) return false;
     if (removeLoose()) return true;
-    if (Number(db.pragma('freelist_count', { simple: true })) > STEP_PAGES) {
-      db.pragma(`incremental_vacuum(${STEP_PAGES})`);
+    if (Number(db.pragma('freelist_count', { simple: true })) > stepPages) {
+      db.pragma(`incremental_vacuum(${stepPages})`);
       return true;
     }
     tidy = false;

@@ -1,9 +1,9 @@
-import { BODY_COLUMNS, CONNECTION_COLUMNS, EXCHANGE_COLUMNS } from './statements.ts';
+import { GIVEN_COLUMNS } from './exchange-rows.ts';
+import { CONNECTION_COLUMNS } from './statements.ts';
 
 const insert = (table: string, columns: readonly string[]): string =>
   `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(name => `:${name}`).join(', ')})`;
 
-const EXCHANGE = [...EXCHANGE_COLUMNS, ...BODY_COLUMNS, 'recording', 'early'];
 const CONNECTION = [...CONNECTION_COLUMNS, 'recording'];
 const RECORDING = [
   'id',
@@ -28,7 +28,7 @@ export const SHARE_SQL = {
   recordings: `SELECT ${RECORDING.join(', ')} FROM recording ORDER BY id`,
   connections: `SELECT ${CONNECTION.join(', ')} FROM connection WHERE ${USED} ORDER BY id`,
   exchangeIds: `SELECT id FROM exchange WHERE ${OF_RUNS} ORDER BY id`,
-  exchange: `SELECT ${EXCHANGE.join(', ')} FROM exchange WHERE id = ?`,
+  exchange: `SELECT ${GIVEN_COLUMNS.join(', ')} FROM exchange WHERE id = ?`,
   runs: `SELECT id FROM run WHERE :runs IS NULL OR id IN (SELECT value FROM json_each(:runs)) ORDER BY id`,
   fields: 'SELECT lines FROM fields WHERE id = ?',
   body: 'SELECT size, kept, cut FROM body WHERE id = ? AND sha256 IS NOT NULL',
@@ -50,10 +50,7 @@ export const SHARE_SQL = {
     WHERE json_valid(lines) AND lower(json_extract(value, '$[0]')) IN ('host', 'x-forwarded-for', 'x-forwarded-host')`,
   insertRecording: insert('recording', RECORDING),
   insertConnection: insert('connection', CONNECTION),
-  insertExchange: insert('exchange', EXCHANGE),
-  insertFields: 'INSERT INTO fields (lines) VALUES (?)',
-  findBody: 'SELECT id FROM body WHERE sha256 = ? AND size = ?',
-  insertBody: 'INSERT INTO body (id, sha256, size, kept, stored, coding, cut, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  insertBody: 'INSERT INTO body (id, sha256, size, kept, stored, coding, cut) VALUES (?, ?, ?, ?, ?, ?, ?)',
   insertChunk: 'INSERT INTO body_chunk (body, n, coding, bytes) VALUES (?, ?, ?, ?)',
   insertLoss: 'INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, ?, ?, ?)',
   notes: `SELECT subject, exchange, at, mark, text FROM note WHERE exchange IN (SELECT id FROM exchange WHERE ${OF_RUNS}) ORDER BY id`,

@@ -11,11 +11,12 @@ import { createBodyReader } from './body-reader.ts';
 import { withCompressed } from './compress.ts';
 import { openForReading, openForWriting } from './database.ts';
 import { CaptureError } from './errors.ts';
+import { createExchangeRows, GIVEN_COLUMNS } from './exchange-rows.ts';
 import { CHUNK_BYTES } from './holding.ts';
 import { catchUp } from './rederive.ts';
 import { secretPseudonyms } from './share-secrets.ts';
 import { SHARE_SQL } from './share-sql.ts';
-import { BODY_COLUMNS, type Value } from './statements.ts';
+import { BODY_COLUMNS, BODY_SQL, type Value } from './statements.ts';
 import type { Store } from './store-shape.ts';
 
 /** What became of a capture that was shared. */
@@ -279,35 +280,30 @@ interface Writer {
 function writerOf(db: Database): Writer {
   const recording = db.prepare<[Row]>(SHARE_SQL.insertRecording);
   const connection = db.prepare<[Row]>(SHARE_SQL.insertConnection);
-  const exchange = db.prepare<[Row]>(SHARE_SQL.insertExchange);
-  const insertFields = db.prepare<[string]>(SHARE_SQL.insertFields);
-  const find = db.prepare<[Uint8Array, number], number>(SHARE_SQL.findBody).pluck();
+  const rows = createExchangeRows(db);
+  const find = db.prepare<[{ sha256: Uint8Array; size: number }], number>(BODY_SQL.find).pluck();
   const insertBody = db.prepare<Value[]>(SHARE_SQL.insertBody);
+  const insertBytes = db.prepare<[number, Uint8Array]>(BODY_SQL.bytes);
   const chunk = db.prepare<Value[]>(SHARE_SQL.insertChunk);
   const loss = db.prepare<Value[]>(SHARE_SQL.insertLoss);
   const note = db.prepare<[Row]>(SHARE_SQL.insertNote);
   const primaryTime = db.prepare<[Row]>(SHARE_SQL.insertPrimaryTime);
-  const remembered = new Map<string, number>();
   return {
     note: row => void note.run(row),
     primaryTime: row => void primaryTime.run(row),
     recording: row => void recording.run(row),
     connection: row => void connection.run(row),
-    exchange: row => void exchange.run(row),
-    fields(lines) {
-      const text = JSON.stringify(lines);
-      const id = remembered.get(text) ?? Number(insertFields.run(text).lastInsertRowid);
-      if (remembered.size < 10_000) remembered.set(text, id);
-      return id;
-    },
+    exchange: row => rows.exchange(GIVEN_COLUMNS.map(column => row[column] ?? null)),
+    fields: lines => rows.fields(JSON.stringify(lines)),
     body(id, bytes, size, cut) {
       const digest = createHash('sha256').update(bytes).digest();
-      const same = find.get(digest, size);
+      const same = find.get({ sha256: digest, size });
       if (same !== undefined) return same;
       if (bytes.length <= CHUNK_BYTES) {
-        withCompressed(bytes, (stored, coding) =>
-          insertBody.run(id, digest, size, bytes.length, stored.length, coding, cut, stored),
-        );
+        withCompressed(bytes, (stored, coding) => {
+          insertBody.run(id, digest, size, bytes.length, stored.length, coding, cut);
+          insertBytes.run(id, stored);
+        });
         return id;
       }
       let stored = 0;
@@ -317,7 +313,7 @@ function writerOf(db: Database): Writer {
           stored += part.length;
         });
       }
-      insertBody.run(id, digest, size, bytes.length, stored, 'chunks', cut, null);
+      insertBody.run(id, digest, size, bytes.length, stored, 'chunks', cut);
       return id;
     },
     loss: values => void loss.run(...values),

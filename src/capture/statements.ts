@@ -82,13 +82,11 @@ export const WRITER_SQL = {
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  exchange: insert('exchange', [...EXCHANGE_COLUMNS, ...BODY_COLUMNS, 'recording']),
-  early: 'UPDATE exchange SET early = 1 WHERE id = ?',
+  early: 'UPDATE exchange_row SET early = 1 WHERE id = ?',
   connection: `${insert('connection', [...CONNECTION_COLUMNS, 'recording'])}
     ON CONFLICT (id) DO UPDATE SET ${CONNECTION_COLUMNS.slice(1)
       .map(column => `${column} = excluded.${column}`)
       .join(', ')}`,
-  fields: 'INSERT INTO fields (lines) VALUES (?)',
   loss: 'INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, ?, ?, ?)',
   recording: `INSERT INTO recording (first_seq, started_at, started_mono, version, pool, primaries, listen, durability)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -97,8 +95,9 @@ export const WRITER_SQL = {
 
 /** Statements about bodies. */
 export const BODY_SQL = {
-  find: 'SELECT id FROM body WHERE sha256 = ? AND size = ?',
-  insert: 'INSERT INTO body (sha256, size, kept, stored, coding, cut, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  find: 'SELECT id FROM body WHERE substr(sha256, 1, 8) = substr(:sha256, 1, 8) AND sha256 = :sha256 AND size = :size',
+  insert: 'INSERT INTO body (sha256, size, kept, stored, coding, cut) VALUES (?, ?, ?, ?, ?, ?)',
+  bytes: 'INSERT INTO body_fresh (body, bytes) VALUES (?, ?)',
   start: "INSERT INTO body (sha256, size, kept, stored, coding, cut, bytes) VALUES (NULL, 0, 0, 0, 'chunks', NULL, NULL)",
   chunk: 'INSERT INTO body_chunk (body, n, coding, bytes) VALUES (?, ?, ?, ?)',
   end: 'UPDATE body SET sha256 = ?, size = ?, kept = ?, stored = ?, cut = ? WHERE id = ?',
@@ -110,11 +109,11 @@ export const BODY_SQL = {
 
 /** What numbering goes on from. */
 export const LAST_SQL = {
-  exchange: 'SELECT coalesce(max(id), 0) FROM exchange',
+  exchange: 'SELECT coalesce(max(id), 0) FROM exchange_row',
   connection: 'SELECT coalesce(max(id), 0) FROM connection',
-  seq: 'SELECT max(coalesce((SELECT max(seq) FROM exchange), 0), coalesce((SELECT max(closed_seq) FROM connection), 0))',
+  seq: 'SELECT max(coalesce((SELECT max(seq) FROM exchange_row), 0), coalesce((SELECT max(closed_seq) FROM connection), 0))',
   /** What runs are folded from: closings of the primary leg are not. */
-  folded: `SELECT max(coalesce((SELECT max(seq) FROM exchange), 0), coalesce((SELECT closed_seq FROM connection
+  folded: `SELECT max(coalesce((SELECT max(seq) FROM exchange_row), 0), coalesce((SELECT closed_seq FROM connection
     WHERE closed_seq IS NOT NULL AND leg = 'agent' ORDER BY closed_seq DESC LIMIT 1), 0))`,
 } as const;
 

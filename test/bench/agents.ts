@@ -5,12 +5,11 @@ import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openStore } from '../../src/capture/store.ts';
-import { SIDES } from '../../src/model.ts';
 import { type Agent, direct, makeAgent } from '../lab/agent.ts';
 import { missing } from '../lab/available.ts';
 import { startPrimary } from '../lab/primary.ts';
 import { startProxy } from '../lab/proxy.ts';
+import { rawBytes } from './raw-bytes.ts';
 
 const { values } = parseArgs({ options: { steady: { type: 'string', default: '15' }, first: { type: 'string', default: '3' } } });
 const lacks = missing();
@@ -61,23 +60,6 @@ async function pairs(n: number, straight: () => Promise<number>, through: () => 
     }
   }
   return list;
-}
-
-/** Bytes of all bodies of a capture before compression and sharing, with an estimate of the heads. */
-function rawBytes(file: string): { bytes: number; runs: number } {
-  const store = openStore(file);
-  let bytes = 0;
-  for (const row of store.exchanges()) {
-    const exchange = store.exchange(row.id);
-    if (exchange === null) continue;
-    for (const side of SIDES) bytes += exchange.bodies.find(body => body.side === side)?.size ?? 0;
-    const fields = [...exchange.request.fields, ...(exchange.response?.fields ?? [])];
-    for (const [name, value] of fields) bytes += name.length + value.length + 4;
-    bytes += exchange.target.length + 40;
-  }
-  const runs = [...store.runs()].length;
-  store.close();
-  return { bytes, runs };
 }
 
 try {

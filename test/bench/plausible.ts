@@ -2,6 +2,10 @@ import { hash } from 'node:crypto';
 import { zstdCompressSync } from 'node:zlib';
 import type { Database } from 'better-sqlite3';
 import { openForWriting } from '../../src/capture/database.ts';
+import { createExchangeRows } from '../../src/capture/exchange-rows.ts';
+import type { ListName } from '../../src/capture/list-schema.ts';
+import { type Cells, createLists, PAUSE } from '../../src/capture/lists.ts';
+import { createApplyDerived } from '../../src/capture/log.ts';
 import { BODY_SQL, DERIVED_SQL, MARK_SQL, type Value, WRITER_SQL } from '../../src/capture/statements.ts';
 
 /** Runs of a capture between which one has decoded rows: the decoder is measured elsewhere, and would take an hour here. */
@@ -46,34 +50,20 @@ interface Request {
 
 function write(db: Database, wanted: number): Plausible {
   const random = createRandom(20_260_105);
-  const exchange = db.prepare<Value[]>(WRITER_SQL.exchange);
+  const rows = createExchangeRows(db);
   const connection = db.prepare<Value[]>(WRITER_SQL.connection);
-  const fields = db.prepare<Value[]>(WRITER_SQL.fields);
   const body = db.prepare<Value[]>(BODY_SQL.insert);
+  const bodyBytes = db.prepare<[number, Uint8Array]>(BODY_SQL.bytes);
   const run = db.prepare<Value[]>(DERIVED_SQL.run!);
   const runExchange = db.prepare<Value[]>(DERIVED_SQL.runExchange!);
   const runConnection = db.prepare<Value[]>(DERIVED_SQL.runConnection!);
-  const fact = db.prepare('INSERT INTO fact (exchange, n, path, type, value, bytes) VALUES (?, ?, ?, ?, ?, ?)');
-  const resource = db.prepare(
-    "INSERT INTO resource (exchange, n, type, title, parameters, sensitive, tags, exported, virtual) VALUES (?, ?, ?, ?, ?, '[]', '[]', 0, 0)",
-  );
-  const known = new Map<string, number>();
+  const lists = createLists(db);
+  const apply = createApplyDerived(db);
   const bodies = new Map<string, number>();
   let id = 0;
   let seq = 0;
   let runId = 0;
   let connectionId = 0;
-
-  /** As the writer does it: equal lines share a row as long as they are remembered. */
-  function linesId(lines: string): number {
-    let found = known.get(lines);
-    if (found === undefined) {
-      found = Number(fields.run(lines).lastInsertRowid);
-      if (known.size >= 2_048) known.clear();
-      known.set(lines, found);
-    }
-    return found;
-  }
 
   function bodyId(text: string): number {
     const sha256 = hash('sha256', text);
@@ -83,8 +73,9 @@ function write(db: Database, wanted: number): Plausible {
       const small = bytes.length < 300 ? bytes : zstdCompressSync(bytes);
       const coding = small.length < bytes.length ? 'zstd' : 'identity';
       const stored = coding === 'zstd' ? small : bytes;
-      const values = [Buffer.from(sha256, 'hex'), bytes.length, bytes.length, stored.length, coding, null, stored];
+      const values = [Buffer.from(sha256, 'hex'), bytes.length, bytes.length, stored.length, coding, null];
       found = Number(body.run(...values).lastInsertRowid);
+      bodyBytes.run(found, stored);
       bodies.set(sha256, found);
     }
     return found;
@@ -131,7 +122,7 @@ function write(db: Database, wanted: number): Plausible {
         ? JSON.stringify({ reason: 'primary-closed', origin: 'puppet.example.com:8140', detail: 'reset', partial: false })
         : null;
       id++;
-      exchange.run(
+      rows.exchange([
         id,
         ++seq,
         certname,
@@ -163,15 +154,16 @@ function write(db: Database, wanted: number): Plausible {
         request.bytes,
         gone ? 'failed' : 'answered',
         failure,
-        linesId(requestLines),
-        gone ? null : linesId(responseLines),
+        rows.fields(requestLines),
+        gone ? null : rows.fields(responseLines),
         null,
         asked === null ? null : bodyId(asked),
         answered === null || gone ? null : bodyId(answered),
         null,
         null,
         1,
-      ); // prettier-ignore
+        0,
+      ]); // prettier-ignore
       runExchange.run(id, runId, ordinal);
       up += asked?.length ?? 0;
       down += request.bytes;
@@ -215,19 +207,27 @@ function write(db: Database, wanted: number): Plausible {
     run.run(runId, 1, certname, uuid, environment, '7.23.0', startedAt, endedAt, 'report', ordinal, failed, 1, 1, up, down);
   }
 
-  function decoded(catalog: number, certname: string, agent: number): void {
-    for (let n = 1; n <= 60; n++) fact.run(catalog, n, `site.group${n % 6}.item${n}`, 'string', `value ${n * agent}`, 10);
-    fact.run(catalog, 61, 'os.family', 'string', agent % 5 === 0 ? 'RedHat' : 'Debian', 6);
-    fact.run(catalog, 62, 'networking.fqdn', 'string', certname, certname.length);
-    for (let n = 1; n <= 120; n++) {
-      resource.run(
-        catalog,
-        n,
-        ['File', 'Package', 'Service', 'Exec'][n % 4],
-        n % 4 === 0 ? `/etc/conf.d/${n}.conf` : `thing-${n}`,
-        '{}',
-      );
+  function listed(name: ListName, owner: number, certname: string, list: readonly Cells[]): void {
+    for (const write of lists.of(certname).rows(name, owner, list.length, i => list[i]!)) {
+      if (write !== PAUSE) apply({ writes: [write], seq: null, settled: false });
     }
+  }
+
+  function decoded(catalog: number, certname: string, agent: number): void {
+    const fact = (path: string, value: string): Cells => ({ path, type: 'string', value, bytes: value.length });
+    const facts = Array.from({ length: 60 }, (_, i) => fact(`site.group${(i + 1) % 6}.item${i + 1}`, `value ${(i + 1) * agent}`));
+    facts.push(fact('os.family', agent % 5 === 0 ? 'RedHat' : 'Debian'), fact('networking.fqdn', certname));
+    listed('fact', catalog, certname, facts);
+    const resources = Array.from({ length: 120 }, (_, i) => ({
+      type: ['File', 'Package', 'Service', 'Exec'][(i + 1) % 4],
+      title: (i + 1) % 4 === 0 ? `/etc/conf.d/${i + 1}.conf` : `thing-${i + 1}`,
+      parameters: '{}',
+      sensitive: '[]',
+      tags: '[]',
+      exported: 0,
+      virtual: 0,
+    }));
+    listed('resource', catalog, certname, resources);
   }
 
   db.exec('BEGIN');

@@ -241,7 +241,7 @@ describe('decoding again', () => {
     const db = new Database(file);
     // The report's rows were half written, its watermark was not.
     db.exec("UPDATE derived SET seq = (SELECT seq FROM exchange WHERE id = 2) WHERE name = 'bodies'");
-    db.exec('DELETE FROM log_line WHERE n > 1; DELETE FROM metric WHERE n < 5');
+    db.exec('DELETE FROM log_line_row WHERE id & 16777215 > 1; DELETE FROM metric_row WHERE id & 16777215 < 5');
     db.close();
     const store = openStore(file, 'bodies');
     expect(everything(store)).toEqual(before);
@@ -363,9 +363,9 @@ test('every view and column is described in docs/capture.md', async () => {
   using dir = tempDir();
   using store = await captured(dir.file('a.db'), () => Promise.resolve());
   const text = readFileSync(new URL('../../docs/capture.md', import.meta.url), 'utf8');
-  const views = [...store.query("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name").rows].map(([name]) =>
-    String(name),
-  );
+  // what has another name is a part of a table that is a view by now
+  const named = "SELECT name FROM sqlite_schema WHERE type = 'view' AND name GLOB 'v_*' ORDER BY name";
+  const views = [...store.query(named).rows].map(([name]) => String(name));
   expect(views.length).toBeGreaterThan(20);
   for (const view of views) {
     const about = text.split(/^## /m).find(part => part.startsWith(`${view}\n`)) ?? '';

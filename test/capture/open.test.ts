@@ -222,7 +222,7 @@ describe('query', () => {
       [2],
       [3],
     ]);
-    expect([...store.query('SELECT bytes FROM body WHERE id = 1').rows]).toEqual([[Buffer.from('one')]]);
+    expect([...store.query('SELECT bytes FROM packed WHERE body = 1').rows]).toEqual([[Buffer.from('one')]]);
     expect([...store.query('SELECT id, certname, end, exchanges FROM v_run').rows]).toEqual([
       [1, 'web1.lab', 'connections-closed', 2],
     ]);
