@@ -11,7 +11,7 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
  * than to work, and malloc keep an arena for each thread, for nothing. All that can be told only at the start of a process, so the process starts again in
  * its place (the same pid), before it has loaded anything. `gc` is for proxy/passing.ts.
  */
-const SMALL = ['--max-semi-space-size=4', '--no-parallel-scavenge', '--expose-gc'];
+const SMALL = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--no-parallel-scavenge', '--expose-gc'];
 
 function startSmall(): void {
   if (process.argv[2] !== 'proxy' || process.platform === 'win32' || SMALL.every(flag => process.execArgv.includes(flag))) return;
