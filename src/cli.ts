@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { CaptureError } from './capture/errors.ts';
 import { CliError, type Io } from './commands/io.ts';
 import { PkiError } from './pki/error.ts';
-import { ContactError } from './proxy/contact.ts';
+import { ContactError } from './proxy/contact-error.ts';
 import { packageVersion } from './version.ts';
 
 type Register = (program: Command, io: Io) => void;

@@ -135,12 +135,6 @@ function isContent({ indirection }: ExchangeRow): boolean {
   return indirection === 'file_content' || indirection === 'static_file_content';
 }
 
-/** Whether the bodies of every exchange have been decoded. */
-export function isDecoded(db: Database): boolean {
-  const mark = db.prepare<[], number>(DECODING_SQL.mark).pluck().get() ?? 0;
-  return mark >= (db.prepare<[], number>(DECODING_SQL.last).pluck().get() ?? 0);
-}
-
 /** Decodes the exchanges of one run again; for whoever owns the file. @returns how many there are */
 export function redecodeRun(db: Database, run: number, apply: (writes: DerivedWrite[]) => void): number {
   const ids = db.prepare<[number], number>(DECODING_SQL.ofRun).pluck().all(run);

@@ -4,7 +4,7 @@ import type { Certname, CloseCause, ConnectionId, ExchangeId, Leg, Phase } from 
 import { createBodyReader } from './body-reader.ts';
 import type { Derived, DerivedWrite } from './messages.ts';
 import { type Peeked, type PeekedHead, peek, peekHead } from './peek.ts';
-import { EVENT_SQL, LAST_SQL, MARK_SQL } from './statements.ts';
+import { EVENT_SQL, MARK_SQL } from './statements.ts';
 
 /**
  * Events folded in one step. Their rows are one transaction of the writer, for which exchanges may have to wait: some 7 µs each.
@@ -234,13 +234,6 @@ export function createDerivation(db: Database): Derivation {
       return taken();
     },
   };
-}
-
-/** Whether the derived rows of a capture are complete; while a proxy writes it they are not. */
-export function isSettled(db: Database): boolean {
-  const mark = db.prepare<[], Mark>(MARK_SQL.read).get();
-  const last = db.prepare<[], number>(LAST_SQL.folded).pluck().get() ?? 0;
-  return mark === undefined ? last === 0 : mark.settled === 1 && mark.seq >= last;
 }
 
 function closedEvent(row: ClosingRow): RunEvent {

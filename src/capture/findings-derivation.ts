@@ -101,8 +101,3 @@ export function createJudging(db: Database, file: string): Judging {
     },
   };
 }
-
-/** Whether the rules have seen everything that has ended. */
-export function isJudged(db: Database): boolean {
-  return db.prepare<[], number>(JUDGING_SQL.pending).pluck().get() === 0;
-}

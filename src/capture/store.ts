@@ -1,13 +1,10 @@
-import { chmodSync, copyFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
-import { openForReading, readingError } from './database.ts';
-import { isDecoded } from './decoded-derivation.ts';
-import { isSettled } from './derive.ts';
+import { openForReading } from './database.ts';
 import { CaptureError, OutdatedError, sqliteCode, UnwritableError } from './errors.ts';
-import { isJudged } from './findings-derivation.ts';
-import { createStore } from './reading.ts';
+import { openUpToDate, openWith, type Wants } from './opening.ts';
 import { catchUp } from './rederive.ts';
 import type { Store } from './store-shape.ts';
 
@@ -41,9 +38,9 @@ const MAX_COPY_BYTES = 64 << 20;
  * @param wants `bodies`: what is not decoded yet is decoded first, too, and runs are judged by the rules, which takes longer
  * @throws CaptureError when there is none, it is no capture, or it is newer than this program
  */
-export function openStore(file: string, wants: 'runs' | 'bodies' = 'runs'): Store {
+export function openStore(file: string, wants: Wants = 'runs'): Store {
   try {
-    return openWith(openSettled(file, wants === 'bodies'), file);
+    return openUpToDate(file, wants) ?? openWith(broughtUpToDate(file, wants), file);
   } catch (error) {
     if (!(error instanceof UnwritableError) || !isOutdated(file) || statSync(file).size > MAX_COPY_BYTES) throw error;
   }
@@ -53,7 +50,7 @@ export function openStore(file: string, wants: 'runs' | 'bodies' = 'runs'): Stor
     const copy = join(dir, 'capture.db');
     copyFileSync(file, copy);
     chmodSync(copy, 0o600);
-    const store = openWith(openSettled(copy, wants === 'bodies'), copy);
+    const store = openWith(broughtUpToDate(copy, wants), copy);
     const close = (): void => {
       store.close();
       remove();
@@ -62,15 +59,6 @@ export function openStore(file: string, wants: 'runs' | 'bodies' = 'runs'): Stor
   } catch (error) {
     remove();
     throw error;
-  }
-}
-
-function openWith(db: Database, file: string): Store {
-  try {
-    return createStore(db, file);
-  } catch (error) {
-    db.close();
-    throw readingError(error, file);
   }
 }
 
@@ -83,53 +71,14 @@ function isOutdated(file: string): boolean {
   }
 }
 
-function openSettled(file: string, bodies: boolean): Database {
-  let db: Database;
+function broughtUpToDate(file: string, wants: Wants): Database {
   try {
-    db = openForReading(file);
+    catchUp(file, wants === 'bodies');
   } catch (error) {
-    if (!(error instanceof OutdatedError)) throw error;
-    catchUp(file, bodies); // which brings it up to date
-    return openForReading(file);
-  }
-  if (settled(db, bodies)) return db;
-  db.close();
-  try {
-    catchUp(file, bodies);
-  } catch (error) {
+    // Of an older version it could not be read at all.
+    if (isOutdated(file)) throw error;
     // Being written by a proxy, which folds it itself; or not writable: then its runs are as far as they are.
     if (!(error instanceof CaptureError) && sqliteCode(error) === null) throw error;
   }
   return openForReading(file);
-}
-
-function settled(db: Database, bodies: boolean): boolean {
-  try {
-    return isSettled(db) && (!bodies || (isDecoded(db) && isJudged(db)));
-  } catch (error) {
-    if (sqliteCode(error) === null) throw error;
-    return true; // damaged: it is read as far as it goes, and not written
-  }
-}
-
-/** The capture in `dir` that was written last, or `null`. */
-export function newestCapture(dir: string): string | null {
-  let newest: { file: string; at: number } | null = null;
-  for (const name of fileNames(dir)) {
-    if (!name.endsWith('.db')) continue;
-    const file = join(dir, name);
-    // While a proxy writes, the newest rows are in the WAL.
-    const times = [file, `${file}-wal`].map(path => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    const at = Math.max(...times);
-    if (newest === null || at > newest.at) newest = { file, at };
-  }
-  return newest?.file ?? null;
-}
-
-function fileNames(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return [];
-  }
 }

@@ -40,8 +40,8 @@ export function registerDiff(program: Command, io: Io): void {
     .option('--reveal', 'Sensitive values, passwords and tokens as they are (private keys never)')
     .option('--json', 'as one JSON object')
     .addOption(new Option('--format <FORMAT>', 'html: one file, on stdout').choices(['text', 'json', 'html']).default('text'))
-    .action((a: string, b: string | undefined, capture: string | undefined, options: DiffOptions) => {
-      diff(
+    .action(async (a: string, b: string | undefined, capture: string | undefined, options: DiffOptions) => {
+      await diff(
         io,
         a,
         [b, capture].filter(word => word !== undefined),
@@ -85,7 +85,7 @@ function named(text: string): Named {
   return { kind: match[2] === 'e' ? 'exchange' : 'run', id: Number(match[3]), file: match[1] ?? null };
 }
 
-function diff(io: Io, first: string, words: readonly string[], options: DiffOptions): void {
+async function diff(io: Io, first: string, words: readonly string[], options: DiffOptions): Promise<void> {
   const [word, ...more] = words;
   // `diff r3 FILE`: the run before r3 in that file
   const alone = word === undefined || (!NAME.test(word) && (existsSync(word) || /[/.]/.test(word)));
@@ -96,10 +96,10 @@ function diff(io: Io, first: string, words: readonly string[], options: DiffOpti
   if (b !== null && a.kind !== b.kind) {
     throw new CliError('a run and an exchange cannot be compared', 'as in: stringtap diff r3 r4, stringtap diff e17 e42', 2);
   }
-  const one = openCapture(a.file ?? file ?? undefined, 'bodies');
+  const one = await openCapture(a.file ?? file ?? undefined, 'bodies');
   const elsewhere = b === null ? null : (b.file ?? options.other ?? null);
   try {
-    const other = elsewhere === null ? one : openCapture(elsewhere, 'bodies');
+    const other = elsewhere === null ? one : await openCapture(elsewhere, 'bodies');
     try {
       if (b === null) show(io, compareWithPrevious(one, a.id, options), options);
       else if (a.kind === 'run') {

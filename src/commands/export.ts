@@ -36,7 +36,7 @@ export function registerExport(program: Command, io: Io): void {
     .option('--certs <DIR>', 'with curl: identities and CAs of the proxy', 'certs')
     .option('--ssldir <DIR>', "with curl: the agent's own ssldir in their place")
     .action(async (runs: number[], options: ExportOptions) => {
-      const store = openCapture(options.capture, 'bodies');
+      const store = await openCapture(options.capture, 'bodies');
       try {
         const rows = runs.map(id => {
           const run = store.run(id);

@@ -44,7 +44,7 @@ function namesFile(word: string): boolean {
 }
 
 /** Opens the capture that was chosen; a filter that asks what was decoded, or what rules found, waits for it. */
-export function openChosen({ file, filter }: Chosen): Store {
+export function openChosen({ file, filter }: Chosen): Promise<Store> {
   return openCapture(file, filter !== null && asksBodies(filter) ? 'bodies' : 'runs');
 }
 

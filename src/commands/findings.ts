@@ -35,9 +35,9 @@ export function registerFindings(program: Command, io: Io): void {
     )
     .option('--explain [RULE]', 'say what a rule finds, what that means, and when it speaks; alone: list the rules')
     .option('--json', 'one JSON object a line')
-    .action((file: string | undefined, words: string[], options: FindingsOptions) => {
+    .action(async (file: string | undefined, words: string[], options: FindingsOptions) => {
       if (options.explain !== undefined) explainRules(io, options.explain, options.json === true);
-      else find(io, chosen(file, words, 'finding'), options);
+      else await find(io, chosen(file, words, 'finding'), options);
     });
 }
 
@@ -57,8 +57,8 @@ function explainRules(io: Io, which: string | true, json: boolean): void {
   else explain(io, rules, which === true);
 }
 
-function find(io: Io, { file, filter }: Chosen, options: FindingsOptions): void {
-  const store = openCapture(file, 'bodies');
+async function find(io: Io, { file, filter }: Chosen, options: FindingsOptions): Promise<void> {
+  const store = await openCapture(file, 'bodies');
   try {
     const { run, severity, rule: id, failOn } = options;
     if (run !== undefined && store.run(run) === null) {

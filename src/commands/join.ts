@@ -1,8 +1,9 @@
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Command } from 'commander';
+import { newestCapture } from '../capture/opening.ts';
 import { joinAccessLog } from '../capture/primary-time.ts';
-import { newestCapture, openStore } from '../capture/store.ts';
+import { openStore } from '../capture/store.ts';
 import { type AccessEntry, accessLine, LINE_MAX } from '../decode/access-line.ts';
 import { CliError, type Io } from './io.ts';
 import { CAPTURES } from './options.ts';

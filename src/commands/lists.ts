@@ -23,8 +23,8 @@ export function registerRuns(program: Command, io: Io): void {
     .option('--certname <NAME>', 'only runs of this agent')
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
-    .action((file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
-      withChosen(io, file, words, 'run', (store, match) => {
+    .action(async (file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
+      await withChosen(io, file, words, 'run', (store, match) => {
         const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']), match }));
         print(io, options.json === true, rows, runJson, (to, found) => listRuns(to, found, store));
       });
@@ -45,8 +45,8 @@ export function registerExchanges(program: Command, io: Io): void {
     .option('--connection <CONNECTION>', 'only on this connection, of either leg', parseId('connection'))
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
-    .action((file: string | undefined, words: string[], options: ExchangeOptions) => {
-      withChosen(io, file, words, 'exchange', (store, match) => {
+    .action(async (file: string | undefined, words: string[], options: ExchangeOptions) => {
+      await withChosen(io, file, words, 'exchange', (store, match) => {
         const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
         const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted, match }));
         print(io, options.json === true, rows, exchangeJson, listExchanges);
@@ -66,12 +66,12 @@ export function registerConnections(program: Command, io: Io): void {
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action(
-      (
+      async (
         file: string | undefined,
         words: string[],
         options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean },
       ) => {
-        withChosen(io, file, words, 'connection', (store, match) => {
+        await withChosen(io, file, words, 'connection', (store, match) => {
           const wanted = pick(options, ['run', 'leg', 'certname']);
           const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted, match }));
           print(io, options.json === true, rows, connectionJson, listConnections);
@@ -103,15 +103,15 @@ function pick<T extends object, K extends keyof T>(from: T, names: readonly K[])
   return out as Pick<T, K>;
 }
 
-function withChosen(
+async function withChosen(
   io: Io,
   file: string | undefined,
   words: readonly string[],
   subject: Subject,
   work: (store: Store, match: Chosen['filter']) => void,
-): void {
+): Promise<void> {
   const which = chosen(file, words, subject);
-  const store = openChosen(which);
+  const store = await openChosen(which);
   try {
     tellLosses(io, store);
     work(store, which.filter);

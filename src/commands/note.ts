@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { addNote, NOTE_MAX, type NoteRow, type NoteSubject, removeNotes } from '../capture/notes.ts';
-import { newestCapture, openStore, type Store } from '../capture/store.ts';
+import { newestCapture } from '../capture/opening.ts';
+import { openStore, type Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { CAPTURES } from './options.ts';

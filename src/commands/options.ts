@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
+import { newestCapture, openUpToDate, type Wants } from '../capture/opening.ts';
 import type { Retain } from '../capture/retain.ts';
-import { newestCapture, openStore, type Store } from '../capture/store.ts';
+import type { Store } from '../capture/store.ts';
 import { CliError } from './io.ts';
 
 /** Values of options that more than one command takes. Each throws commander's InvalidArgumentError, which shows the value. */
@@ -59,8 +60,9 @@ export const CAPTURES = 'captures';
  *
  * @param wants `bodies`: what is not decoded yet is decoded first
  */
-export function openCapture(file: string | undefined, wants: 'runs' | 'bodies' = 'runs'): Store {
+export async function openCapture(file: string | undefined, wants: Wants = 'runs'): Promise<Store> {
   const path = file ?? newestCapture(CAPTURES);
   if (path === null) throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
-  return openStore(path, wants);
+  // Decoders and rules are loaded for a capture that needs them, which is the exception.
+  return openUpToDate(path, wants) ?? (await import('../capture/store.ts')).openStore(path, wants);
 }

@@ -12,8 +12,8 @@ export function registerQuery(program: Command, io: Io): void {
     .argument('[capture]', 'capture file (default: the newest in captures/)')
     .option('--limit <N>', 'at most N rows', wholeNumber)
     .option('--json', 'one JSON object a line')
-    .action((sql: string, file: string | undefined, options: { limit?: number; json?: boolean }) => {
-      const store = openCapture(file, 'bodies');
+    .action(async (sql: string, file: string | undefined, options: { limit?: number; json?: boolean }) => {
+      const store = await openCapture(file, 'bodies');
       try {
         const { columns, rows } = store.query(sql, options.limit);
         if (options.json) {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { newestCapture } from '../capture/opening.ts';
 import { redecode, rederive } from '../capture/rederive.ts';
-import { newestCapture } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { CAPTURES } from './options.ts';

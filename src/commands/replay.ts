@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { openStore, type RunRow, type Store } from '../capture/store.ts';
 import type { Tape } from '../model.ts';
-import { ContactError } from '../proxy/contact.ts';
+import { ContactError } from '../proxy/contact-error.ts';
 import {
   enrolNames,
   openTarget,
@@ -74,7 +74,7 @@ export function registerReplay(program: Command, io: Io): void {
 
 async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Promise<void> {
   const arrival = arrivalOf(flags);
-  const store = openCapture(flags.from, flags.dryRun === true ? 'runs' : 'bodies');
+  const store = await openCapture(flags.from, flags.dryRun === true ? 'runs' : 'bodies');
   try {
     const settings: ReplaySettings = {
       store,

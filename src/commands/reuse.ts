@@ -32,11 +32,11 @@ export function registerReuse(program: Command, io: Io): void {
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--compare <FILE>', 'a second capture beside it: before and after a change of a setting')
     .option('--json', 'as one JSON object')
-    .action((runs: number[], options: ReuseOptions) => {
-      const store = openCapture(options.capture);
+    .action(async (runs: number[], options: ReuseOptions) => {
+      const store = await openCapture(options.capture);
       try {
         const main = measure(store, { ...options, runs });
-        const other = options.compare === undefined ? null : measureOther(options.compare, options);
+        const other = options.compare === undefined ? null : await measureOther(options.compare, options);
         if (options.json === true) io.out(JSON.stringify({ ...main.json, compare: other?.json ?? null }));
         else show(io, main, other);
       } finally {
@@ -81,8 +81,8 @@ interface Advertised {
   connectionClose: number;
 }
 
-function measureOther(file: string, { certname, since: from }: ReuseOptions): Measured {
-  const store = openCapture(file);
+async function measureOther(file: string, { certname, since: from }: ReuseOptions): Promise<Measured> {
+  const store = await openCapture(file);
   try {
     return measure(store, { runs: [], ...(certname !== undefined && { certname }), ...(from !== undefined && { since: from }) });
   } finally {

@@ -18,10 +18,14 @@ export function registerSearch(program: Command, io: Io): void {
     .option('--limit <N>', 'at most N places', wholeNumber, 50)
     .option('--json', 'one JSON object a line')
     .action(
-      (terms: string, file: string | undefined, options: { in?: Searched; run?: number; limit: number; json?: boolean }) => {
+      async (
+        terms: string,
+        file: string | undefined,
+        options: { in?: Searched; run?: number; limit: number; json?: boolean },
+      ) => {
         if (!/[\p{L}\p{N}]/u.test(terms))
           throw new CliError('search takes at least one word', "as in: stringtap search 'motd'", 2);
-        const store = withoutSecrets(openCapture(file, 'bodies'));
+        const store = withoutSecrets(await openCapture(file, 'bodies'));
         try {
           const { in: where, run, limit } = options;
           const hits = store.decoded.search(terms, {

@@ -53,7 +53,7 @@ export function registerServe(program: Command, io: Io): void {
     .option('--quiet', 'no line a request')
     .option('--json', 'nothing but the summary at the end, as one JSON object')
     .action(async (runs: number[] | undefined, flags: ServeFlags) => {
-      const store = openCapture(flags.capture ?? flags.from, 'bodies');
+      const store = await openCapture(flags.capture ?? flags.from, 'bodies');
       try {
         await serve(io, store, chosen(store, runs ?? [], flags.as ?? []), flags);
       } finally {

@@ -31,9 +31,9 @@ export function registerShare(program: Command, io: Io): void {
         .default('full'),
     )
     .option('--json', 'what was done, as one JSON object')
-    .action((words: string[], options: Options) => {
+    .action(async (words: string[], options: Options) => {
       const { runs, file } = sorted(words);
-      const store = openCapture(file, 'bodies');
+      const store = await openCapture(file, 'bodies');
       try {
         for (const run of runs ?? []) {
           if (store.run(run) === null)

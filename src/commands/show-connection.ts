@@ -7,8 +7,8 @@ import { problems, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
 
 /** The page of one connection: whose, with what, how long, and why it ended. */
-export function showConnection(io: Io, file: string | null, id: number, json: boolean): void {
-  const store = openCapture(file ?? undefined);
+export async function showConnection(io: Io, file: string | null, id: number, json: boolean): Promise<void> {
+  const store = await openCapture(file ?? undefined);
   try {
     const row = store.connection(id);
     if (row === null) throw new CliError(`there is no connection c${id} in ${store.file}`, 'stringtap connections lists them');

@@ -37,14 +37,14 @@ export function registerShow(program: Command, io: Io): void {
     .option('--raw', 'with --body: the bytes as they were on the wire')
     .option('--reveal', 'Sensitive values, passwords and tokens as they are (private keys never)')
     .option('--json', 'as JSON; tables one object a line')
-    .action((text: string, ...rest: [string?, string?, string?, ShowOptions?]) => {
+    .action(async (text: string, ...rest: [string?, string?, string?, ShowOptions?]) => {
       const [second, third, fourth, options] = rest;
       const words = [second, third, fourth].filter(word => word !== undefined);
-      show(io, text, words, options ?? {});
+      await show(io, text, words, options ?? {});
     });
 }
 
-function show(io: Io, text: string, words: readonly string[], options: ShowOptions): void {
+async function show(io: Io, text: string, words: readonly string[], options: ShowOptions): Promise<void> {
   const match = /^([rec]?)(\d{1,15})$/.exec(text);
   if (!match) {
     throw new CliError(
@@ -62,10 +62,10 @@ function show(io: Io, text: string, words: readonly string[], options: ShowOptio
   }
   if (match[1] === 'c') {
     if (table !== null) throw new CliError('tables are of a run or an exchange', `as in: stringtap show r1 ${table}`, 2);
-    showConnection(io, file, id, options.json === true);
+    await showConnection(io, file, id, options.json === true);
     return;
   }
-  const opened = openCapture(file ?? undefined, 'bodies');
+  const opened = await openCapture(file ?? undefined, 'bodies');
   const store = options.reveal === true ? opened : withoutSecrets(opened);
   const flags = { json: options.json === true, reveal: options.reveal === true, headers: options.headers === true };
   try {

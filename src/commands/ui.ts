@@ -13,7 +13,7 @@ export function registerUi(program: Command, io: Io): void {
     .addOption(new Option('--attached', 'started by a proxy: leaves the terminal when that ends').hideHelp())
     .action(async (file: string | undefined, options: { ascii?: boolean; attached?: boolean }) => {
       requireTerminal(io, 'stringtap runs, exchanges, show and query print the same as text, with --json for programs');
-      const store = openCapture(file, 'bodies');
+      const store = await openCapture(file, 'bodies');
       try {
         const { startUi } = await loadUi();
         const attached = options.attached === true;

@@ -4,6 +4,7 @@ import { request } from 'node:https';
 import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Trust } from '../pki/trust.ts';
+import { ContactError } from './contact-error.ts';
 import { reasonOf } from './failure.ts';
 import { authority } from './tracking.ts';
 
@@ -13,17 +14,6 @@ export interface PrimaryAddress {
   port: number;
   /** Plain HTTP, as behind a TLS terminator: agents are named in header fields then. */
   plain?: boolean;
-}
-
-/** Why the proxy cannot start with a primary; `hint` says what to do. */
-export class ContactError extends Error {
-  readonly hint: string;
-
-  constructor(message: string, hint: string) {
-    super(message);
-    this.name = 'ContactError';
-    this.hint = hint;
-  }
 }
 
 const CONTACT_MS = 15_000;

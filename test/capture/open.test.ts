@@ -8,8 +8,9 @@ import { describe, expect, test } from 'vitest';
 import { CaptureError } from '../../src/capture/errors.ts';
 import { lockCapture } from '../../src/capture/lock.ts';
 import { APPLICATION_ID } from '../../src/capture/migrations.ts';
+import { newestCapture } from '../../src/capture/opening.ts';
 import { MIGRATIONS } from '../../src/capture/schema.ts';
-import { newestCapture, openStore } from '../../src/capture/store.ts';
+import { openStore } from '../../src/capture/store.ts';
 import { agent, closing, open, type TempDir, tempDir } from './rig.ts';
 
 const FILE = 'GET /puppet/v3/file_content/modules/m/f?environment=production';

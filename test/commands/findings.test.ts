@@ -2,7 +2,7 @@ import { copyFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { judge, RULES } from '../../src/analysis/findings/registry.ts';
-import { isJudged } from '../../src/capture/findings-derivation.ts';
+import { openUpToDate } from '../../src/capture/opening.ts';
 import { redecode, rederive } from '../../src/capture/rederive.ts';
 import { openStore } from '../../src/capture/store.ts';
 import { main } from '../../src/cli.ts';
@@ -132,8 +132,8 @@ describe('judging', () => {
     {
       using db = closing(new Database(copy));
       db.exec('DELETE FROM finding; UPDATE run SET judged = 0');
-      expect(isJudged(db)).toBe(false);
     }
+    expect(openUpToDate(copy, 'bodies')).toBeNull();
     expect(rowsOf(copy)).toEqual(before);
   });
 
