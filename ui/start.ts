@@ -8,6 +8,7 @@ import { followCapture } from './feed.ts';
 import { guardTerminal } from './guard.ts';
 import { keysFile, readKeyMap } from './keys-file.ts';
 import { navigate } from './navigate.ts';
+import { createPainter } from './painter.ts';
 import { createSource } from './source.ts';
 import { themeOf } from './theme.ts';
 import { helpScreen } from './views/help.ts';
@@ -33,10 +34,12 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
   const source = createSource(store);
   const { stdout } = process;
   const [problem] = problems;
+  const theme = themeOf(env, ascii);
+  const painter = createPainter(stdout);
   let ended = (): void => {};
   const engine: Engine = createEngine({
     source,
-    theme: themeOf(env, ascii),
+    theme,
     map,
     size: { columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 },
     first: runsScreen,
@@ -48,18 +51,11 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     onRedraw: () => void stdout.emit('resize'),
     onEscape: sequence => void stdout.write(sequence),
   });
-  // Before Ink's own listener: it then draws the new frame, not the old one in the new size.
-  const resized = (): void => {
-    engine.resize({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
-    // Commits at once what React would commit a little later: one frame, not two.
-    app.rerender(tree);
-  };
-  stdout.prependListener('resize', resized);
   const terminal: { suspend: SuspendTerminal | null } = { suspend: null };
   const onReady = (suspend: SuspendTerminal): void => {
     terminal.suspend = suspend;
   };
-  const tree = createElement(App, { engine, onReady });
+  const tree = createElement(App, { engine, onReady, ...(!theme.reader && { painter }) });
   const unguard = guardTerminal();
   const app = render(tree, {
     alternateScreen: true,
@@ -70,6 +66,16 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     maxFps: 60,
     patchConsole: true,
   });
+  // Behind Ink's own listener, which clears some lines; before it where Ink draws, so that it draws the new frame and not the old one too.
+  const resized = (): void => {
+    painter.forget();
+    engine.resize({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
+    // Commits at once what React would commit a little later.
+    app.rerender(tree);
+    painter.restore();
+  };
+  if (theme.reader) stdout.prependListener('resize', resized);
+  else stdout.on('resize', resized);
   ended = () => app.unmount();
   const stop = followCapture(store, engine.refresh);
   const leave = (): void => app.unmount();
@@ -89,8 +95,10 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
 
   /** Gives the terminal back, stops as the shell expects it, and draws the screen anew when the shell lets it go on. */
   function suspend(): void {
-    if (alone) void terminal.suspend?.(async () => void process.kill(process.pid, 'SIGTSTP'));
-    else engine.say({ text: 'a proxy started these screens: Q leaves them, the proxy goes on', kind: 'info' });
+    if (alone) {
+      painter.pause();
+      void terminal.suspend?.(async () => void process.kill(process.pid, 'SIGTSTP')).then(() => painter.restore());
+    } else engine.say({ text: 'a proxy started these screens: Q leaves them, the proxy goes on', kind: 'info' });
   }
 }
 

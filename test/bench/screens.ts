@@ -20,6 +20,7 @@ const { App } = await import('../../ui/app.ts');
 const { createEngine } = await import('../../ui/engine.ts');
 const { defaultKeyMap } = await import('../../ui/keymap.ts');
 const { navigate } = await import('../../ui/navigate.ts');
+const { createPainter } = await import('../../ui/painter.ts');
 const { createSource } = await import('../../ui/source.ts');
 const { createTheme } = await import('../../ui/theme.ts');
 const { helpScreen } = await import('../../ui/views/help.ts');
@@ -84,7 +85,7 @@ const engine = createEngine({
   onEscape: () => {},
 });
 const [stdout, stdin] = [new Output(), new Input()];
-const app = render(createElement(App, { engine }), {
+const app = render(createElement(App, { engine, painter: createPainter(stdout) }), {
   stdout: stdout as unknown as NodeJS.WriteStream,
   stdin: stdin as unknown as NodeJS.ReadStream,
   stderr: new Output() as unknown as NodeJS.WriteStream,
