@@ -1,20 +1,16 @@
 import type { Database, Statement } from 'better-sqlite3';
+import type { Learned } from './browse-known.ts';
 import type { BrowsedList, CountSoFar, Cursor, Listed, PageRequest } from './browse-shapes.ts';
+import { steps } from './browse-steps.ts';
 import type { Condition } from './filter-pattern-sql.ts';
-import { ALIASES, conditionOf } from './filter-sql.ts';
+import { ALIASES, conditionOf, type Known, NOTHING_KNOWN } from './filter-sql.ts';
 
-/** What a step of a scan may take: requests that come meanwhile, and cancellations, wait for so long at most. */
-const STEP_MS = 15;
-
-/** Ids of the first step; later ones are as long as STEP_MS allows. */
-const FIRST_STEP = 100;
-const LONGEST_STEP = 2 ** 40;
-
-const DEFAULT_BUDGET_MS = 80;
+/** With the last step and the rows themselves, a page is there within 100 ms. */
+export const PAGE_BUDGET_MS = 60;
 
 /** The condition of a request on its table. */
-export function conditionFor({ list, filter, run }: Listed<BrowsedList>): Condition {
-  const conditions = filter === null || filter === undefined ? [] : [conditionOf(filter, list)];
+export function conditionFor({ list, filter, run }: Listed<BrowsedList>, known: Known): Condition {
+  const conditions = filter === null || filter === undefined ? [] : [conditionOf(filter, list, known)];
   if (run !== undefined) conditions.push({ sql: OF_RUN[list], values: [run] });
   if (conditions.length === 0) return { sql: '1', values: [] };
   return { sql: conditions.map(({ sql }) => sql).join(' AND '), values: conditions.flatMap(({ values }) => values) };
@@ -36,22 +32,6 @@ export function extent(db: Database, list: BrowsedList): { first: number; last: 
   return { first: row?.first ?? 1, last: row?.last ?? 0 };
 }
 
-/** A range of ids, walked through in steps that are as long as their time allows. */
-function* steps(first: number, last: number, up: boolean): Generator<{ from: number; to: number }> {
-  let length = FIRST_STEP;
-  let place = up ? first : last;
-  while (up ? place <= last : place >= first) {
-    const began = performance.now();
-    const range = up
-      ? { from: place, to: Math.min(last, place + length - 1) }
-      : { from: Math.max(first, place - length + 1), to: place };
-    yield range;
-    const factor = STEP_MS / Math.max(0.1, performance.now() - began);
-    length = Math.ceil(Math.min(LONGEST_STEP, Math.max(1, length * Math.min(4, Math.max(0.1, factor)))));
-    place = up ? range.to + 1 : range.from - 1;
-  }
-}
-
 /** Ids of a page in the order of the list, and where to go on. */
 export interface Found {
   ids: number[];
@@ -60,17 +40,23 @@ export interface Found {
   reached: Cursor | null;
 }
 
+/** How far is looked: not at exchanges of which nothing was learned. */
+function extentOf(db: Database, list: BrowsedList, learned: Learned | null): { first: number; last: number } {
+  const { first, last } = extent(db, list);
+  return { first, last: list === 'exchange' && learned !== null ? Math.min(last, learned.upTo) : last };
+}
+
 /** Looks for the rows of a page in the order of ids. Yields after each step, so that the caller can do something else or stop. */
-export function* scanPage(db: Database, request: PageRequest<BrowsedList>): Generator<undefined, Found> {
-  const { list, limit, after, before, budgetMs = DEFAULT_BUDGET_MS } = request;
+export function* scanPage(db: Database, request: PageRequest<BrowsedList>, learned: Learned | null): Generator<undefined, Found> {
+  const { list, limit, after, before, budgetMs = PAGE_BUDGET_MS } = request;
   const descending = request.sort?.descending === true;
   const backwards = before !== undefined;
   const up = descending === backwards;
-  const bounds = extent(db, list);
+  const bounds = extentOf(db, list, learned);
   const place = backwards ? (before === 'end' ? null : before.id) : (after?.id ?? null);
   if (place !== null && up) bounds.first = Math.max(bounds.first, place + 1);
   if (place !== null && !up) bounds.last = Math.min(bounds.last, place - 1);
-  const { sql, values } = conditionFor(request);
+  const { sql, values } = conditionFor(request, learned?.known ?? NOTHING_KNOWN);
   const alias = ALIASES[list];
   const statement = db
     .prepare<unknown[], number>(
@@ -95,10 +81,10 @@ export function* scanPage(db: Database, request: PageRequest<BrowsedList>): Gene
 }
 
 /** Counts the rows of a list, in steps; yields how far it is. */
-export function* scanCount(db: Database, request: Listed<BrowsedList>): Generator<CountSoFar, number> {
+export function* scanCount(db: Database, request: Listed<BrowsedList>, learned: Learned): Generator<CountSoFar, number> {
   const { list } = request;
-  const { first, last } = extent(db, list);
-  const { sql, values } = conditionFor(request);
+  const { first, last } = extentOf(db, list, learned);
+  const { sql, values } = conditionFor(request, learned.known);
   const alias = ALIASES[list];
   const statement = db
     .prepare<unknown[], number>(`SELECT count(*) FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`)
@@ -111,6 +97,42 @@ export function* scanCount(db: Database, request: Listed<BrowsedList>): Generato
   return count;
 }
 
+/** Which end of a sorted list: `known` are the first rows of it up to the id `from`. */
+export interface Top {
+  ascending: boolean;
+  limit: number;
+  from: number;
+  known: readonly Cursor[];
+}
+
+/** The first rows of a list by a key, of equal keys by id. Steps as above; only rows that are among the first so far are taken. */
+export function* scanTop(
+  db: Database,
+  request: Listed<BrowsedList>,
+  key: string,
+  { ascending, limit, from, known }: Top,
+  learned: Learned,
+): Generator<undefined, Cursor[]> {
+  const { list } = request;
+  const { sql, values } = conditionFor(request, learned.known);
+  const alias = ALIASES[list];
+  const order = ascending ? 'ASC' : 'DESC';
+  const statement = db.prepare<unknown[], Cursor>(
+    `SELECT ${key} AS key, ${alias}.id FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${key} ${ascending ? '<=' : '>='} ? AND ${sql}
+     ORDER BY 1 ${order}, 2 ${order} LIMIT ?`,
+  );
+  const sign = ascending ? 1 : -1;
+  const bounds = extentOf(db, list, learned);
+  let rows: Cursor[] = [...known];
+  for (const range of steps(Math.max(from, bounds.first), bounds.last, true)) {
+    const worst = rows.length < limit ? sign * Number.POSITIVE_INFINITY : rows.at(-1)!.key;
+    const more = statement.all(range.from, range.to, worst, ...values, limit);
+    if (more.length > 0) rows = [...rows, ...more].sort((a, b) => sign * (a.key - b.key || a.id - b.id)).slice(0, limit);
+    yield;
+  }
+  return rows;
+}
+
 /** Walks over all rows from an id on, in steps. */
 export function* scanKeys(
   db: Database,
@@ -118,16 +140,17 @@ export function* scanKeys(
   key: string,
   from: number,
   take: (id: number, key: number) => void,
+  learned: Learned,
 ): Generator<undefined> {
   const { list } = request;
-  const { sql, values } = conditionFor(request);
+  const { sql, values } = conditionFor(request, learned.known);
   const alias = ALIASES[list];
   const statement: Statement<unknown[], [number, number]> = db
     .prepare<unknown[], [number, number]>(
       `SELECT ${alias}.id, ${key} FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`,
     )
     .raw();
-  const bounds = extent(db, list);
+  const bounds = extentOf(db, list, learned);
   for (const range of steps(Math.max(from, bounds.first), bounds.last, true)) {
     for (const [id, value] of statement.all(range.from, range.to, ...values)) take(id, value);
     yield;

@@ -44,7 +44,7 @@ export interface PageRequest<List extends BrowsedList> extends Listed<List> {
   /** 1 to 1,000. */
   limit: number;
   /**
-   * When rows are rare, the page comes after so many milliseconds with what was found; default 80. Not for sorts that have to see all
+   * When rows are rare, the page comes after so many milliseconds with what was found; default 60. Not for sorts that have to see all
    * rows.
    */
   budgetMs?: number;

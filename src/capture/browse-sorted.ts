@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
-import { type Found, scanKeys } from './browse-scan.ts';
+import type { KnownAnswers, Learned } from './browse-known.ts';
+import { type Found, scanKeys, scanTop } from './browse-scan.ts';
 import type { BrowsedList, Cursor, PageRequest, SortBy } from './browse-shapes.ts';
 
 /** What a row is sorted by; never NULL. */
@@ -40,26 +41,52 @@ export interface SortedLists {
   page(request: PageRequest<BrowsedList>, by: SortBy): Generator<undefined, Found>;
 }
 
-/** Lists in another order than that of time: the first page costs a look at every row and a sort, later pages nothing. */
-export function createSortedLists(db: Database): SortedLists {
+/**
+ * Lists in another order than that of time. The first page costs a look at every row; the second also a sort of all of them; later pages
+ * nothing.
+ */
+export function createSortedLists(db: Database, answers: KnownAnswers): SortedLists {
   const remembered = new Map<string, Sorted>();
+  const ends = new Map<string, { rows: Cursor[]; version: number; lastId: number }>();
+  const versionNow = (): number => Number(db.pragma('data_version', { simple: true }));
 
-  function* sorted(request: PageRequest<BrowsedList>, by: SortBy): Generator<undefined, Sorted> {
-    const { list, filter = null, run = null } = request;
-    const key = KEYS[list][by];
-    if (key === undefined) throw new RangeError(`a ${list} is not sorted by ${String(by)}`);
-    const name = JSON.stringify([list, filter, run, by]);
-    const version = Number(db.pragma('data_version', { simple: true }));
+  /** The whole list, as it was when its walk began. */
+  function* sorted(request: PageRequest<BrowsedList>, name: string, key: string): Generator<undefined, Sorted> {
+    const { list, filter = null } = request;
     const known = remembered.get(name);
-    // A walk goes on in the list that it began in; from its beginning, what is new is looked at.
-    const walking = request.after != null || (request.before !== undefined && request.before !== 'end');
-    if (known !== undefined && (known.version === version || walking)) return known;
+    if (known !== undefined && isWalking(request)) return known;
+    const version = versionNow();
+    if (known?.version === version) return known;
+    const learned = yield* untold(answers.learn(filter));
     // Exchanges never change once they are there; runs and connections do, and are fewer.
-    const made = yield* extended(request, key, list === 'exchange' ? (known ?? null) : null, version);
-    remembered.delete(name);
-    remembered.set(name, made);
-    for (const oldest of remembered.keys()) if (remembered.size > REMEMBERED) remembered.delete(oldest);
+    const made = yield* extended(request, key, list === 'exchange' ? (known ?? null) : null, version, learned);
+    keep(remembered, name, made);
     return made;
+  }
+
+  /** One end of the list: a look at every row, of exchanges only at those that are new, but nothing is sorted that is not shown. */
+  function* end(request: PageRequest<BrowsedList>, name: string, key: string): Generator<undefined, Found> {
+    const { list, limit, sort, before, filter = null } = request;
+    const backwards = before !== undefined;
+    const ascending = (sort?.descending === true) === backwards;
+    const endName = JSON.stringify([name, ascending, limit]);
+    const version = versionNow();
+    let found = ends.get(endName);
+    if (found?.version !== version) {
+      const learned = yield* untold(answers.learn(filter));
+      const known = list === 'exchange' ? (found?.rows ?? []) : [];
+      const from = list === 'exchange' ? (found?.lastId ?? 0) + 1 : 0;
+      const rows = yield* scanTop(db, request, key, { ascending, limit, from, known }, learned);
+      found = { rows, version, lastId: learned.upTo };
+      keep(ends, endName, found);
+    }
+    const rows = backwards ? found.rows.toReversed() : found.rows;
+    return {
+      ids: rows.map(({ id }) => id),
+      first: rows[0] ?? null,
+      last: rows.at(-1) ?? null,
+      reached: rows.length < limit ? null : (found.rows.at(-1) ?? null),
+    };
   }
 
   function* extended(
@@ -67,30 +94,62 @@ export function createSortedLists(db: Database): SortedLists {
     key: string,
     known: Sorted | null,
     version: number,
+    learned: Learned,
   ): Generator<undefined, Sorted> {
     let ids = known?.ids.slice(0, known.length) ?? new Float64Array(0);
     let keys = known?.keys.slice(0, known.length) ?? new Float64Array(0);
     let length = known?.length ?? 0;
     let lastId = known?.lastId ?? 0;
-    yield* scanKeys(db, request, key, lastId + 1, (id, value) => {
-      if (length >= MAX_ROWS) return;
-      if (length === ids.length) {
-        ids = grown(ids);
-        keys = grown(keys);
-      }
-      ids[length] = id;
-      keys[length++] = value;
-      lastId = Math.max(lastId, id);
-    });
+    yield* scanKeys(
+      db,
+      request,
+      key,
+      lastId + 1,
+      (id, value) => {
+        if (length >= MAX_ROWS) return;
+        if (length === ids.length) {
+          ids = grown(ids);
+          keys = grown(keys);
+        }
+        ids[length] = id;
+        keys[length++] = value;
+        lastId = Math.max(lastId, id);
+      },
+      learned,
+    );
     return { ...order(ids.subarray(0, length), keys.subarray(0, length)), length, version, lastId };
   }
 
   return {
     *page(request, by) {
-      const list = yield* sorted(request, by);
-      return slice(list, request);
+      const { list, filter = null, run = null } = request;
+      const key = KEYS[list][by];
+      if (key === undefined) throw new RangeError(`a ${list} is not sorted by ${String(by)}`);
+      const name = JSON.stringify([list, filter, run, by]);
+      if (!isWalking(request)) return yield* end(request, name, key);
+      return slice(yield* sorted(request, name, key), request);
     },
   };
+}
+
+/** Only that it goes on. */
+function* untold<T>(work: Generator<number, T>): Generator<undefined, T> {
+  for (let step = work.next(); ; step = work.next()) {
+    if (step.done === true) return step.value;
+    yield;
+  }
+}
+
+/** It goes on from a place. */
+function isWalking({ after, before }: PageRequest<BrowsedList>): boolean {
+  return after != null || (before !== undefined && before !== 'end');
+}
+
+/** Remembers the newest few. */
+function keep<T>(all: Map<string, T>, name: string, value: T): void {
+  all.delete(name);
+  all.set(name, value);
+  for (const oldest of all.keys()) if (all.size > REMEMBERED) all.delete(oldest);
 }
 
 function grown(array: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {

@@ -11,28 +11,39 @@ import { WENT_WRONG } from './filter-schema.ts';
 export const ALIASES: Readonly<Record<Subject, string>> = { exchange: 'e', run: 'r', connection: 'c', finding: 'f' };
 
 /**
+ * What exchanges have in common with others, and filters ask about: their header lines, the Content-Type among these, their bodies, and the
+ * name or the peer of their connections.
+ */
+export type Asked = 'line' | 'type' | 'body' | 'connection' | 'peer';
+
+/** The table whose `id`s are those that answered yes, as far as that was worked out before (browse-known.ts); else `null`. */
+export type Known = (asked: Asked, pattern: Pattern) => string | null;
+
+export const NOTHING_KNOWN: Known = () => null;
+
+/**
  * The condition of a filter on a row of a list. filter-functions.ts has the functions that it calls.
  *
  * @param subject also the table that the condition is about, by its alias
  */
-export function conditionOf(filter: Filter, subject: Subject): Condition {
+export function conditionOf(filter: Filter, subject: Subject, known: Known = NOTHING_KNOWN): Condition {
   switch (filter.type) {
     case 'and':
-      return allOf(cheapFirst(filter.terms).map(term => conditionOf(term, subject)));
+      return allOf(cheapFirst(filter.terms).map(term => conditionOf(term, subject, known)));
     case 'or':
-      return anyOf(cheapFirst(filter.terms).map(term => conditionOf(term, subject)));
+      return anyOf(cheapFirst(filter.terms).map(term => conditionOf(term, subject, known)));
     case 'not': {
-      const { sql, values } = conditionOf(filter.term, subject);
+      const { sql, values } = conditionOf(filter.term, subject, known);
       return { sql: `((${sql}) IS NOT TRUE)`, values };
     }
     default: {
-      const { sql, values } = TERM_SQL[subject](filter);
+      const { sql, values } = TERM_SQL[subject](filter, known);
       return { sql: `(${sql})`, values };
     }
   }
 }
 
-const TERM_SQL: Readonly<Record<Subject, (term: Term) => Condition>> = {
+const TERM_SQL: Readonly<Record<Subject, (term: Term, known: Known) => Condition>> = {
   exchange: exchangeTerm,
   run: runTerm,
   connection: connectionTerm,
@@ -93,7 +104,7 @@ function exists(from: string, condition: Condition): Condition {
 /** Of the columns of `e`. Said of a 5xx, too, it lets SQLite use the index. */
 const WRONG = WENT_WRONG.replace(/outcome|status/g, 'e.$&');
 
-function exchangeTerm(term: Term): Condition {
+function exchangeTerm(term: Term, known: Known): Condition {
   switch (term.type) {
     case 'status': {
       const status = between('e.status', term);
@@ -110,13 +121,13 @@ function exchangeTerm(term: Term): Condition {
       return { sql: `e.id IN (SELECT m.exchange FROM run_exchange m WHERE ${sql})`, values };
     }
     case 'text':
-      return exchangeText(term.on, term.pattern);
+      return exchangeText(term.on, term.pattern, known);
   }
 }
 
 const USED = 'connection c WHERE c.id IN (e.agent_connection, e.primary_connection)';
 
-function exchangeText(on: TextTerm, pattern: Pattern): Condition {
+function exchangeText(on: TextTerm, pattern: Pattern, known: Known): Condition {
   switch (on) {
     case 'any':
       return textInOneOf(['e.target', 'e.certname', 'e.key'], pattern);
@@ -129,27 +140,27 @@ function exchangeText(on: TextTerm, pattern: Pattern): Condition {
     case 'env':
       return textIn('e.environment', pattern);
     case 'd':
-      return exists(USED, textInOneOf(['c.server_name', 'c.target'], pattern));
+      return usedOne(known('connection', pattern)) ?? exists(USED, textInOneOf(['c.server_name', 'c.target'], pattern));
     case 'conn':
-      return exists(USED, textIn('c.peer', pattern));
+      return usedOne(known('peer', pattern)) ?? exists(USED, textIn('c.peer', pattern));
     case 'run':
       return exists('run_exchange m JOIN run r ON r.id = m.run WHERE m.exchange = e.id', textIn('r.transaction_uuid', pattern));
     case 'hq':
-      return lineIn(REQUEST_LINES, pattern);
+      return among('e.request_fields', known('line', pattern)) ?? lineIn(REQUEST_LINES, pattern);
     case 'hs':
-      return lineIn(RESPONSE_LINES, pattern);
+      return among('e.response_fields', known('line', pattern)) ?? lineIn(RESPONSE_LINES, pattern);
     case 'tq':
-      return typeIn(REQUEST_LINES, pattern);
+      return among('e.request_fields', known('type', pattern)) ?? typeIn(REQUEST_LINES, pattern);
     case 'ts':
-      return typeIn(RESPONSE_LINES, pattern);
+      return among('e.response_fields', known('type', pattern)) ?? typeIn(RESPONSE_LINES, pattern);
     case 'bq':
-      return bodyIn('e.request_body', REQUEST_LINES, pattern);
+      return among('e.request_body', known('body', pattern)) ?? bodyIn('e.request_body', REQUEST_LINES, pattern);
     case 'bs':
-      return bodyIn('e.response_body', RESPONSE_LINES, pattern);
+      return among('e.response_body', known('body', pattern)) ?? bodyIn('e.response_body', RESPONSE_LINES, pattern);
     case 'h':
     case 't':
     case 'b':
-      return anyOf([exchangeText(`${on}q`, pattern), exchangeText(`${on}s`, pattern)]);
+      return anyOf([exchangeText(`${on}q`, pattern, known), exchangeText(`${on}s`, pattern, known)]);
     case 'res': {
       const catalog = exists('resource t WHERE t.exchange = e.id', textIn("t.type || '[' || t.title || ']'", pattern));
       const report = exists('resource_status t WHERE t.exchange = e.id', textIn('t.resource', pattern));
@@ -164,6 +175,14 @@ function exchangeText(on: TextTerm, pattern: Pattern): Condition {
   }
 }
 
+function among(column: string, table: string | null): Condition | null {
+  return table === null ? null : plain(`${column} IN ${table}`);
+}
+
+function usedOne(table: string | null): Condition | null {
+  return table === null ? null : plain(`(e.agent_connection IN ${table} OR e.primary_connection IN ${table})`);
+}
+
 function bodyIn(column: string, lines: string, pattern: Pattern): Condition {
   return { sql: `(${column} IS NOT NULL AND filter_body(${column}, ${lines}, ?))`, values: [JSON.stringify(pattern)] };
 }
@@ -173,13 +192,13 @@ function someExchange(condition: Condition): Condition {
   return exists('run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = r.id', condition);
 }
 
-function runTerm(term: Term): Condition {
+function runTerm(term: Term, known: Known): Condition {
   if (term.type === 'flag' && term.flag === 'e') return plain('r.failed > 0');
   if (term.type === 'ids') {
     if (term.of === 'run') return between('r.id', term);
     return exists('run_connection k WHERE k.run = r.id', between('k.connection', term));
   }
-  if (term.type !== 'text') return someExchange(anyOf([exchangeTerm(term)]));
+  if (term.type !== 'text') return someExchange(anyOf([exchangeTerm(term, known)]));
   const { on, pattern } = term;
   const connections = 'run_connection k JOIN connection c ON c.id = k.connection WHERE k.run = r.id';
   switch (on) {
@@ -200,7 +219,7 @@ function runTerm(term: Term): Condition {
       return { sql: `r.id IN (SELECT f.run FROM finding f WHERE f.run IS NOT NULL AND ${sql})`, values };
     }
     default:
-      return someExchange(exchangeText(on, pattern));
+      return someExchange(exchangeText(on, pattern, known));
   }
 }
 

@@ -51,6 +51,9 @@ type BodyIds = readonly [
   primaryResponse: number | null,
 ];
 
+/** Statements of lists that are kept: a screen uses a few, filters make new ones. */
+const MAX_PREPARED = 64;
+
 /** The store over an open read-only connection, which it closes in the end. */
 export function createStore(db: Database, file: string): Store {
   const run = db.prepare<[number], RunRow>(READ_SQL.run);
@@ -72,19 +75,29 @@ export function createStore(db: Database, file: string): Store {
     }
   }
 
+  const prepared = new Map<string, Statement<unknown[], unknown>>();
+
+  /** A list is asked for with every frame of a screen, and again and again with the same SQL: to prepare it takes longer than to run it. */
+  function statementOf(sql: string): Statement<unknown[], unknown> {
+    const known = prepared.get(sql);
+    if (known !== undefined) return known;
+    const made = db.prepare<unknown[], unknown>(sql);
+    if (prepared.size >= MAX_PREPARED) prepared.clear();
+    prepared.set(sql, made);
+    return made;
+  }
+
   /** Walks through a list page by page. */
   function* pages<Stored extends object, Row>(listing: Listing, toRow: (stored: Stored) => Row): Generator<Row> {
     const { sql, cursor, values, reverse } = listing;
     let left = listing.limit;
     if (left <= 0) return;
     const statement = reading(() =>
-      db.prepare<unknown[], Stored & Record<string, unknown>>(
-        `${sql} AND ${cursor} ${reverse ? '<' : '>'} ? ORDER BY ${cursor} ${reverse ? 'DESC' : 'ASC'} LIMIT ?`,
-      ),
+      statementOf(`${sql} AND ${cursor} ${reverse ? '<' : '>'} ? ORDER BY ${cursor} ${reverse ? 'DESC' : 'ASC'} LIMIT ?`),
     );
     let place: unknown = reverse ? Number.MAX_SAFE_INTEGER : 0;
     while (left > 0) {
-      const page = reading(() => statement.all(...values, place, Math.min(PAGE, left)));
+      const page = reading(() => statement.all(...values, place, Math.min(PAGE, left))) as (Stored & Record<string, unknown>)[];
       for (const row of page) yield toRow(row);
       if (page.length < PAGE) return;
       left -= page.length;

@@ -1,0 +1,188 @@
+import type { Database } from 'better-sqlite3';
+import type { Filter, Pattern } from '../analysis/filter.ts';
+import { steps } from './browse-steps.ts';
+import { type Condition, lineIn, textInOneOf, typeIn } from './filter-pattern-sql.ts';
+import { type Asked, type Known, NOTHING_KNOWN } from './filter-sql.ts';
+
+/*
+ * Equal header lines are stored once, and so are equal bodies; a connection carries many exchanges. What a filter asks of these is worked out
+ * for each of them once, and an exchange is then only asked whether its own are among those that answered yes: a million questions become
+ * some ten thousand.
+ */
+
+/** What was learned: true of all exchanges up to one. Later ones may have lines, bodies and connections that nobody was asked about. */
+export interface Learned {
+  readonly known: Known;
+  readonly upTo: number;
+}
+
+export interface KnownAnswers {
+  /**
+   * Works out, in steps, what a filter asks and is not known yet. Stopped in between, it goes on where it was. Yields the part that is done,
+   * 0 to 1.
+   */
+  learn(filter: Filter | null): Generator<number, Learned>;
+}
+
+/** Answers to one question: a table of the ids that answered yes. */
+interface Answers {
+  readonly table: string;
+  /** The last id that was asked: of lines and of exchanges, which never change. */
+  upTo: number;
+  /** Of the file when the last was asked. */
+  version: number;
+}
+
+/** What a step may take, as in browse-steps.ts. */
+const STEP_MS = 15;
+
+/** Questions whose answers are kept: those of a filter that is being typed, and of some before. */
+const KEPT = 12;
+
+export function createKnownAnswers(db: Database): KnownAnswers {
+  db.pragma('temp_store = MEMORY');
+  const all = new Map<string, Answers>();
+  let made = 0;
+  const versionNow = (): number => Number(db.pragma('data_version', { simple: true }));
+
+  function answersTo(asked: Asked, pattern: Pattern): Answers {
+    const name = nameOf(asked, pattern);
+    const before = all.get(name);
+    const answers = before ?? { table: `known_${++made}`, upTo: 0, version: -1 };
+    if (before === undefined) {
+      db.exec(`CREATE TEMP TABLE ${answers.table} (id INTEGER PRIMARY KEY)`);
+      // Of bodies also those that answered no: which are asked, only a walk over the exchanges tells.
+      if (asked === 'body') db.exec(`CREATE TEMP TABLE ${answers.table}_asked (id INTEGER PRIMARY KEY)`);
+    }
+    all.delete(name);
+    all.set(name, answers);
+    for (const [oldest, { table }] of all) {
+      if (all.size <= KEPT) break;
+      db.exec(`DROP TABLE temp.${table}; DROP TABLE IF EXISTS temp.${table}_asked`);
+      all.delete(oldest);
+    }
+    return answers;
+  }
+
+  function* learnOne(asked: Asked, pattern: Pattern, version: number): Generator<number, string> {
+    const answers = answersTo(asked, pattern);
+    if (answers.version !== version) {
+      if (asked === 'body') yield* askBodies(answers, pattern);
+      else if (asked === 'connection' || asked === 'peer') yield* askConnections(answers, asked, pattern);
+      else yield* askLines(answers, asked, pattern);
+      answers.version = version;
+    }
+    return `temp.${answers.table}`;
+  }
+
+  function* askLines(answers: Answers, asked: 'line' | 'type', pattern: Pattern): Generator<number> {
+    const { sql, values } = asked === 'line' ? lineIn('l.lines', pattern) : typeIn('l.lines', pattern);
+    yield* collect(answers, `fields l`, 'l.id', { sql, values }, answers.upTo + 1);
+  }
+
+  /** All of them again: one without a name may have got it since. No name changes. */
+  function* askConnections(answers: Answers, asked: 'connection' | 'peer', pattern: Pattern): Generator<number> {
+    yield* collect(answers, 'connection c', 'c.id', connectionQuestion(asked, pattern), 0);
+  }
+
+  function* collect(answers: Answers, from: string, id: string, { sql, values }: Condition, first: number): Generator<number> {
+    const last = db.prepare<[], number | null>(`SELECT max(${id}) FROM ${from}`).pluck().get() ?? 0;
+    const insert = db.prepare(
+      `INSERT OR IGNORE INTO temp.${answers.table} SELECT ${id} FROM ${from} WHERE ${id} BETWEEN ? AND ? AND ${sql}`,
+    );
+    for (const range of steps(first, last, true)) {
+      insert.run(range.from, range.to, ...values);
+      answers.upTo = range.to;
+      yield range.to / last;
+    }
+  }
+
+  /** Bodies do not say how they were coded: the header lines of an exchange do that had them. */
+  function* askBodies(answers: Answers, pattern: Pattern): Generator<number> {
+    const { table } = answers;
+    const json = JSON.stringify(pattern);
+    const sides = (['request', 'response'] as const).map(side =>
+      db
+        .prepare<[number, number], [body: number, lines: number | null]>(
+          `SELECT DISTINCT ${side}_body, ${side}_fields FROM exchange
+           WHERE id BETWEEN ? AND ? AND ${side}_body IS NOT NULL AND ${side}_body NOT IN temp.${table}_asked`,
+        )
+        .raw(),
+    );
+    const ask = db.prepare<unknown[], number>('SELECT filter_body(?, (SELECT lines FROM fields WHERE id = ?), ?)').pluck();
+    const asked = db.prepare(`INSERT OR IGNORE INTO temp.${table}_asked VALUES (?)`);
+    const yes = db.prepare(`INSERT OR IGNORE INTO temp.${table} VALUES (?)`);
+    const last = db.prepare<[], number | null>('SELECT max(id) FROM exchange').pluck().get() ?? 0;
+    for (const range of steps(answers.upTo + 1, last, true)) {
+      let began = performance.now();
+      for (const [i, side] of sides.entries()) {
+        const bodies = side.all(range.from, range.to);
+        for (const [n, [body, lines]] of bodies.entries()) {
+          if (ask.get(body, lines, json) === 1) yes.run(body);
+          asked.run(body);
+          if (performance.now() - began < STEP_MS) continue;
+          yield (range.from - 1 + ((range.to - range.from) * (i + n / bodies.length)) / 2) / last;
+          began = performance.now();
+        }
+      }
+      answers.upTo = range.to;
+      yield range.to / last;
+    }
+  }
+
+  return {
+    *learn(filter) {
+      const upTo = db.prepare<[], number | null>('SELECT max(id) FROM exchange').pluck().get() ?? 0;
+      if (filter === null) return { known: NOTHING_KNOWN, upTo };
+      const version = versionNow();
+      const tables = new Map<string, string>();
+      const questions = questionsOf(filter).slice(0, KEPT);
+      for (const [i, [asked, pattern]] of questions.entries()) {
+        const learning = learnOne(asked, pattern, version);
+        let step = learning.next();
+        for (; step.done !== true; step = learning.next()) yield (i + step.value) / questions.length;
+        tables.set(nameOf(asked, pattern), step.value);
+      }
+      return { known: (asked, pattern) => tables.get(nameOf(asked, pattern)) ?? null, upTo };
+    },
+  };
+}
+
+function nameOf(asked: Asked, pattern: Pattern): string {
+  return JSON.stringify([asked, pattern]);
+}
+
+function connectionQuestion(asked: 'connection' | 'peer', pattern: Pattern): Condition {
+  return textInOneOf(asked === 'peer' ? ['c.peer'] : ['c.server_name', 'c.target'], pattern);
+}
+
+function questionsOf(filter: Filter): [Asked, Pattern][] {
+  switch (filter.type) {
+    case 'and':
+    case 'or':
+      return filter.terms.flatMap(questionsOf);
+    case 'not':
+      return questionsOf(filter.term);
+    case 'text': {
+      const asked = ASKED[filter.on];
+      return asked === undefined ? [] : [[asked, filter.pattern]];
+    }
+    default:
+      return [];
+  }
+}
+
+/** What the terms of the language ask about. */
+const ASKED: Readonly<Partial<Record<string, Asked>>> = {
+  h: 'line',
+  hq: 'line',
+  hs: 'line',
+  t: 'type',
+  tq: 'type',
+  ts: 'type',
+  b: 'body',
+  bq: 'body',
+  bs: 'body',
+  d: 'connection',
+  conn: 'peer',
+};
