@@ -2,7 +2,7 @@ import { editInput, remember } from './input.ts';
 import type { Action, Binding, KeyMap } from './keymap.ts';
 import { commandsFor, resolveKey, specOf } from './keymap.ts';
 import type { KeyName } from './keys.ts';
-import type { Marks } from './marks.ts';
+import type { Marks, Names } from './marks.ts';
 import { argumentPrompt, commandPrompt, palette } from './prompts.ts';
 import type { Env, Job, Notice, Prompt, Screen, Size, Step, Task } from './screen.ts';
 import type { Source } from './source.ts';
@@ -23,6 +23,9 @@ export interface AppState {
   readonly pending: { readonly keys: string; readonly next: readonly Binding[] } | null;
   readonly hints: boolean;
   readonly marks: Marks;
+  readonly names: Names;
+  /** The mouse is ours; off, the terminal selects text. */
+  readonly mouse: boolean;
   readonly job: { readonly label: string; readonly progress: string } | null;
   readonly live: boolean;
 }
@@ -60,6 +63,7 @@ export interface EngineOptions {
   /** Effects on the terminal. */
   onQuit(): void;
   onSuspend(): void;
+  onMouse?(on: boolean): void;
   onRedraw(): void;
   onEscape(sequence: string): void;
 }
@@ -74,21 +78,24 @@ export function createEngine(options: EngineOptions): Engine {
   const listeners = new Set<() => void>();
   const histories = new Map<string, string[]>();
   let running: AbortController | null = null;
-  const envFor = (size: Size, marks: Marks): Env => ({ source, theme, size, marks, now });
+  const envFor = (size: Size, marks: Marks, names: Names): Env => ({ source, theme, size, marks, names, now });
   let state: AppState = {
     size: options.size,
-    stack: [options.first(envFor(viewSize(options.size, true, true), []))],
+    stack: [options.first(envFor(viewSize(options.size, true, true), [], new Map()))],
     prompt: null,
     notice: options.notice ?? null,
     pending: null,
     hints: true,
     marks: [],
+    names: new Map(),
+    mouse: !theme.reader,
     job: null,
     live: source.isLive(),
   };
 
   const top = (): Screen => state.stack.at(-1)!;
-  const env = (screen = top()): Env => envFor(viewSize(state.size, screen.tabs() !== null, state.hints), state.marks);
+  const env = (screen = top()): Env =>
+    envFor(viewSize(state.size, screen.tabs() !== null, state.hints), state.marks, state.names);
 
   function set(change: Partial<AppState>): void {
     state = { ...state, ...change };
@@ -155,6 +162,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(step.say && { notice: step.say }),
       ...(prompt && { prompt }),
       ...(step.marks && { marks: step.marks }),
+      ...(step.names && { names: step.names }),
     });
     if (step.escape !== undefined) options.onEscape(step.escape);
     if (step.job !== undefined) start(step.job);
@@ -223,6 +231,13 @@ export function createEngine(options: EngineOptions): Engine {
       case 'suspend':
         options.onSuspend();
         return null;
+      case 'mouse': {
+        const mouse = !state.mouse;
+        options.onMouse?.(mouse);
+        const text = mouse ? 'the wheel moves, a click goes to a row' : 'the mouse selects text';
+        set({ mouse, notice: { text: `${text}; ctrl-y turns that ${mouse ? 'off' : 'around'}`, kind: 'info' } });
+        return null;
+      }
       case 'redraw':
         options.onRedraw();
         return null;

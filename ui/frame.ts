@@ -67,12 +67,28 @@ function titleLine(engine: Engine, state: AppState): Line {
   return [span(pad(left, room + 1), 'title'), span(live, 'title')];
 }
 
-function tabLine({ names, short = names, current }: Tabs, columns: number): Line {
+/** The words of the tabs, as long as there is room for. */
+function tabWords({ names, short = names, current }: Tabs, columns: number): readonly string[] {
   const labels = (texts: readonly string[]): string[] => texts.map((name, i) => (i < 9 ? `${i + 1} ${name}` : name));
   const fits = (texts: readonly string[]): boolean => texts.reduce((sum, text) => sum + text.length + 1, 1) <= columns;
   // Where not even the short names fit, only the current one has its name.
   const bare = labels(short).map((text, i) => (i === current ? text : text.split(' ', 1)[0]!));
-  const shown = [labels(names), labels(short)].find(fits) ?? bare;
+  return [labels(names), labels(short)].find(fits) ?? bare;
+}
+
+/** Which tab is drawn in a column of the line of tabs. */
+export function tabAt(tabs: Tabs, columns: number, column: number): number | null {
+  let end = 1;
+  const found = tabWords(tabs, columns).findIndex(text => {
+    end += text.length + 1;
+    return column < end;
+  });
+  return found < 0 ? null : found;
+}
+
+function tabLine(tabs: Tabs, columns: number): Line {
+  const { current } = tabs;
+  const shown = tabWords(tabs, columns);
   const spans: Span[] = [span(current === 0 ? '[' : ' ', 'bold')];
   shown.forEach((text, i) => {
     spans.push(span(text, i === current ? 'bold' : 'dim'), span(i === current ? ']' : i + 1 === current ? '[' : ' ', 'bold'));
@@ -94,9 +110,11 @@ function statusLine(state: AppState, status: string): Line {
 
 function said(state: AppState): Span | null {
   if (state.pending !== null) {
-    const next = state.pending.next.map(
-      ({ keys, action }) => `${keys.slice(state.pending!.keys.length + 1)} ${action.argument ?? action.name}`,
-    );
+    const next = state.pending.next.map(({ keys, action }) => {
+      const key = keys.slice(state.pending!.keys.length + 1);
+      const does = action.argument ?? action.name;
+      return key === does ? key : `${key} ${does}`;
+    });
     return span(` ${state.pending.keys} … ${next.join('  ')}`, 'key');
   }
   if (state.notice !== null) {

@@ -5,8 +5,8 @@ import { execFileSync, spawn } from 'node:child_process';
  * its input, which comes when this process is gone, whatever ended it.
  */
 
-/** Main screen, cursor, plain text, no bracketed paste, no held back output. */
-const RESET = '\\033[?2026l\\033[?1049l\\033[?25h\\033[?2004l\\033[0m';
+/** Main screen, cursor, plain text, no mouse, no bracketed paste, no held back output. */
+const RESET = '\\033[?2026l\\033[?1006l\\033[?1000l\\033[?1049l\\033[?25h\\033[?2004l\\033[0m';
 
 /**
  * The modes are set last and may fail: a shell that has taken the terminal back already has set its own, and the kernel lets nobody of a

@@ -40,6 +40,7 @@ export interface CommandSpec {
 const command = <Name extends string>(spec: CommandSpec & { readonly name: Name }): CommandSpec & { readonly name: Name } => spec;
 
 const ANY: readonly Scope[] = ['any'];
+const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
 
 export const COMMANDS = [
   command({ name: 'down', help: 'move down', scopes: ANY, keys: ['j', 'down'] }),
@@ -52,6 +53,7 @@ export const COMMANDS = [
   command({ name: 'half-up', help: 'half a page up', scopes: ANY, keys: ['ctrl-u'] }),
   command({ name: 'page-down', help: 'a page down', scopes: ANY, keys: ['ctrl-f', 'pgdn'] }),
   command({ name: 'page-up', help: 'a page up', scopes: ANY, keys: ['ctrl-b', 'pgup'] }),
+  command({ name: 'go', help: 'go to a row by its place in the list', scopes: ANY, keys: [], argument: 'N' }),
   command({ name: 'open', help: 'open what the cursor is on', short: 'open', scopes: ANY, keys: ['enter'] }),
   command({ name: 'back', help: 'go back to the view before', short: 'back', scopes: ANY, keys: ['esc', 'q'] }),
   command({ name: 'next-tab', help: 'next tab', short: 'tab', scopes: ANY, keys: [']', 'tab'] }),
@@ -125,7 +127,21 @@ export const COMMANDS = [
     scopes: ['list', 'exchange'],
     keys: ['space'],
   }),
-  command({ name: 'marks-off', help: 'take all marks away', scopes: ANY, keys: ['U'] }),
+  command({
+    name: 'name',
+    help: 'give the row a letter',
+    scopes: ['list', 'exchange'],
+    keys: LETTERS.map(letter => [`m ${letter}`, letter] as const),
+    argument: 'LETTER',
+  }),
+  command({
+    name: 'named',
+    help: 'go to the row that has a letter',
+    scopes: ANY,
+    keys: LETTERS.map(letter => [`' ${letter}`, letter] as const),
+    argument: 'LETTER',
+  }),
+  command({ name: 'marks-off', help: 'take all marks and letters away', scopes: ANY, keys: ['U'] }),
   command({
     name: 'diff',
     help: 'what differs between two marked rows; of a run alone, from the one before',
@@ -175,6 +191,12 @@ export const COMMANDS = [
   command({ name: 'help', help: 'help for this view', short: 'help', scopes: ANY, keys: ['?'] }),
   command({ name: 'hints', help: 'hide the line of keys, or show it', scopes: ANY, keys: ['H'] }),
   command({ name: 'redraw', help: 'draw the screen anew', scopes: ANY, keys: ['ctrl-l'] }),
+  command({
+    name: 'mouse',
+    help: 'mouse off, so that the terminal selects text, and on again',
+    scopes: ANY,
+    keys: ['ctrl-y'],
+  }),
   command({ name: 'suspend', help: 'back to the shell; fg comes back', scopes: ANY, keys: ['ctrl-z'] }),
   command({ name: 'quit', help: 'quit; a proxy that is capturing goes on', short: 'quit', scopes: ANY, keys: ['Q', 'ctrl-c'] }),
 ] as const satisfies readonly CommandSpec[];

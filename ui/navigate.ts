@@ -1,5 +1,5 @@
 import type { Action } from './keymap.ts';
-import { toggleMark } from './marks.ts';
+import { subjectText, toggleMark, withName } from './marks.ts';
 import type { Env, Screen, Step } from './screen.ts';
 import { connectionsStep } from './views/connections.ts';
 import { copyStep } from './views/copy.ts';
@@ -36,8 +36,25 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
       const subject = screen.subject();
       return subject === null ? null : { marks: toggleMark(env.marks, subject) };
     }
+    case 'name': {
+      const subject = screen.subject();
+      const letter = letterOf(action.argument);
+      if (subject === null || letter === null) return null;
+      return {
+        names: withName(env.names, letter, subject),
+        say: { text: `${subjectText(subject)} is ${letter}: ' ${letter} goes there`, kind: 'info' },
+      };
+    }
+    case 'named': {
+      const subject = env.names.get(letterOf(action.argument) ?? '');
+      if (subject === undefined)
+        return { say: { text: `no row is called ${action.argument}; m and a letter gives it one`, kind: 'info' } };
+      if (subject.type === 'exchange') return openExchange(subject.id, env);
+      const run = runScreen(subject.id, env);
+      return run === null ? { say: { text: `${subjectText(subject)} is no longer there`, kind: 'info' } } : { push: run };
+    }
     case 'marks-off':
-      return { marks: [], say: { text: 'no row is marked', kind: 'info' } };
+      return { marks: [], names: new Map(), say: { text: 'no row is marked', kind: 'info' } };
     case 'diff':
       return diffStep(action.argument, screen.subject(), env);
     case 'replay':
@@ -55,6 +72,11 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
     default:
       return null;
   }
+}
+
+/** One of the letters that a row can have. */
+function letterOf(text: string | null): string | null {
+  return /^[a-z]$/.test(text ?? '') ? text : null;
 }
 
 /** `r3` or `3`. */

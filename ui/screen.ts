@@ -1,7 +1,7 @@
 import type { InputState } from './input.ts';
 import type { Action, Scope } from './keymap.ts';
 import type { KeyName } from './keys.ts';
-import type { Marks, Subject } from './marks.ts';
+import type { Marks, Names, Subject } from './marks.ts';
 import type { Source } from './source.ts';
 import type { Line } from './text.ts';
 import type { Theme } from './theme.ts';
@@ -22,6 +22,8 @@ export interface Env {
   readonly unfocused?: true;
   /** Rows that were marked, in any list. */
   readonly marks: Marks;
+  /** Rows that were given a letter. */
+  readonly names: Names;
   /** Wall clock, ms since the epoch. */
   now(): number;
 }
@@ -44,6 +46,7 @@ export interface Step {
   readonly prompt?: Prompt;
   readonly job?: Job;
   readonly marks?: Marks;
+  readonly names?: Names;
   /** Written to the terminal as it is (OSC 52); must not move the cursor. */
   readonly escape?: string;
   readonly quit?: true;

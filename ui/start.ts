@@ -7,8 +7,10 @@ import { createEngine, type Engine } from './engine.ts';
 import { followCapture } from './feed.ts';
 import { guardTerminal } from './guard.ts';
 import { keysFile, readKeyMap } from './keys-file.ts';
+import { createMouseReader, MOUSE_OFF, MOUSE_ON, withoutReports } from './mouse.ts';
 import { navigate } from './navigate.ts';
 import { createPainter } from './painter.ts';
+import { pointAt } from './pointer.ts';
 import { createSource } from './source.ts';
 import { themeOf } from './theme.ts';
 import { helpScreen } from './views/help.ts';
@@ -48,6 +50,7 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     ...(problem !== undefined && { notice: { text: problem, kind: 'warning' } }),
     onQuit: () => ended(),
     onSuspend: () => suspend(),
+    onMouse: on => void stdout.write(on ? MOUSE_ON : MOUSE_OFF),
     onRedraw: () => void stdout.emit('resize'),
     onEscape: sequence => void stdout.write(sequence),
   });
@@ -58,6 +61,10 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
   const tree = createElement(App, { engine, onReady, ...(!theme.reader && { painter }) });
   const unguard = guardTerminal();
   const app = render(tree, {
+    stdin: withoutReports(
+      process.stdin,
+      createMouseReader(event => pointAt(engine, event)),
+    ),
     alternateScreen: true,
     // A CI variable in the environment makes a terminal no less of one.
     interactive: true,
@@ -66,6 +73,10 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     maxFps: 60,
     patchConsole: true,
   });
+  const mouse = (on: boolean): void => void (engine.state().mouse && stdout.write(on ? MOUSE_ON : MOUSE_OFF));
+  const leaveMouse = (): void => mouse(false);
+  mouse(true);
+  process.once('exit', leaveMouse);
   // Behind Ink's own listener, which clears some lines; before it where Ink draws, so that it draws the new frame and not the old one too.
   const resized = (): void => {
     painter.forget();
@@ -85,6 +96,8 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     await app.waitUntilExit();
   } finally {
     stop();
+    leaveMouse();
+    process.off('exit', leaveMouse);
     unguard();
     endChildren();
     await source.close();
@@ -97,7 +110,13 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
   function suspend(): void {
     if (alone) {
       painter.pause();
-      void terminal.suspend?.(async () => void process.kill(process.pid, 'SIGTSTP')).then(() => painter.restore());
+      leaveMouse();
+      void terminal
+        .suspend?.(async () => void process.kill(process.pid, 'SIGTSTP'))
+        .then(() => {
+          mouse(true);
+          painter.restore();
+        });
     } else engine.say({ text: 'a proxy started these screens: Q leaves them, the proxy goes on', kind: 'info' });
   }
 }

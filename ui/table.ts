@@ -52,20 +52,21 @@ function gap(layout: { columns: readonly unknown[] }, i: number): string {
 
 export interface RowLook {
   cursor: boolean;
-  marked?: boolean;
-  /** Signs of the theme. */
-  signs: { cursor: string; mark: string };
+  /** One column: a mark, or the letter of the row. */
+  sign?: string;
+  /** Of the theme. */
+  signs: { cursor: string };
 }
 
 /** One row of a list; the cursor's is inverse from edge to edge, and has a sign. */
 export function rowOf<Row>(layout: Layout<Row>, row: Row, look: RowLook): Line {
-  const left = `${look.cursor ? look.signs.cursor : ' '}${look.marked ? look.signs.mark : ' '}`;
+  const left = `${look.cursor ? look.signs.cursor : ' '}${look.sign || ' '}`;
   const cells = layout.columns.flatMap((column, i): Span[] => {
     const { text, style } = column.cell(row);
     const shown = pad(text, layout.widths[i]!, column.right ? 'right' : 'left');
     return [style === undefined ? { text: shown } : { text: shown, style }, span(gap(layout, i))];
   });
-  const line: Line = [span(left, look.marked ? 'marked' : 'bold'), ...cells];
+  const line: Line = [span(left, look.sign ? 'marked' : 'bold'), ...cells];
   return look.cursor ? highlighted(line, layout.total, 'selected') : line;
 }
 

@@ -20,8 +20,12 @@ export interface KnownAnswers {
   /**
    * Works out, in steps, what a filter asks and is not known yet. Stopped in between, it goes on where it was. Yields the part that is done,
    * 0 to 1.
+   *
+   * @param bodies `false`: not of bodies, which have to be unpacked for it; what is known of them is used
    */
-  learn(filter: Filter | null): Generator<number, Learned>;
+  learn(filter: Filter | null, bodies: boolean): Generator<number, Learned>;
+  /** What a filter asks was worked out before: only what is new has to be asked. */
+  knows(filter: Filter): boolean;
 }
 
 /** Answers to one question: a table of the ids that answered yes. */
@@ -130,13 +134,18 @@ export function createKnownAnswers(db: Database): KnownAnswers {
     }
   }
 
+  const isKnown = (asked: Asked, pattern: Pattern): boolean => (all.get(nameOf(asked, pattern))?.version ?? -1) !== -1;
+
   return {
-    *learn(filter) {
+    knows: filter => questionsOf(filter).every(([asked, pattern]) => isKnown(asked, pattern)),
+    *learn(filter, bodies) {
       const upTo = db.prepare<[], number | null>('SELECT max(id) FROM exchange').pluck().get() ?? 0;
       if (filter === null) return { known: NOTHING_KNOWN, upTo };
       const version = versionNow();
       const tables = new Map<string, string>();
-      const questions = questionsOf(filter).slice(0, KEPT);
+      const questions = questionsOf(filter)
+        .filter(([asked, pattern]) => bodies || asked !== 'body' || isKnown(asked, pattern))
+        .slice(0, KEPT);
       for (const [i, [asked, pattern]] of questions.entries()) {
         const learning = learnOne(asked, pattern, version);
         let step = learning.next();
@@ -146,6 +155,11 @@ export function createKnownAnswers(db: Database): KnownAnswers {
       return { known: (asked, pattern) => tables.get(nameOf(asked, pattern)) ?? null, upTo };
     },
   };
+}
+
+/** Bodies would have to be unpacked. */
+export function asksBodies(filter: Filter): boolean {
+  return questionsOf(filter).some(([asked]) => asked === 'body');
 }
 
 function nameOf(asked: Asked, pattern: Pattern): string {

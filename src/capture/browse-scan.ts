@@ -81,10 +81,10 @@ export function* scanPage(db: Database, request: PageRequest<BrowsedList>, learn
 }
 
 /** Counts the rows of a list, in steps; yields how far it is. */
-export function* scanCount(db: Database, request: Listed<BrowsedList>, learned: Learned): Generator<CountSoFar, number> {
+export function* scanCount(db: Database, request: Listed<BrowsedList>, learned: Learned | null): Generator<CountSoFar, number> {
   const { list } = request;
   const { first, last } = extentOf(db, list, learned);
-  const { sql, values } = conditionFor(request, learned.known);
+  const { sql, values } = conditionFor(request, learned?.known ?? NOTHING_KNOWN);
   const alias = ALIASES[list];
   const statement = db
     .prepare<unknown[], number>(`SELECT count(*) FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`)

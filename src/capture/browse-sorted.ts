@@ -57,7 +57,7 @@ export function createSortedLists(db: Database, answers: KnownAnswers): SortedLi
     if (known !== undefined && isWalking(request)) return known;
     const version = versionNow();
     if (known?.version === version) return known;
-    const learned = yield* untold(answers.learn(filter));
+    const learned = yield* untold(answers.learn(filter, true));
     // Exchanges never change once they are there; runs and connections do, and are fewer.
     const made = yield* extended(request, key, list === 'exchange' ? (known ?? null) : null, version, learned);
     keep(remembered, name, made);
@@ -73,7 +73,7 @@ export function createSortedLists(db: Database, answers: KnownAnswers): SortedLi
     const version = versionNow();
     let found = ends.get(endName);
     if (found?.version !== version) {
-      const learned = yield* untold(answers.learn(filter));
+      const learned = yield* untold(answers.learn(filter, true));
       const known = list === 'exchange' ? (found?.rows ?? []) : [];
       const from = list === 'exchange' ? (found?.lastId ?? 0) + 1 : 0;
       const rows = yield* scanTop(db, request, key, { ascending, limit, from, known }, learned);

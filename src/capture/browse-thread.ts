@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { createKnownAnswers, type Learned } from './browse-known.ts';
+import { asksBodies, createKnownAnswers, type Learned } from './browse-known.ts';
 import { type Found, PAGE_BUDGET_MS, scanCount, scanPage } from './browse-scan.ts';
 import {
   type BrowsedList,
@@ -125,7 +125,7 @@ function* pageByTime(request: PageRequest<BrowsedList>): Generator<undefined, Fo
   let learned: Learned | null = null;
   if (filter !== null && place !== null && rare.has(name)) {
     const began = performance.now();
-    const learning = answers.learn(filter);
+    const learning = answers.learn(filter, false);
     for (let step = learning.next(); ; step = learning.next()) {
       if (step.done === true) {
         learned = step.value;
@@ -144,21 +144,38 @@ function* pageByTime(request: PageRequest<BrowsedList>): Generator<undefined, Fo
   return found;
 }
 
-/** What is learned before counts for half of the way; most filters need not. */
+/** When a count has gone on for so long, it is known about how long it will take. */
+const TRIAL_MS = 150;
+/** What takes longer is learned for first; the more so where bodies would have to be unpacked that the rest of a filter does not want. */
+const LONG_MS = 600;
+const LONG_FOR_BODIES_MS = 2_000;
+
 function* count(job: number, request: Listed<BrowsedList>): Generator<CountSoFar, FromBrowser> {
-  const learning = answers.learn(checked(request).filter ?? null);
-  let before = 0;
-  let step = learning.next();
-  for (; step.done !== true; step = learning.next()) {
-    before = 0.5;
-    yield { count: 0, part: step.value / 2 };
+  const { filter = null } = checked(request);
+  let part = 0;
+  if (filter !== null && !answers.knows(filter)) {
+    const limit = asksBodies(filter) ? LONG_FOR_BODIES_MS : LONG_MS;
+    const began = performance.now();
+    const trial = scanCount(db, request, null);
+    for (let step = trial.next(); ; step = trial.next()) {
+      if (step.done === true) return { type: 'counted', job, count: step.value };
+      part = step.value.part;
+      const passed = performance.now() - began;
+      if (passed > TRIAL_MS && passed / part > limit) break;
+      yield step.value;
+    }
   }
-  const counting = scanCount(db, request, step.value);
-  let counted = counting.next();
-  for (; counted.done !== true; counted = counting.next()) {
-    yield { count: counted.value.count, part: before + counted.value.part * (1 - before) };
+  // Of the way that is left, learning is a half.
+  const learning = answers.learn(filter, true);
+  let learned = learning.next();
+  const half = (1 + part) / 2;
+  for (; learned.done !== true; learned = learning.next()) yield { count: 0, part: part + (half - part) * learned.value };
+  const counting = scanCount(db, request, learned.value);
+  const from = filter === null || part === 0 ? part : half;
+  for (let step = counting.next(); ; step = counting.next()) {
+    if (step.done === true) return { type: 'counted', job, count: step.value };
+    yield { count: step.value.count, part: from + (1 - from) * step.value.part };
   }
-  return { type: 'counted', job, count: counted.value };
 }
 
 /** The list names a table: nothing else may come through. */

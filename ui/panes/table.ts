@@ -1,3 +1,4 @@
+import { showsRow } from '../hits.ts';
 import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, Step, View } from '../screen.ts';
@@ -97,7 +98,7 @@ function viewOf<Row>(): View<Table<Row>> {
       const layout = layoutOf(options.columns(env), env.size.columns);
       const shown = rows.slice(place.top, place.top + height).map((row, i): Line => {
         const drawn = rowOf(layout, row, { cursor: place.top + i === place.cursor, signs: env.theme.signs });
-        return place.top + i === place.cursor ? drawn : emphasise(drawn, query);
+        return showsRow(place.top + i === place.cursor ? drawn : emphasise(drawn, query), place.top + i);
       });
       const list = [headOf(layout), ...shown];
       const current = rows[place.cursor];

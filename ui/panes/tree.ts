@@ -1,3 +1,4 @@
+import { showsRow } from '../hits.ts';
 import type { Action } from '../keymap.ts';
 import { moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
@@ -95,8 +96,11 @@ const VIEW: View<Tree> = {
     const place = settle(tree.place, tree.rows.length, height);
     const rows = tree.rows.slice(place.top, place.top + height).map((row, i): Line => {
       const drawn = drawRow(row, env);
-      if (place.top + i !== place.cursor || env.unfocused) return emphasise(drawn, query);
-      return highlighted([span(env.theme.signs.cursor), ...drawn.slice(1)], env.size.columns, 'selected');
+      const cursor = place.top + i === place.cursor && !env.unfocused;
+      const look = cursor
+        ? highlighted([span(env.theme.signs.cursor), ...drawn.slice(1)], env.size.columns, 'selected')
+        : emphasise(drawn, query);
+      return showsRow(look, place.top + i);
     });
     const whole = wholeOf(state, env);
     if (whole.length === 0) return rows;

@@ -4,6 +4,7 @@ import { duration } from '../../src/commands/present.ts';
 import { adviceLines, closingLines, FIGURES, laneWords } from '../../src/commands/reuse-text.ts';
 import { askStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
+import { showsRow } from '../hits.ts';
 import { cycle, LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import { delegate, drawPane } from '../pane.ts';
@@ -196,7 +197,7 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
       span(` ${head} `, 'dim'),
       span(end === 0 ? '' : 'ENDED', 'head'),
     ],
-    ...rows,
+    ...rows.map((row, i) => showsRow(row, at.top + i)),
   ];
   if (height + 1 >= env.size.rows) return list;
   const blank = Array.from({ length: height + 1 - list.length }, () => EMPTY);

@@ -4,7 +4,8 @@ import type { ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
-import { isMarked } from '../marks.ts';
+import { showsRow } from '../hits.ts';
+import { signOf } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import {
   currentOf,
@@ -94,8 +95,8 @@ const VIEW: View<Requests> = {
     return [
       headOf(layout),
       ...rows.slice(top, top + heightOf(env)).map((row, i): Line => {
-        const marked = isMarked(env.marks, 'exchange', row.id);
-        return rowOf(layout, row, { cursor: top + i === cursor, marked, signs: env.theme.signs });
+        const sign = signOf(env, 'exchange', row.id, env.theme.signs.mark);
+        return showsRow(rowOf(layout, row, { cursor: top + i === cursor, sign, signs: env.theme.signs }), top + i);
       }),
     ];
   },

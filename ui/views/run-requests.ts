@@ -3,8 +3,9 @@ import { duration } from '../../src/commands/present.ts';
 import type { Leg } from '../../src/model.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { emptyLines } from '../frame.ts';
+import { showsRow } from '../hits.ts';
 import { LIST_START, type ListState, moveList, settle } from '../list.ts';
-import { isMarked } from '../marks.ts';
+import { signOf } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
@@ -251,8 +252,9 @@ function drawList(state: Requests, env: Env, height: number): Line[] {
     headOf(layout),
     ...exchanges.slice(place.top, place.top + height).map((row, i): Line => {
       const cursor = place.top + i === place.cursor;
-      const drawn = rowOf(layout, row, { cursor, marked: isMarked(env.marks, 'exchange', row.id), signs: env.theme.signs });
-      return cursor ? drawn : emphasise(drawn, state.query);
+      const sign = signOf(env, 'exchange', row.id, env.theme.signs.mark);
+      const drawn = rowOf(layout, row, { cursor, sign, signs: env.theme.signs });
+      return showsRow(cursor ? drawn : emphasise(drawn, state.query), place.top + i);
     }),
     ...(state.data.more > 0 && exchanges.length <= height ? [line(` ${state.data.more} more: :requests shows all`, 'dim')] : []),
   ];

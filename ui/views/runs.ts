@@ -2,7 +2,8 @@ import type { RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
 import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
-import { isMarked } from '../marks.ts';
+import { showsRow } from '../hits.ts';
+import { signOf } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import {
   currentOf,
@@ -102,8 +103,8 @@ const VIEW: View<Runs> = {
       sparkOf(state, env),
       headOf(layout, { title: SORTED[by], sign }),
       ...rows.slice(top, top + heightOf(env)).map((row, i): Line => {
-        const marked = isMarked(env.marks, 'run', row.id);
-        return rowOf(layout, row, { cursor: top + i === cursor, marked, signs: env.theme.signs });
+        const sign = signOf(env, 'run', row.id, env.theme.signs.mark);
+        return showsRow(rowOf(layout, row, { cursor: top + i === cursor, sign, signs: env.theme.signs }), top + i);
       }),
     ];
   },
