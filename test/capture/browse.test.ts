@@ -109,6 +109,48 @@ describe('pages', () => {
   });
 });
 
+describe('a filter that asks what exchanges have in common', () => {
+  const texts = [
+    '~h "content-type: text/pson"',
+    '!~hq x-puppet-version:*8.1*',
+    '~hs /^Content-Length: 1\\d+$/',
+    '~t pson | ~tq form',
+    '~d puppet.example.com',
+    '!~d *',
+    '~conn 10.0.1.',
+    '~b changed !~bq facts',
+    '~phase catalog (~h pson | ~b "Evaluation Error")',
+  ];
+
+  /** A browser of its own: it has learned nothing yet. */
+  test.each(texts)('%s counts and walks as it does when each is asked', async text => {
+    const own = store.browse();
+    try {
+      const filter = filterOf(text);
+      const wanted = byTime(filter);
+      const request = { list: 'exchange', filter } as const;
+      for (const _ of ['not known yet', 'known']) expect(await own.count(request)).toBe(wanted.length);
+      // One row a page and no time: it goes on, and learns on the way.
+      const first = await own.page({ ...request, limit: 1, budgetMs: 0 });
+      const found = first.rows.map(({ id }) => id as number);
+      for (let place = first.reached; place !== null; ) {
+        const page: Page<ExchangeRow> = await own.page({ ...request, after: place, limit: 400, budgetMs: 1 });
+        found.push(...page.rows.map(({ id }) => id as number));
+        place = page.reached;
+      }
+      expect(found).toEqual(wanted);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test.each(['~h "content-type: text/pson"', '~b changed', '~d puppet*'])('%s of runs is the same', async text => {
+    const filter = filterOf(text, 'run');
+    const wanted = [...store.runs({ match: filter })].length;
+    for (const _ of ['not known yet', 'known']) expect(await browser.count({ list: 'run', filter })).toBe(wanted);
+  });
+});
+
 describe('a long search', () => {
   const everywhere = '!~b "no body has this"';
 

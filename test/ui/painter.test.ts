@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { createPainter } from '../../ui/painter.ts';
 
+const ESCAPE = '\x1b';
+const SENT = new RegExp(`${ESCAPE}\\[(?:(\\d*)(?:;1)?H)|(${ESCAPE}\\[2K)|(${ESCAPE}\\[\\?2026[hl])|([^${ESCAPE}]+)`, 'g');
+
 /** A terminal that understands what a painter sends, and nothing else. */
 function terminal(rows: number): { writes: string[]; write(text: string): void; screen: string[] } {
   const screen = Array.from({ length: rows }, () => '');
@@ -11,9 +14,7 @@ function terminal(rows: number): { writes: string[]; write(text: string): void; 
     write(text) {
       writes.push(text);
       let row = 0;
-      for (const [, place, erase, , plain] of text.matchAll(
-        /\x1b\[(?:(\d*)(?:;1)?H)|(\x1b\[2K)|(\x1b\[\?2026[hl])|([^\x1b]+)/g,
-      )) {
+      for (const [, place, erase, , plain] of text.matchAll(SENT)) {
         if (place !== undefined) row = Number(place || 1) - 1;
         if (erase !== undefined) screen[row] = '';
         if (plain !== undefined) screen[row] += plain;

@@ -76,6 +76,27 @@ inTerminal('every view is walked through, the size changes on the way, and the t
   expect(alive()).toEqual([]);
 });
 
+inTerminal('the wheel and a click go to rows; ctrl-y gives the mouse back to the terminal', async () => {
+  using terminal = openTerminal(command, 80, 24);
+  await terminal.shows('1 of ');
+  const mouse = (): boolean => terminal.mouse();
+  expect(mouse()).toBe(true);
+  terminal.type('\x1b[<65;10;10M');
+  const lines = await terminal.shows('4 of ');
+  const second = lines.findIndex(line => / r\d+ /.test(line)) + 1;
+  terminal.type(`\x1b[<0;10;${second + 1}M\x1b[<0;10;${second + 1}m`);
+  await terminal.shows('2 of ');
+  terminal.send('C-y');
+  await terminal.shows('the mouse selects text');
+  expect(mouse()).toBe(false);
+  terminal.send('C-y');
+  await terminal.shows('the wheel moves');
+  expect(mouse()).toBe(true);
+  terminal.send('Q');
+  await terminal.shows(/exit code 0[\s\S]*icanon/);
+  expect(mouse()).toBe(false);
+});
+
 inTerminal.each([['TERM'], ['INT'], ['HUP']])('SIG%s leaves the terminal as it was', async signal => {
   using terminal = openTerminal(command, 80, 24);
   await terminal.shows('runs');

@@ -14,6 +14,10 @@ export function noTmux(): string | null {
 export interface Terminal {
   /** Keys by tmux's names: `j`, `Enter`, `C-c`. */
   send(...keys: string[]): void;
+  /** Bytes as they are. */
+  type(text: string): void;
+  /** The program takes the mouse. */
+  mouse(): boolean;
   /** The screen, line by line. */
   screen(): string[];
   /** With its escapes. */
@@ -36,6 +40,8 @@ export function openTerminal(command: string, columns: number, rows: number): Te
   const screen = (): string[] => tmux('capture-pane', '-p').replace(/\n$/, '').split('\n');
   return {
     send: (...keys) => void tmux('send-keys', ...keys),
+    type: text => void tmux('send-keys', '-l', text),
+    mouse: () => tmux('display-message', '-p', '#{mouse_any_flag}').trim() === '1',
     screen,
     styled: () => tmux('capture-pane', '-p', '-e'),
     resize: (x, y) => void tmux('resize-window', '-x', String(x), '-y', String(y)),
