@@ -20,6 +20,8 @@ export interface Browsed<List extends BrowsedList> {
   readonly top: number;
   /** Entered anew at one of its ends. */
   readonly entering: 'start' | 'end' | null;
+  /** The end of the list at which new rows come, when the cursor goes with them. */
+  readonly following: 'start' | 'end' | null;
   /** Rows that were counted so far, and the part of the list that was looked at. */
   readonly counted: { readonly count: number; readonly part: number };
   /** Raised when the capture has grown. */
@@ -51,6 +53,7 @@ export function browse<List extends BrowsedList>(
     cursor: 0,
     top: 0,
     entering: at,
+    following: null,
     counted: { count: 0, part: 0 },
     round: 0,
   };
@@ -166,17 +169,35 @@ function merged<List extends BrowsedList>(
       const at = settle({ cursor, top: cursor }, page.rows.length, height);
       return { ...list, rows: page.rows, pages: place, ...ends, entering: null, ...at };
     }
-    case 'after':
-      return withoutStart(
-        { ...list, rows: [...list.rows, ...page.rows], pages: [...list.pages, ...place], atEnd: ended },
-        height,
-      );
+    case 'after': {
+      const rows = [...list.rows, ...page.rows];
+      const at = list.following === 'end' ? { cursor: rows.length - 1, top: list.top } : {};
+      return withoutStart({ ...list, ...at, rows, pages: joined([...list.pages, ...place]), atEnd: ended }, height);
+    }
     case 'before': {
       const by = page.rows.length;
-      const at = { cursor: list.cursor + by, top: list.top + by };
-      return withoutEnd({ ...list, ...at, rows: [...page.rows, ...list.rows], pages: [...place, ...list.pages], atStart: ended });
+      const at = list.following === 'start' ? { cursor: 0, top: 0 } : { cursor: list.cursor + by, top: list.top + by };
+      return withoutEnd({
+        ...list,
+        ...at,
+        rows: [...page.rows, ...list.rows],
+        pages: joined([...place, ...list.pages]),
+        atStart: ended,
+      });
     }
   }
+}
+
+/** Rows that come one by one, while the capture grows, are pages as large as others. */
+function joined(pages: readonly PagePlace[]): readonly PagePlace[] {
+  const all: PagePlace[] = [];
+  for (const page of pages) {
+    const before = all.at(-1);
+    if (before !== undefined && before.count + page.count <= PAGE) {
+      all[all.length - 1] = { first: before.first, last: page.last, count: before.count + page.count };
+    } else all.push(page);
+  }
+  return all;
 }
 
 /** The first page goes when there are too many, and none of it is on the screen. */
@@ -208,7 +229,9 @@ export function reread<List extends BrowsedList>(
 /** `17 of 200`; while it counts, how far it is. */
 export function browsedPlace<List extends BrowsedList>(list: Browsed<List>): string {
   const { count, part } = list.counted;
-  const total = part >= 1 ? `${count}` : `${count}+ (${Math.floor(part * 100)} % looked at)`;
+  // What was counted before and is gone on with, as the capture grows, is nearly there.
+  const progress = list.round === 0 ? ` (${Math.floor(part * 100)} % looked at)` : '';
+  const total = part >= 1 ? `${count}` : `${count}+${progress}`;
   if (list.entering !== null) return `reading  ${total} `;
   const left = list.rows.length - list.cursor - 1;
   if (list.rows.length === 0) return `${total} `;

@@ -53,7 +53,10 @@ export function openRows<List extends BrowsedList>(wanted: Omit<RowList<List>, '
 export function moveRows<List extends BrowsedList>(rows: RowList<List>, move: Move, env: Env, height: number): RowList<List> {
   const follow = followsAfter({ follow: rows.follow, newestFirst: rows.sort.descending }, move);
   const { rows: from } = rows;
-  if (from.from === 'thread') return { ...rows, follow, rows: { ...from, browsed: moveBrowsed(from.browsed, move, height) } };
+  if (from.from === 'thread') {
+    const moved = moveBrowsed(from.browsed, move, height);
+    return { ...rows, follow, rows: { ...from, browsed: follow ? moved : { ...moved, following: null } } };
+  }
   return { ...rows, follow, rows: { ...from, window: moveWindow(from.window, pagesOf(rows, env), move, height) } };
 }
 
@@ -61,8 +64,13 @@ export function refreshRows<List extends BrowsedList>(rows: RowList<List>, env: 
   const { rows: from, follow } = rows;
   if (from.from === 'thread') {
     const now = reread(grown(from.browsed), height, row => env.source.row(rows.list, row.id));
-    const newest = rows.sort.by === 'time' && follow ? (rows.sort.descending ? 'start' : 'end') : now.entering;
-    return { ...rows, rows: { ...from, browsed: { ...now, entering: newest } } };
+    const following = rows.sort.by === 'time' && follow ? (rows.sort.descending ? 'start' : 'end') : null;
+    // At that end already: only what is new is read.
+    const { browsed: before } = from;
+    const atIt = following === 'end' ? before.atEnd : before.atStart;
+    const there = before.entering === null && (atIt || before.following === following);
+    const entering = following !== null && !there ? following : now.entering;
+    return { ...rows, rows: { ...from, browsed: { ...now, following, entering } } };
   }
   const pages = pagesOf(rows, env);
   const window =

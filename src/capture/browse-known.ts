@@ -157,6 +157,26 @@ export function createKnownAnswers(db: Database): KnownAnswers {
   };
 }
 
+/** What may come later than the exchange: its run, what was decoded and found, the end of its connection. */
+const LATER: ReadonlySet<string> = new Set(['run', 'find', 'res', 'fact', 'd', 'conn']);
+
+/** An exchange answers once and for all: the filter asks only of what is written with it. */
+export function isFixed(filter: Filter): boolean {
+  switch (filter.type) {
+    case 'and':
+    case 'or':
+      return filter.terms.every(isFixed);
+    case 'not':
+      return isFixed(filter.term);
+    case 'text':
+      return !LATER.has(filter.on);
+    case 'ids':
+      return filter.of === 'conn';
+    default:
+      return true;
+  }
+}
+
 /** Bodies would have to be unpacked. */
 export function asksBodies(filter: Filter): boolean {
   return questionsOf(filter).some(([asked]) => asked === 'body');

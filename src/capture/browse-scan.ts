@@ -1,6 +1,6 @@
 import type { Database, Statement } from 'better-sqlite3';
 import type { Learned } from './browse-known.ts';
-import type { BrowsedList, CountSoFar, Cursor, Listed, PageRequest } from './browse-shapes.ts';
+import type { BrowsedList, Cursor, Listed, PageRequest } from './browse-shapes.ts';
 import { steps } from './browse-steps.ts';
 import type { Condition } from './filter-pattern-sql.ts';
 import { ALIASES, conditionOf, type Known, NOTHING_KNOWN } from './filter-sql.ts';
@@ -80,21 +80,35 @@ export function* scanPage(db: Database, request: PageRequest<BrowsedList>, learn
   return { ids, first: cursor(ids[0]), last: cursor(ids.at(-1)), reached };
 }
 
-/** Counts the rows of a list, in steps; yields how far it is. */
-export function* scanCount(db: Database, request: Listed<BrowsedList>, learned: Learned | null): Generator<CountSoFar, number> {
+/** A count that can be gone on with: `count` rows from the id `first` up to `upTo`. */
+export interface Tally {
+  first: number;
+  upTo: number;
+  count: number;
+}
+
+/** Goes on with a count to the end of the list, in steps; yields the part of the list that was looked at. */
+export function* scanCount(
+  db: Database,
+  request: Listed<BrowsedList>,
+  learned: Learned | null,
+  tally: Tally,
+): Generator<number, number> {
   const { list } = request;
   const { first, last } = extentOf(db, list, learned);
+  // Retention has taken rows that were counted.
+  if (tally.first !== first) Object.assign(tally, { first, upTo: first - 1, count: 0 });
   const { sql, values } = conditionFor(request, learned?.known ?? NOTHING_KNOWN);
   const alias = ALIASES[list];
   const statement = db
     .prepare<unknown[], number>(`SELECT count(*) FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`)
     .pluck();
-  let count = 0;
-  for (const { from, to } of steps(first, last, false)) {
-    count += statement.get(from, to, ...values) ?? 0;
-    yield { count, part: (last - from + 1) / (last - first + 1) };
+  for (const { from, to } of steps(tally.upTo + 1, last, true)) {
+    tally.count += statement.get(from, to, ...values) ?? 0;
+    tally.upTo = to;
+    yield (to - first + 1) / (last - first + 1);
   }
-  return count;
+  return tally.count;
 }
 
 /** Which end of a sorted list: `known` are the first rows of it up to the id `from`. */

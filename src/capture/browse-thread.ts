@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { asksBodies, createKnownAnswers, type Learned } from './browse-known.ts';
-import { type Found, PAGE_BUDGET_MS, scanCount, scanPage } from './browse-scan.ts';
+import { asksBodies, createKnownAnswers, isFixed, type Learned } from './browse-known.ts';
+import { type Found, PAGE_BUDGET_MS, scanCount, scanPage, type Tally } from './browse-scan.ts';
 import {
   type BrowsedList,
   type BrowsedRows,
@@ -152,30 +152,49 @@ const LONG_FOR_BODIES_MS = 2_000;
 
 function* count(job: number, request: Listed<BrowsedList>): Generator<CountSoFar, FromBrowser> {
   const { filter = null } = checked(request);
+  const tally = tallyOf(request);
   let part = 0;
   if (filter !== null && !answers.knows(filter)) {
     const limit = asksBodies(filter) ? LONG_FOR_BODIES_MS : LONG_MS;
     const began = performance.now();
-    const trial = scanCount(db, request, null);
+    const trial = scanCount(db, request, null, tally);
     for (let step = trial.next(); ; step = trial.next()) {
       if (step.done === true) return { type: 'counted', job, count: step.value };
-      part = step.value.part;
+      part = step.value;
       const passed = performance.now() - began;
       if (passed > TRIAL_MS && passed / part > limit) break;
-      yield step.value;
+      yield { count: tally.count, part };
     }
   }
   // Of the way that is left, learning is a half.
   const learning = answers.learn(filter, true);
+  let half = part;
   let learned = learning.next();
-  const half = (1 + part) / 2;
-  for (; learned.done !== true; learned = learning.next()) yield { count: 0, part: part + (half - part) * learned.value };
-  const counting = scanCount(db, request, learned.value);
-  const from = filter === null || part === 0 ? part : half;
+  for (; learned.done !== true; learned = learning.next()) {
+    half = (1 + part) / 2;
+    yield { count: tally.count, part: part + (half - part) * learned.value };
+  }
+  const counting = scanCount(db, request, learned.value, tally);
   for (let step = counting.next(); ; step = counting.next()) {
     if (step.done === true) return { type: 'counted', job, count: step.value };
-    yield { count: step.value.count, part: from + (1 - from) * step.value.part };
+    yield { count: tally.count, part: half + ((step.value - part) / (1 - part)) * (1 - half) };
   }
+}
+
+/** Counts that are gone on with when the capture has grown, or after they were stopped. */
+const tallies = new Map<string, Tally>();
+const MAX_TALLIES = 20;
+
+/** Of exchanges that never answer otherwise again; all others are counted from the start. */
+function tallyOf(request: Listed<BrowsedList>): Tally {
+  const { list, filter = null, run } = request;
+  const fresh = { first: -1, upTo: -1, count: 0 };
+  if (list !== 'exchange' || run !== undefined || (filter !== null && !isFixed(filter))) return fresh;
+  const name = JSON.stringify(filter);
+  const known = tallies.get(name) ?? fresh;
+  if (tallies.size >= MAX_TALLIES) tallies.clear();
+  tallies.set(name, known);
+  return known;
 }
 
 /** The list names a table: nothing else may come through. */
