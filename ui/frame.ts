@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { type AppState, type Engine, viewSize } from './engine.ts';
-import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope } from './keymap.ts';
+import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope, specOf } from './keymap.ts';
 import { paint } from './paint.ts';
 import type { Env, Prompt, Screen, Tabs } from './screen.ts';
 import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf } from './text.ts';
@@ -142,17 +142,23 @@ function promptLine({ label, input, problem }: Prompt, columns: number): Line {
   ];
 }
 
+const HELP = specOf('help').short;
+
 /** Keys of this view, as many as fit; the view's own come first. */
 function keyLine(map: KeyMap, scopes: readonly Scope[], tabs: Tabs | null, state: AppState): Line {
   if (state.prompt !== null) return [span('enter', 'key'), span(' run  ', 'dim'), span('esc', 'key'), span(' leave  ', 'dim')];
   const shown = commandsFor(scopes).filter(spec => spec.short !== undefined && (spec.name !== 'next-tab' || tabs !== null));
+  const hints = shown.flatMap(spec => hint(map, spec));
+  const widthOfHint = ({ key, short }: { key: string; short: string }): number => widthOf(key) + 1 + widthOf(short) + 2;
+  // Help leads to all that there is no room for.
+  const kept = hints.find(({ short }) => short === HELP);
+  let left = state.size.columns - (kept === undefined ? 0 : widthOfHint(kept));
   const spans: Span[] = [];
-  let left = state.size.columns;
-  for (const { key, short } of shown.flatMap(spec => hint(map, spec))) {
-    const width = widthOf(key) + 1 + widthOf(short) + 2;
+  for (const one of hints) {
+    const width = one === kept ? 0 : widthOfHint(one);
     if (width > left) continue;
     left -= width;
-    spans.push(span(key, 'key'), span(` ${short}  `, 'dim'));
+    spans.push(span(one.key, 'key'), span(` ${one.short}  `, 'dim'));
   }
   return spans;
 }

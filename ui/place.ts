@@ -10,7 +10,9 @@ export function placeText(window: PageWindow<unknown>, follow: boolean): string 
     rows.length === 0
       ? ''
       : at !== null
-        ? `${at}${total === null ? '' : ` of ${total}`}`
+        ? total === null
+          ? `row ${at}`
+          : `${at} of ${total}`
         : atEnd && left === 0
           ? 'last'
           : atEnd

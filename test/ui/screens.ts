@@ -59,6 +59,8 @@ const SCREENS: Record<string, Shot> = {
 const dir = mkdtempSync(join(tmpdir(), 'stringtap-screens-'));
 copyFileSync(SAMPLE, join(dir, 'sample.db'));
 const store = openStore(join(dir, 'sample.db'));
+/** Soon after the last run: the pictures are the same whenever they are drawn. */
+const drawnAt = Date.parse([...store.runs({ reverse: true, limit: 1 })][0]!.startedAt) + 60_000;
 const engineOf = (rows: number): Engine =>
   createEngine({
     source: createSource(store),
@@ -68,6 +70,7 @@ const engineOf = (rows: number): Engine =>
     first: runsScreen,
     navigate,
     help: helpScreen,
+    now: () => drawnAt,
     onQuit: () => {},
     onSuspend: () => {},
     onRedraw: () => {},
