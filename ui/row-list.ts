@@ -3,9 +3,12 @@ import { parseFilter } from '../src/analysis/filter-parse.ts';
 import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { type BrowsedList, type Listed, SORTS } from '../src/capture/browse-shapes.ts';
 import { type Browsed, browse, browsedPlace, grown, moveBrowsed, reread, tasksOf } from './browsed.ts';
+import { filterPrompt } from './filter-prompt.ts';
+import type { Action } from './keymap.ts';
 import type { Move } from './list.ts';
+import { moveOf } from './moves.ts';
 import { followsAfter, placeText } from './place.ts';
-import type { Env, TaskOf } from './screen.ts';
+import type { Env, Notice, Prompt, StepOf, TaskOf } from './screen.ts';
 import { moveWindow, type Pages, type PageWindow, refreshWindow, windowAround, windowAtEnd, windowAtStart } from './window.ts';
 
 /**
@@ -149,4 +152,55 @@ export function filtered<List extends BrowsedList>(
   const parsed = parseFilter(text, rows.list);
   if (parsed.type === 'wrong') return parsed.problem.message;
   return openRows({ ...rows, filterText: text.trim(), filter: parsed.filter, filterOff: false }, env, height);
+}
+
+/** What an action makes of a list: the list after it, or what to say or ask instead. `null`: it is none of a list's. */
+export type RowStep<List extends BrowsedList> =
+  | { readonly rows: RowList<List> }
+  | { readonly say: Notice }
+  | { readonly prompt: Prompt }
+  | null;
+
+/** Moving, following, sorting and filtering, which every list of rows does alike. */
+export function actOnRows<List extends 'exchange' | 'run'>(
+  rows: RowList<List>,
+  action: Action,
+  env: Env,
+  height: number,
+): RowStep<List> {
+  const move = moveOf(action);
+  if (move !== null) return { rows: moveRows(rows, move, env, height) };
+  const opened = (change: Partial<Omit<RowList<List>, 'rows'>>): RowStep<List> => ({
+    rows: openRows({ ...rows, ...change }, env, height),
+  });
+  switch (action.name) {
+    case 'follow':
+      return opened({ follow: !rows.follow });
+    case 'reverse':
+      return opened({ sort: { ...rows.sort, descending: !rows.sort.descending }, follow: false });
+    case 'sort': {
+      const sort = sortBy(rows, action.argument);
+      if (sort === null)
+        return { say: { text: `nothing is called ${action.argument}; o goes through the columns`, kind: 'error' } };
+      return opened({ sort, follow: false });
+    }
+    case 'filter': {
+      if (action.argument === null) return { prompt: filterPrompt(rows.list, rows.filterText) };
+      const next = filtered(rows, action.argument, env, height);
+      return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { rows: next };
+    }
+    case 'filter-off':
+      if (rows.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
+      return opened({ filterOff: !rows.filterOff });
+    default:
+      return null;
+  }
+}
+
+/** The step of a view that keeps the list somewhere in its state. */
+export function stepOfRows<S, List extends BrowsedList>(
+  step: RowStep<List>,
+  around: (rows: RowList<List>) => S,
+): StepOf<S> | null {
+  return step !== null && 'rows' in step ? { state: around(step.rows) } : step;
 }

@@ -2,12 +2,11 @@ import { parseFilter } from '../../src/analysis/filter-parse.ts';
 import type { Cursor, Page } from '../../src/capture/browse-shapes.ts';
 import type { ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
-import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
-import { moveOf } from '../moves.ts';
 import {
+  actOnRows,
   currentOf,
   filtered,
   moveRows,
@@ -17,8 +16,8 @@ import {
   rowsAt,
   rowTasks,
   shownOf,
-  sortBy,
   statusOf,
+  stepOfRows,
 } from '../row-list.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
@@ -41,44 +40,18 @@ const VIEW: View<Requests> = {
   title: () => 'requests',
   act(state, action, env) {
     const { list } = state;
-    const height = heightOf(env);
-    const move = moveOf(action);
-    if (move !== null) return { state: { ...state, list: moveRows(list, move, env, height) } };
     switch (action.name) {
       case 'open': {
         const row = currentOf(list);
         return row === null ? {} : openExchange(row.id, env);
       }
-      case 'follow':
-        return { state: { ...state, list: openRows({ ...list, follow: !list.follow }, env, height) } };
-      case 'reverse':
-        return {
-          state: {
-            ...state,
-            list: openRows({ ...list, sort: { ...list.sort, descending: !list.sort.descending }, follow: false }, env, height),
-          },
-        };
-      case 'sort': {
-        const sort = sortBy(list, action.argument);
-        if (sort === null)
-          return { say: { text: `nothing is called ${action.argument}; o goes through the columns`, kind: 'error' } };
-        return { state: { ...state, list: openRows({ ...list, sort, follow: false }, env, height) } };
-      }
-      case 'filter': {
-        if (action.argument === null) return { prompt: filterPrompt('exchange', list.filterText) };
-        const next = filtered(list, action.argument, env, height);
-        return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { state: { ...state, list: next } };
-      }
-      case 'filter-off':
-        if (list.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
-        return { state: { ...state, list: openRows({ ...list, filterOff: !list.filterOff }, env, height) } };
       case 'time':
         return { state: { ...state, time: nextTime(state.time) } };
       case 'next-problem':
       case 'previous-problem':
         return lookForProblem(state, action.name === 'next-problem', env);
       default:
-        return null;
+        return stepOfRows(actOnRows(list, action, env, heightOf(env)), rows => ({ ...state, list: rows }));
     }
   },
   refresh: (state, env) => ({ ...state, list: refreshRows(state.list, env, heightOf(env)) }),

@@ -1,21 +1,19 @@
 import type { RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
-import { filterPrompt } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
-import { moveOf } from '../moves.ts';
 import {
+  actOnRows,
   currentOf,
-  filtered,
   moveRows,
   openRows,
   type RowList,
   refreshRows,
   rowTasks,
   shownOf,
-  sortBy,
   statusOf,
+  stepOfRows,
 } from '../row-list.ts';
 import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
@@ -43,37 +41,12 @@ const VIEW: View<Runs> = {
   act(state, action, env) {
     const { list } = state;
     const height = heightOf(env);
-    const move = moveOf(action);
-    if (move !== null) return { state: { ...state, list: moveRows(list, move, env, height) } };
     switch (action.name) {
       case 'open': {
         const row = currentOf(list);
         const run = row === null ? null : runScreen(row.id, env);
         return run === null ? {} : { push: run };
       }
-      case 'follow':
-        return { state: { ...state, list: openRows({ ...list, follow: !list.follow }, env, height) } };
-      case 'reverse':
-        return {
-          state: {
-            ...state,
-            list: openRows({ ...list, sort: { ...list.sort, descending: !list.sort.descending } }, env, height),
-          },
-        };
-      case 'sort': {
-        const sort = sortBy(list, action.argument);
-        if (sort === null)
-          return { say: { text: `nothing is called ${action.argument}; o goes through the columns`, kind: 'error' } };
-        return { state: { ...state, list: openRows({ ...list, sort }, env, height) } };
-      }
-      case 'filter': {
-        if (action.argument === null) return { prompt: filterPrompt('run', list.filterText) };
-        const next = filtered(list, action.argument, env, height);
-        return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { state: { ...state, list: next } };
-      }
-      case 'filter-off':
-        if (list.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
-        return { state: { ...state, list: openRows({ ...list, filterOff: !list.filterOff }, env, height) } };
       case 'next-problem':
       case 'previous-problem': {
         const { rows, cursor } = shownOf(list);
@@ -87,7 +60,7 @@ const VIEW: View<Runs> = {
         return { state: { ...state, list: moveRows(list, { to: index }, env, height) } };
       }
       default:
-        return null;
+        return stepOfRows(actOnRows(list, action, env, height), rows => ({ ...state, list: rows }));
     }
   },
   refresh: (state, env) => withStarts({ ...state, list: refreshRows(state.list, env, heightOf(env)) }, env),
