@@ -57,7 +57,7 @@ inTerminal('every view is walked through, the size changes on the way, and the t
     const lines = terminal.screen();
     expect(lines).toHaveLength(rows);
     expect(lines[0]).toContain('r1');
-    expect(lines.at(-1)).toContain('open');
+    expect(lines.at(-1)).toContain('? help');
   }
   terminal.send('Enter');
   await terminal.shows('1 Summary');
