@@ -108,7 +108,7 @@ export function createKnownAnswers(db: Database): KnownAnswers {
     const sides = (['request', 'response'] as const).map(side =>
       db
         .prepare<[number, number], [body: number, lines: number | null]>(
-          `SELECT DISTINCT ${side}_body, ${side}_fields FROM exchange
+          `SELECT DISTINCT ${side}_body, ${side}_fields FROM exchange_row
            WHERE id BETWEEN ? AND ? AND ${side}_body IS NOT NULL AND ${side}_body NOT IN temp.${table}_asked`,
         )
         .raw(),
@@ -116,7 +116,7 @@ export function createKnownAnswers(db: Database): KnownAnswers {
     const ask = db.prepare<unknown[], number>('SELECT filter_body(?, (SELECT lines FROM fields WHERE id = ?), ?)').pluck();
     const asked = db.prepare(`INSERT OR IGNORE INTO temp.${table}_asked VALUES (?)`);
     const yes = db.prepare(`INSERT OR IGNORE INTO temp.${table} VALUES (?)`);
-    const last = db.prepare<[], number | null>('SELECT max(id) FROM exchange').pluck().get() ?? 0;
+    const last = db.prepare<[], number | null>('SELECT max(id) FROM exchange_row').pluck().get() ?? 0;
     for (const range of steps(answers.upTo + 1, last, true)) {
       let began = performance.now();
       for (const [i, side] of sides.entries()) {
@@ -139,7 +139,7 @@ export function createKnownAnswers(db: Database): KnownAnswers {
   return {
     knows: filter => questionsOf(filter).every(([asked, pattern]) => isKnown(asked, pattern)),
     *learn(filter, bodies) {
-      const upTo = db.prepare<[], number | null>('SELECT max(id) FROM exchange').pluck().get() ?? 0;
+      const upTo = db.prepare<[], number | null>('SELECT max(id) FROM exchange_row').pluck().get() ?? 0;
       if (filter === null) return { known: NOTHING_KNOWN, upTo };
       const version = versionNow();
       const tables = new Map<string, string>();
