@@ -44,6 +44,8 @@ export const RETENTION_SQL = {
   deleteRun: ['run_connection WHERE run', 'finding WHERE run', 'finding_note WHERE run', 'run WHERE id'].map(
     where => `DELETE FROM ${where} = ?`,
   ),
+  lastBody: 'SELECT coalesce(max(id), 0) FROM body',
+  bodiesAfter: 'SELECT id FROM body WHERE id > ? AND id <= ? AND sha256 IS NOT NULL ORDER BY id LIMIT ?',
   bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id LIMIT 1`,
   dictionaryOf: 'SELECT dictionary FROM packed WHERE body = ?',
   fieldsUsed: `${unused(FIELDS_OF)} LIMIT 1`,

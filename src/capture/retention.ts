@@ -55,6 +55,7 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   const deleteExchange = RETENTION_SQL.deleteExchange.map(sql => db.prepare<[number]>(sql));
   const deleteRun = RETENTION_SQL.deleteRun.map(sql => db.prepare<[number]>(sql));
   const bodyUsed = db.prepare<[{ id: number }], number>(RETENTION_SQL.bodyUsed).pluck();
+  const bodiesAfter = db.prepare<[after: number, upTo: number, limit: number], number>(RETENTION_SQL.bodiesAfter).pluck();
   const fieldsUsed = db.prepare<[{ id: number }], number>(RETENTION_SQL.fieldsUsed).pluck();
   const routeOf = db.prepare<[number], number>(RETENTION_SQL.routeOf).pluck();
   const deleteRoute = db.prepare<[{ id: number }]>(RETENTION_SQL.deleteRoute);
@@ -70,6 +71,9 @@ export function createRetention(db: Database, recording: number, retain: Retain,
 
   /** Bodies of deleted exchanges that nothing refers to any more. */
   const orphans: number[] = [];
+  /** Where the search for bodies is that an earlier proxy left when it ended in the middle; once, up to the last that was there at the start. */
+  let swept = 0;
+  const sweepTo = db.prepare<[], number>(RETENTION_SQL.lastBody).pluck().get() ?? 0;
   let victim: Victim | null = null;
 
   function used(): number {
@@ -134,6 +138,12 @@ export function createRetention(db: Database, recording: number, retain: Retain,
     forget();
   }
 
+  function sweep(): void {
+    const ids = bodiesAfter.all(swept, sweepTo, STEP_ROWS);
+    orphans.push(...ids.filter(id => bodyUsed.get({ id }) === undefined));
+    swept = ids.at(-1) ?? sweepTo;
+  }
+
   function removeRun(id: number): void {
     for (const statement of deleteRun) statement.run(id);
     if (counted.run(Date.now(), recording).changes === 0) count.run(recording, Date.now());
@@ -168,6 +178,11 @@ export function createRetention(db: Database, recording: number, retain: Retain,
       tidy = true;
       return true;
     }
+    if (swept < sweepTo) {
+      sweep();
+      tidy ||= orphans.length > 0;
+      return true;
+    }
     if (!tidy) return false;
     if (removeLoose()) return true;
     if (Number(db.pragma('freelist_count', { simple: true })) > stepPages) {
@@ -181,10 +196,12 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   return {
     step(now) {
       const before = [...orphans];
+      const sweptBefore = swept;
       try {
         return db.transaction(work).immediate(now);
       } catch (error) {
         orphans.splice(0, orphans.length, ...before);
+        swept = sweptBefore;
         victim = null;
         forget();
         throw error;

@@ -91,6 +91,28 @@ describe('what --retain does not keep', () => {
     }
   });
 
+  test('bodies that a proxy left which ended in the middle go with the next one', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 4);
+    const used =
+      'SELECT request_body FROM exchange WHERE request_body > 0 UNION SELECT response_body FROM exchange WHERE response_body > 0';
+    const leftOver = `SELECT id FROM body WHERE id NOT IN (${used})`;
+    {
+      using db = closing(new Database(file));
+      const first = db.prepare<[], number>('SELECT exchange FROM run_exchange WHERE run = 1').pluck().all();
+      for (const id of first) db.prepare('DELETE FROM exchange_row WHERE id = ?').run(id);
+    }
+    expect(rows(file, leftOver).length).toBe(3); // its node, its own file, its report; all runs share the other file
+    const kept = rows(file, used);
+    const recorder = await open(file, { retain: { runs: 100 } });
+    await until(() => rows(file, leftOver).length === 0);
+    await recorder.close();
+    expect(rows(file, used)).toEqual(kept);
+    expect(rows(file, `SELECT count(*) FROM body WHERE id IN (${used})`)).toEqual([kept.length]);
+    expect(rows(file, 'PRAGMA integrity_check')).toEqual(['ok']);
+  });
+
   test('by bytes and by age; the newest run always stays', async () => {
     using dir = tempDir();
     const file = dir.file('a.db');
