@@ -37,12 +37,16 @@ const request = Buffer.from(
     `Host: ${plan.host}\r\n\r\n`,
 );
 
+/** A target that does not answer for so long has lost the request: it is counted as an error, and the bench goes on. */
+const STUCK_MS = 10_000;
+
 function dial(): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const secure = (socket?: Socket): void => {
       const where = socket ? { socket } : { host: '127.0.0.1', port: plan.port };
       const tls = connect({ ...where, servername: 'localhost', secureContext: context }, () => resolve(tls));
       tls.setNoDelay(true);
+      tls.setTimeout(STUCK_MS, () => tls.destroy(new Error('no answer')));
       tls.once('error', reject);
     };
     if (!plan.tunnel) {
@@ -53,7 +57,11 @@ function dial(): Promise<TLSSocket> {
       tcp.write(`CONNECT ${plan.host} HTTP/1.1\r\nHost: ${plan.host}\r\n\r\n`),
     );
     tcp.once('error', reject);
-    tcp.once('data', () => secure(tcp));
+    tcp.setTimeout(STUCK_MS, () => tcp.destroy(new Error('no answer')));
+    tcp.once('data', () => {
+      tcp.setTimeout(0);
+      secure(tcp);
+    });
   });
 }
 
