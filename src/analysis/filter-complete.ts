@@ -52,12 +52,14 @@ export function completeFilter(text: string, cursor: number, subject: Subject, k
 
 /** The tokens before the cursor, and where a quote was opened that is not closed yet. */
 function tokensOf(typed: string): { found: Token[] | null; open: number | null } {
+  const found: Token[] = [];
   try {
-    return { found: tokens(typed), open: null };
+    for (const token of tokens(typed)) found.push(token);
+    return { found, open: null };
   } catch (error) {
     if (!(error instanceof Wrong)) throw error;
     const { at, message } = error.problem;
-    return message === UNCLOSED ? { found: tokens(typed.slice(0, at)), open: at } : { found: null, open: null };
+    return message === UNCLOSED ? { found, open: at } : { found: null, open: null };
   }
 }
 

@@ -17,7 +17,7 @@ const SUBJECT_WORDS: Readonly<Record<Subject, string>> = {
  */
 export function parseFilter(text: string, subject: Subject): Parsed {
   try {
-    const found = tokens(text);
+    const found = [...tokens(text)];
     return { type: 'filter', filter: found.length === 0 ? null : parse(found, text.length, subject) };
   } catch (error) {
     if (error instanceof Wrong) return { type: 'wrong', problem: error.problem };

@@ -27,22 +27,25 @@ const ESCAPABLE = /[\\*"'()|&~!/\s]/;
 /** The problem of a quote that a person may still be typing in. */
 export const UNCLOSED = 'the quote is not closed';
 
-/** @throws Wrong */
-export function tokens(text: string): Token[] {
+/**
+ * The pieces of a text, one by one: whoever takes them has those before a mistake.
+ *
+ * @throws Wrong at the first mistake
+ */
+export function* tokens(text: string): Generator<Token, void> {
   if (text.length > FILTER_LIMITS.chars) {
     throw new Wrong(`the filter is longer than ${FILTER_LIMITS.chars} characters`, FILTER_LIMITS.chars, text.length);
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are looked for
   const control = text.search(/[\0-\x08\x0e-\x1f\x7f]/);
   if (control !== -1) throw new Wrong('a control character cannot be asked for', control, control + 1);
-  const found: Token[] = [];
   let at = 0;
   let argument = false;
   while (true) {
     while (/\s/.test(text.charAt(at))) at++;
-    if (at >= text.length) return found;
+    if (at >= text.length) return;
     const token: Token = argument && !/[()|&~]/.test(text.charAt(at)) ? word(text, at) : next(text, at);
-    found.push(token);
+    yield token;
     at = token.end;
     argument = token.type === 'name' && (termInfo(token.name)?.argument ?? 'none') !== 'none';
   }

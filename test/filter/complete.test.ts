@@ -33,7 +33,7 @@ describe('suggestions', () => {
   test.each(cases)('%s', (marked, texts) => {
     expect(taken(marked)).toEqual(texts);
   });
-  test.each(['motd^', '(~e)^', '~nothing^', 'a~b^', '~u /x(/^', '~certname nobody^'])('none for %s', marked => {
+  test.each(['motd^', '(~e)^', '~nothing^', 'a~b^', '~u /x(/^', '~certname nobody^', '/)/"^'])('none for %s', marked => {
     expect(taken(marked)).toBeNull();
   });
 
