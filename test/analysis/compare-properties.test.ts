@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compareRuns } from '../../src/analysis/compare.ts';
 import type { RunData } from '../../src/analysis/compare-data.ts';
@@ -9,6 +8,7 @@ import { textDiff } from '../../src/analysis/compare-text.ts';
 import { allowance, compareValues } from '../../src/analysis/compare-values.ts';
 import type { Rich } from '../../src/decode/rich-data.ts';
 import { fixture } from '../decode/rig.ts';
+import { fc } from '../rig/properties.ts';
 import { type CatalogTold, catalogExchange, exchangeOf, runOf, type Told } from './compare-rig.ts';
 
 const secrecy = secrecyOf(true);

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { foldReuse, type LegReuse } from '../../src/analysis/reuse.ts';
 import type { ConnectionFacts, ExchangeFacts } from '../../src/analysis/reuse-rows.ts';
 import { PHASES } from '../../src/model.ts';
+import { fc } from '../rig/properties.ts';
 import { connection, exchange } from './reuse-rig.ts';
 
 interface Trace {

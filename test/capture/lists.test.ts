@@ -1,11 +1,11 @@
 import type { Database } from 'better-sqlite3';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { openForWriting } from '../../src/capture/database.ts';
 import { createListRemoval } from '../../src/capture/list-removal.ts';
 import { LIST_NAMES, type ListName } from '../../src/capture/list-schema.ts';
 import { type Cells, createLists, PAUSE } from '../../src/capture/lists.ts';
 import { createApplyDerived } from '../../src/capture/log.ts';
+import { fc } from '../rig/properties.ts';
 import { closing, tempDir } from './rig.ts';
 
 function writerOf(db: Database): (name: ListName, owner: number, certname: string, list: readonly Cells[]) => void {

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { gzipSync, inflateRawSync } from 'node:zlib';
 import Database from 'better-sqlite3';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isDictionary, packedWith, unpacked } from '../../src/capture/compress.ts';
 import { deflate } from '../../src/capture/deflate.ts';
@@ -9,6 +8,7 @@ import { CaptureError } from '../../src/capture/errors.ts';
 import { contentForm, gzipOf } from '../../src/capture/gzip-form.ts';
 import { openStore } from '../../src/capture/store.ts';
 import type { ExchangeId } from '../../src/model.ts';
+import { fc } from '../rig/properties.ts';
 import { agent, closing, joined, noise, open, tempDir, until } from './rig.ts';
 
 /** Bytes as they are in bodies: texts that come again, and noise. */

@@ -1,5 +1,4 @@
 import { encode } from '@msgpack/msgpack';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { booleanOf, type Data, entriesOf, field, numberOf, Tagged, tagsOf, textOf } from '../../src/decode/data.ts';
 import { parseForm, percentBytes } from '../../src/decode/form.ts';
@@ -10,6 +9,7 @@ import { parseMessagePack } from '../../src/decode/msgpack.ts';
 import { parsePson } from '../../src/decode/pson.ts';
 import { timeAt } from '../../src/decode/time.ts';
 import { parseYaml } from '../../src/decode/yaml.ts';
+import { fc } from '../rig/properties.ts';
 
 const json = (text: string): Data => parseJson(Buffer.from(text), DEFAULT_LIMITS);
 const yaml = (text: string): Data => parseYaml(Buffer.from(text), DEFAULT_LIMITS);

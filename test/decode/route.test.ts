@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { all, first, formPairs, path, percentDecode, query, routeOf } from '../../src/decode/route.ts';
 import { PHASES } from '../../src/model.ts';
+import { fc } from '../rig/properties.ts';
 
 const HEX = 'a'.repeat(64);
 

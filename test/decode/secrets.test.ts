@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeCsr } from '../../src/decode/csr.ts';
 import type { Data } from '../../src/decode/data.ts';
@@ -16,6 +15,7 @@ import {
   knownPattern,
   secretsIn,
 } from '../../src/decode/secrets.ts';
+import { fc } from '../rig/properties.ts';
 import { contentType, fixture } from './rig.ts';
 
 const hide = (data: Data): unknown => JSON.parse(dataJson(hideInData(data, createHiding())));

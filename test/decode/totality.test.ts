@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Decoded, decodeExchange } from '../../src/decode/decode.ts';
 import type { Fields } from '../../src/model.ts';
+import { fc } from '../rig/properties.ts';
 import { contentType, exchange, fixture } from './rig.ts';
 
 const FIXTURES = readdirSync(new URL('fixtures', import.meta.url))

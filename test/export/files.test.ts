@@ -3,7 +3,6 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { openStore } from '../../src/capture/store.ts';
 import { shellWord } from '../../src/export/curl.ts';
@@ -12,6 +11,7 @@ import { agent, open } from '../capture/rig.ts';
 import { stringtap } from '../commands/reuse-rig.ts';
 import { fixture } from '../decode/rig.ts';
 import { newAgentState } from '../peers/options.ts';
+import { fc } from '../rig/properties.ts';
 import { type Folder, folder, sample, scene } from './rig.ts';
 
 let dir: Folder;

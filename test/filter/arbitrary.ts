@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { FILTER_LIMITS, type Filter, type Pattern, TEXT_TERMS, type Term } from '../../src/analysis/filter.ts';
 import { PHASES } from '../../src/model.ts';
+import { fc } from '../rig/properties.ts';
 
 /** A filter without the places of its parts. */
 export function bare(filter: Filter): unknown {

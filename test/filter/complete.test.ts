@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SUBJECTS } from '../../src/analysis/filter.ts';
 import { completeFilter } from '../../src/analysis/filter-complete.ts';
 import { parseFilter } from '../../src/analysis/filter-parse.ts';
+import { fc } from '../rig/properties.ts';
 
 const KNOWN = { certname: ['web01.lab', 'db01.lab', 'odd name'], env: ['production'] };
 

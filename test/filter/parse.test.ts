@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FILTER_LIMITS, type FilterProblem, SUBJECTS } from '../../src/analysis/filter.ts';
 import { parseFilter } from '../../src/analysis/filter-parse.ts';
 import { printFilter } from '../../src/analysis/filter-print.ts';
 import { TERMS } from '../../src/analysis/filter-terms.ts';
+import { fc } from '../rig/properties.ts';
 import { bare, filters } from './arbitrary.ts';
 
 function read(text: string): unknown {

@@ -1,7 +1,6 @@
 import { copyFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Filter, Term } from '../../src/analysis/filter.ts';
 import { parseFilter } from '../../src/analysis/filter-parse.ts';
@@ -9,6 +8,7 @@ import { printFilter } from '../../src/analysis/filter-print.ts';
 import { termInfo } from '../../src/analysis/filter-terms.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import { agent, open, tempDir } from '../capture/rig.ts';
+import { fc } from '../rig/properties.ts';
 import { filters } from './arbitrary.ts';
 import { type World, wanted, worldOf } from './naive.ts';
 

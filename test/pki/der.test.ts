@@ -1,5 +1,4 @@
 import { generateKeyPairSync } from 'node:crypto';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readCrl, signCrl } from '../../src/pki/crl.ts';
 import { readCsr } from '../../src/pki/csr.ts';
@@ -28,6 +27,7 @@ import {
   signCertificate,
   subjectAltName,
 } from '../../src/pki/x509.ts';
+import { fc } from '../rig/properties.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex');
 

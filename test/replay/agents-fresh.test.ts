@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encode } from '@msgpack/msgpack';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import { catalogRequest } from '../../src/decode/catalog-request.ts';
@@ -11,6 +10,7 @@ import { DEFAULT_LIMITS } from '../../src/decode/limits.ts';
 import { parseMessagePack } from '../../src/decode/msgpack.ts';
 import { timeAt } from '../../src/decode/time.ts';
 import { type Fresh, freshBody, freshTarget, type RecordedRequest, restamped } from '../../src/replay/agents-fresh.ts';
+import { fc } from '../rig/properties.ts';
 
 const OLD = '11111111-2222-3333-4444-555555555555';
 const NEW = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';

@@ -6,7 +6,6 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { encode } from '@msgpack/msgpack';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Fields } from '../../src/model.ts';
 import { utf8 } from '../../src/pki/der.ts';
@@ -16,6 +15,7 @@ import { agent, joined, open, tempDir } from '../capture/rig.ts';
 import { runDemoAgent } from '../peers/agent.ts';
 import { makeCsr, makeDemoCa, makeKey } from '../peers/ca.ts';
 import { newAgentState } from '../peers/options.ts';
+import { fc } from '../rig/properties.ts';
 import { record } from './agents-rig.ts';
 import { type Client, endToEnd, type ServedRig, serveRig } from './serve-rig.ts';
 

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import { editInput, remember, startInput } from '../../ui/input.ts';
@@ -14,6 +13,7 @@ import { cut, cutStart, pad, span, widthOf, wrapText } from '../../ui/text.ts';
 import { createTheme } from '../../ui/theme.ts';
 import { openTree, searchTree, type TreeNode, toggle, toggleAll } from '../../ui/tree.ts';
 import { currentRow, moveWindow, type Pages, refreshWindow, windowAround, windowAtEnd, windowAtStart } from '../../ui/window.ts';
+import { fc } from '../rig/properties.ts';
 
 const MOVES: readonly Move[] = ['up', 'down', 'half-up', 'half-down', 'page-up', 'page-down', 'top', 'bottom'];
 
