@@ -22,7 +22,7 @@ const text = fc.constantFrom('a', 'b', 'File[/etc/motd]', '', 'ü', '2 GiB');
 const time = fc.option(fc.integer({ min: 1_700_000_000_000, max: 1_900_000_000_000 }), { nil: null });
 const seconds = fc.option(
   fc.oneof(
-    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map(value => value + 0), // no -0, which JSON does not know
     fc.integer({ min: 0, max: 1e10 }).map(ns => ns / 1e9),
     fc.constantFrom(0, 30, 1e17, -1, 1e300),
   ),
@@ -97,6 +97,8 @@ describe('lists', () => {
         fc.array(fc.nat(), { maxLength: 10 }),
         fc.boolean(),
         (lists, leaving, stepwise) => {
+          // what a failed try left must not be taken for the fault of a smaller one
+          db.exec(`DELETE FROM list; DELETE FROM ${name}_row`);
           const write = writerOf(db);
           const remove = createListRemoval(db, 2);
           const drop = db.prepare<[number]>('DELETE FROM list WHERE owner = ?');
