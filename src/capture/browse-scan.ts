@@ -2,6 +2,7 @@ import type { Database, Statement } from 'better-sqlite3';
 import type { Learned } from './browse-known.ts';
 import type { BrowsedList, Cursor, Listed, PageRequest } from './browse-shapes.ts';
 import { steps } from './browse-steps.ts';
+import { MOMENT_COLUMNS, ROUTE_COLUMNS } from './exchange-schema.ts';
 import type { Condition } from './filter-pattern-sql.ts';
 import { ALIASES, conditionOf, type Known, NOTHING_KNOWN } from './filter-sql.ts';
 
@@ -21,6 +22,14 @@ const OF_RUN: Readonly<Record<BrowsedList, string>> = {
   run: 'r.id = ?',
   connection: 'c.id IN (SELECT connection FROM run_connection WHERE run = ?)',
 };
+
+/** Columns that the view `exchange` looks up in another table, or works out. */
+const OF_VIEW = new RegExp(`\\be\\.(${[...ROUTE_COLUMNS, ...MOMENT_COLUMNS, 'start_mono'].join('|')})\\b`);
+
+/** Where rows are read: of exchanges only what is stored with each, where that is enough for what is asked. */
+function tableOf(list: BrowsedList, asked: string): string {
+  return list === 'exchange' && !OF_VIEW.test(asked) ? 'exchange_row' : list;
+}
 
 /** The ids that a list has now. */
 export function extent(db: Database, list: BrowsedList): { first: number; last: number } {
@@ -60,7 +69,7 @@ export function* scanPage(db: Database, request: PageRequest<BrowsedList>, learn
   const alias = ALIASES[list];
   const statement = db
     .prepare<unknown[], number>(
-      `SELECT ${alias}.id FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql} ORDER BY ${alias}.id ${up ? 'ASC' : 'DESC'} LIMIT ?`,
+      `SELECT ${alias}.id FROM ${tableOf(list, sql)} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql} ORDER BY ${alias}.id ${up ? 'ASC' : 'DESC'} LIMIT ?`,
     )
     .pluck();
   const began = performance.now();
@@ -101,7 +110,7 @@ export function* scanCount(
   const { sql, values } = conditionFor(request, learned?.known ?? NOTHING_KNOWN);
   const alias = ALIASES[list];
   const statement = db
-    .prepare<unknown[], number>(`SELECT count(*) FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`)
+    .prepare<unknown[], number>(`SELECT count(*) FROM ${tableOf(list, sql)} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`)
     .pluck();
   for (const { from, to } of steps(tally.upTo + 1, last, true)) {
     tally.count += statement.get(from, to, ...values) ?? 0;
