@@ -154,12 +154,12 @@ export function* scanTop(
     .prepare<unknown[], [key: number, id: number]>(
       `SELECT ${key}, ${alias}.id FROM ${tableOf(list, `${key} ${sql}`)} ${alias} WHERE ${alias}.id BETWEEN ? AND ?
        AND ${key} ${within}= ? AND (${key}, ${alias}.id) ${within} (?, ?)
-       AND ${key} ${beyond}= ? AND (${key}, ${alias}.id) ${beyond} (?, ?) AND ${sql}
+       ${after === null ? '' : `AND ${key} ${beyond}= ? AND (${key}, ${alias}.id) ${beyond} (?, ?)`} AND ${sql}
        ORDER BY 1 ${order}, 2 ${order} LIMIT ?`,
     )
     .raw();
   const sign = ascending ? 1 : -1;
-  const place = after ?? { key: -sign * Number.POSITIVE_INFINITY, id: 0 };
+  const place = after === null ? [] : [after.key, after.key, after.id];
   const bounds = extentOf(db, list, learned);
   const rows: Cursor[] = [...known];
   let worst: Cursor = { key: sign * Number.POSITIVE_INFINITY, id: 0 };
@@ -172,7 +172,7 @@ export function* scanTop(
   // In the direction of the ids: of equal keys the first come first, and the others do not get past them.
   for (const range of steps(Math.max(from, bounds.first), bounds.last, ascending)) {
     const isFull = rows.length >= limit;
-    const between = [worst.key, worst.key, worst.id, place.key, place.key, place.id];
+    const between = [worst.key, worst.key, worst.id, ...place];
     for (const [value, id] of statement.all(range.from, range.to, ...between, ...values, limit)) rows.push({ key: value, id });
     if (rows.length >= 2 * limit || !isFull) cut();
     yield;
