@@ -13,6 +13,9 @@ export type ReadPart = (id: number, at: number, length: number) => Uint8Array;
 /** Bodies whose pieces are remembered by where they begin; a reader looks into one or two at a time. */
 const REMEMBERED = 16;
 
+/** What remembered dictionaries may take in memory. */
+const DICTIONARY_BYTES = 4 << 20;
+
 const SQL = {
   whole: `SELECT b.coding, coalesce(b.bytes, f.bytes, p.bytes) AS bytes, p.dictionary, p.gzip FROM body b
     LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id WHERE b.id = ?`,
@@ -88,39 +91,72 @@ export function createPartReader(db: Database): ReadPart {
 /** Makes the function that reads a body in one piece; `chunks` when it is in several, `null` when there is none. */
 function createWholeReader(db: Database): (id: number) => Uint8Array | 'chunks' | null {
   const whole = db.prepare<[number], Whole>(SQL.whole);
-  const form = createFormReader(db);
+  const unpack = createUnpacking(db);
   return id => {
     const row = whole.get(id);
     if (row === undefined) return null;
     if (row.coding === 'chunks') return 'chunks';
     if (row.coding !== 'packed') return decoded(row);
-    return row.gzip === 1 ? readable(() => gzipOf(form(id))) : form(id);
+    const form = unpack(row);
+    return row.gzip === 1 ? readable(() => gzipOf(form)) : form;
   };
 }
 
 /** Reads what is packed of a body in one piece: its bytes, or the content of a gzip body. @throws CaptureError when it is not there */
 export function createFormReader(db: Database): (id: number) => Uint8Array {
   const whole = db.prepare<[number], Whole>(SQL.whole);
-  /** Bodies of one node are read one after the other, and have the same one. */
-  let last: { id: number; bytes: Buffer } | null = null;
+  const form = createUnpacking(db);
+  return id => {
+    const row = whole.get(id);
+    if (row === undefined) throw damaged('its bytes are missing');
+    return form(row);
+  };
+}
 
-  function dictionaryOf(id: number): Buffer {
-    if (last?.id === id) return last.bytes;
+/**
+ * Makes the form of a body, as {@link createFormReader} reads it, of what is stored of it. Dictionaries are remembered: those that were used last, of 4 MiB
+ * together.
+ */
+export function createUnpacking(db: Database): (stored: Omit<Whole, 'gzip'>) => Uint8Array {
+  const whole = db.prepare<[number], Whole>(SQL.whole);
+  const dictionaries = new Map<number, Buffer>();
+  let cached = 0;
+
+  function read(id: number): Buffer {
     const row = whole.get(id);
     if (row === undefined || row.bytes === null || row.dictionary !== null) {
       throw damaged('the body that it is stored with is missing');
     }
-    last = { id, bytes: Buffer.from(decoded(row)) };
-    return last.bytes;
+    return Buffer.from(decoded(row));
   }
 
-  return id => {
-    const row = whole.get(id);
-    if (row === undefined || row.bytes === null) throw damaged('its bytes are missing');
+  function remember(id: number, bytes: Buffer): void {
+    cached += bytes.length - (dictionaries.get(id)?.length ?? 0);
+    dictionaries.delete(id);
+    dictionaries.set(id, bytes);
+    for (const [old, { length }] of dictionaries) {
+      if (cached <= DICTIONARY_BYTES || old === id) break;
+      dictionaries.delete(old);
+      cached -= length;
+    }
+  }
+
+  return row => {
     const { bytes, dictionary } = row;
+    if (bytes === null) throw damaged('its bytes are missing');
     if (dictionary === null) return decoded(row);
-    const known = dictionaryOf(dictionary);
-    return readable(() => unpacked(bytes, known));
+    const known = dictionaries.get(dictionary);
+    if (known !== undefined) {
+      remember(dictionary, known);
+      try {
+        return unpacked(bytes, known);
+      } catch {
+        // What retention took may have left its id to another body: read again.
+      }
+    }
+    const fresh = read(dictionary);
+    remember(dictionary, fresh);
+    return readable(() => unpacked(bytes, fresh));
   };
 }
 

@@ -1,5 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import type { Filter, Pattern } from '../analysis/filter.ts';
+import { bodyMatcher } from '../analysis/filter-match.ts';
+import { type BodyList, createBodyList } from './browse-bodies.ts';
 import { steps } from './browse-steps.ts';
 import { type Condition, lineIn, textInOneOf, typeIn } from './filter-pattern-sql.ts';
 import { type Asked, type Known, NOTHING_KNOWN } from './filter-sql.ts';
@@ -21,9 +23,9 @@ export interface KnownAnswers {
    * Works out, in steps, what a filter asks and is not known yet. Stopped in between, it goes on where it was. Yields the part that is done,
    * 0 to 1.
    *
-   * @param bodies `false`: not of bodies, which have to be unpacked for it; what is known of them is used
+   * @param withBodies `false`: not of bodies, which have to be unpacked for it; what is known of them is used
    */
-  learn(filter: Filter | null, bodies: boolean): Generator<number, Learned>;
+  learn(filter: Filter | null, withBodies: boolean): Generator<number, Learned>;
   /** What a filter asks was worked out before: only what is new has to be asked. */
   knows(filter: Filter): boolean;
 }
@@ -31,14 +33,14 @@ export interface KnownAnswers {
 /** Answers to one question: a table of the ids that answered yes. */
 interface Answers {
   readonly table: string;
-  /** The last id that was asked: of lines and of exchanges, which never change. */
+  /** The last id that was asked of lines, which never change; of bodies the place in their list. */
   upTo: number;
   /** Of the file when the last was asked. */
   version: number;
 }
 
-/** What a step may take, as in browse-steps.ts. */
-const STEP_MS = 15;
+/** Of the time that bodies take, about how much goes into finding out which there are. */
+const EXTENDING = 0.2;
 
 /** Questions whose answers are kept: those of a filter that is being typed, and of some before. */
 const KEPT = 12;
@@ -46,6 +48,7 @@ const KEPT = 12;
 export function createKnownAnswers(db: Database): KnownAnswers {
   db.pragma('temp_store = MEMORY');
   const all = new Map<string, Answers>();
+  let bodies: BodyList | null = null;
   let made = 0;
   const versionNow = (): number => Number(db.pragma('data_version', { simple: true }));
 
@@ -53,16 +56,12 @@ export function createKnownAnswers(db: Database): KnownAnswers {
     const name = nameOf(asked, pattern);
     const before = all.get(name);
     const answers = before ?? { table: `known_${++made}`, upTo: 0, version: -1 };
-    if (before === undefined) {
-      db.exec(`CREATE TEMP TABLE ${answers.table} (id INTEGER PRIMARY KEY)`);
-      // Of bodies also those that answered no: which are asked, only a walk over the exchanges tells.
-      if (asked === 'body') db.exec(`CREATE TEMP TABLE ${answers.table}_asked (id INTEGER PRIMARY KEY)`);
-    }
+    if (before === undefined) db.exec(`CREATE TEMP TABLE ${answers.table} (id INTEGER PRIMARY KEY)`);
     all.delete(name);
     all.set(name, answers);
     for (const [oldest, { table }] of all) {
       if (all.size <= KEPT) break;
-      db.exec(`DROP TABLE temp.${table}; DROP TABLE IF EXISTS temp.${table}_asked`);
+      db.exec(`DROP TABLE temp.${table}`);
       all.delete(oldest);
     }
     return answers;
@@ -101,36 +100,16 @@ export function createKnownAnswers(db: Database): KnownAnswers {
     }
   }
 
-  /** Bodies do not say how they were coded: the header lines of an exchange do that had them. */
   function* askBodies(answers: Answers, pattern: Pattern): Generator<number> {
-    const { table } = answers;
-    const json = JSON.stringify(pattern);
-    const sides = (['request', 'response'] as const).map(side =>
-      db
-        .prepare<[number, number], [body: number, lines: number | null]>(
-          `SELECT DISTINCT ${side}_body, ${side}_fields FROM exchange_row
-           WHERE id BETWEEN ? AND ? AND ${side}_body IS NOT NULL AND ${side}_body NOT IN temp.${table}_asked`,
-        )
-        .raw(),
-    );
-    const ask = db.prepare<unknown[], number>('SELECT filter_body(?, (SELECT lines FROM fields WHERE id = ?), ?)').pluck();
-    const asked = db.prepare(`INSERT OR IGNORE INTO temp.${table}_asked VALUES (?)`);
-    const yes = db.prepare(`INSERT OR IGNORE INTO temp.${table} VALUES (?)`);
-    const last = db.prepare<[], number | null>('SELECT max(id) FROM exchange_row').pluck().get() ?? 0;
-    for (const range of steps(answers.upTo + 1, last, true)) {
-      let began = performance.now();
-      for (const [i, side] of sides.entries()) {
-        const bodies = side.all(range.from, range.to);
-        for (const [n, [body, lines]] of bodies.entries()) {
-          if (ask.get(body, lines, json) === 1) yes.run(body);
-          asked.run(body);
-          if (performance.now() - began < STEP_MS) continue;
-          yield (range.from - 1 + ((range.to - range.from) * (i + n / bodies.length)) / 2) / last;
-          began = performance.now();
-        }
-      }
-      answers.upTo = range.to;
-      yield range.to / last;
+    bodies ??= createBodyList(db);
+    for (const part of bodies.extend()) yield part * EXTENDING;
+    const matches = bodyMatcher(pattern);
+    const insert = db.prepare(`INSERT OR IGNORE INTO temp.${answers.table} SELECT value FROM json_each(?)`);
+    while (answers.upTo < bodies.length) {
+      const { yes, next } = bodies.ask(answers.upTo, matches);
+      if (yes.length > 0) insert.run(JSON.stringify(yes));
+      answers.upTo = next;
+      yield EXTENDING + ((1 - EXTENDING) * next) / bodies.length;
     }
   }
 
@@ -138,13 +117,13 @@ export function createKnownAnswers(db: Database): KnownAnswers {
 
   return {
     knows: filter => questionsOf(filter).every(([asked, pattern]) => isKnown(asked, pattern)),
-    *learn(filter, bodies) {
+    *learn(filter, withBodies) {
       const upTo = db.prepare<[], number | null>('SELECT max(id) FROM exchange_row').pluck().get() ?? 0;
       if (filter === null) return { known: NOTHING_KNOWN, upTo };
       const version = versionNow();
       const tables = new Map<string, string>();
       const questions = questionsOf(filter)
-        .filter(([asked, pattern]) => bodies || asked !== 'body' || isKnown(asked, pattern))
+        .filter(([asked, pattern]) => withBodies || asked !== 'body' || isKnown(asked, pattern))
         .slice(0, KEPT);
       for (const [i, [asked, pattern]] of questions.entries()) {
         const learning = learnOne(asked, pattern, version);

@@ -1,7 +1,8 @@
-import type { Database, Statement } from 'better-sqlite3';
+import type { Database } from 'better-sqlite3';
 import type { Learned } from './browse-known.ts';
 import type { BrowsedList, Cursor, Listed, PageRequest } from './browse-shapes.ts';
 import { steps } from './browse-steps.ts';
+import { MOMENT_COLUMNS, ROUTE_COLUMNS } from './exchange-schema.ts';
 import type { Condition } from './filter-pattern-sql.ts';
 import { ALIASES, conditionOf, type Known, NOTHING_KNOWN } from './filter-sql.ts';
 
@@ -21,6 +22,14 @@ const OF_RUN: Readonly<Record<BrowsedList, string>> = {
   run: 'r.id = ?',
   connection: 'c.id IN (SELECT connection FROM run_connection WHERE run = ?)',
 };
+
+/** Columns that the view `exchange` looks up in another table, or works out. */
+const OF_VIEW = new RegExp(`\\be\\.(${[...ROUTE_COLUMNS, ...MOMENT_COLUMNS, 'start_mono'].join('|')})\\b`);
+
+/** Where rows are read: of exchanges only what is stored with each, where that is enough for what is asked. */
+function tableOf(list: BrowsedList, asked: string): string {
+  return list === 'exchange' && !OF_VIEW.test(asked) ? 'exchange_row' : list;
+}
 
 /** The ids that a list has now. */
 export function extent(db: Database, list: BrowsedList): { first: number; last: number } {
@@ -60,7 +69,7 @@ export function* scanPage(db: Database, request: PageRequest<BrowsedList>, learn
   const alias = ALIASES[list];
   const statement = db
     .prepare<unknown[], number>(
-      `SELECT ${alias}.id FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql} ORDER BY ${alias}.id ${up ? 'ASC' : 'DESC'} LIMIT ?`,
+      `SELECT ${alias}.id FROM ${tableOf(list, sql)} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql} ORDER BY ${alias}.id ${up ? 'ASC' : 'DESC'} LIMIT ?`,
     )
     .pluck();
   const began = performance.now();
@@ -101,7 +110,9 @@ export function* scanCount(
   const { sql, values } = conditionFor(request, learned?.known ?? NOTHING_KNOWN);
   const alias = ALIASES[list];
   const statement = db
-    .prepare<unknown[], number>(`SELECT count(*) FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`)
+    .prepare<unknown[], number>(
+      `SELECT count(*) FROM ${tableOf(list, sql)} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`,
+    )
     .pluck();
   for (const { from, to } of steps(tally.upTo + 1, last, true)) {
     tally.count += statement.get(from, to, ...values) ?? 0;
@@ -111,62 +122,61 @@ export function* scanCount(
   return tally.count;
 }
 
-/** Which end of a sorted list: `known` are the first rows of it up to the id `from`. */
+/** A stretch of a list that is sorted by a key, of equal keys by id: the first rows after a place, in one of both directions. */
 export interface Top {
   ascending: boolean;
+  after: Cursor | null;
   limit: number;
+  /** Only rows from this id on are looked at; `known` are the first of those before. */
   from: number;
   known: readonly Cursor[];
 }
 
-/** The first rows of a list by a key, of equal keys by id. Steps as above; only rows that are among the first so far are taken. */
+/**
+ * Looks at every row once, in steps, and takes only what is among the first so far: at most twice `limit` rows, and those of a step, are in memory.
+ *
+ * @returns up to `limit` rows, in the direction of the stretch
+ */
 export function* scanTop(
   db: Database,
   request: Listed<BrowsedList>,
   key: string,
-  { ascending, limit, from, known }: Top,
+  { ascending, after, limit, from, known }: Top,
   learned: Learned,
 ): Generator<undefined, Cursor[]> {
   const { list } = request;
   const { sql, values } = conditionFor(request, learned.known);
   const alias = ALIASES[list];
   const order = ascending ? 'ASC' : 'DESC';
-  const statement = db.prepare<unknown[], Cursor>(
-    `SELECT ${key} AS key, ${alias}.id FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${key} ${ascending ? '<=' : '>='} ? AND ${sql}
-     ORDER BY 1 ${order}, 2 ${order} LIMIT ?`,
-  );
-  const sign = ascending ? 1 : -1;
-  const bounds = extentOf(db, list, learned);
-  let rows: Cursor[] = [...known];
-  for (const range of steps(Math.max(from, bounds.first), bounds.last, true)) {
-    const worst = rows.length < limit ? sign * Number.POSITIVE_INFINITY : rows.at(-1)!.key;
-    const more = statement.all(range.from, range.to, worst, ...values, limit);
-    if (more.length > 0) rows = [...rows, ...more].sort((a, b) => sign * (a.key - b.key || a.id - b.id)).slice(0, limit);
-    yield;
-  }
-  return rows;
-}
-
-/** Walks over all rows from an id on, in steps. */
-export function* scanKeys(
-  db: Database,
-  request: Listed<BrowsedList>,
-  key: string,
-  from: number,
-  take: (id: number, key: number) => void,
-  learned: Learned,
-): Generator<undefined> {
-  const { list } = request;
-  const { sql, values } = conditionFor(request, learned.known);
-  const alias = ALIASES[list];
-  const statement: Statement<unknown[], [number, number]> = db
-    .prepare<unknown[], [number, number]>(
-      `SELECT ${alias}.id, ${key} FROM ${list} ${alias} WHERE ${alias}.id BETWEEN ? AND ? AND ${sql}`,
+  const [beyond, within] = ascending ? ['>', '<'] : ['<', '>'];
+  // The key alone decides of most rows, before it is worked out a second time.
+  const statement = db
+    .prepare<unknown[], [key: number, id: number]>(
+      `SELECT ${key}, ${alias}.id FROM ${tableOf(list, `${key} ${sql}`)} ${alias} WHERE ${alias}.id BETWEEN ? AND ?
+       AND ${key} ${within}= ? AND (${key}, ${alias}.id) ${within} (?, ?)
+       ${after === null ? '' : `AND ${key} ${beyond}= ? AND (${key}, ${alias}.id) ${beyond} (?, ?)`} AND ${sql}
+       ORDER BY 1 ${order}, 2 ${order} LIMIT ?`,
     )
     .raw();
+  const sign = ascending ? 1 : -1;
+  const place = after === null ? [] : [after.key, after.key, after.id];
   const bounds = extentOf(db, list, learned);
-  for (const range of steps(Math.max(from, bounds.first), bounds.last, true)) {
-    for (const [id, value] of statement.all(range.from, range.to, ...values)) take(id, value);
+  const rows: Cursor[] = [...known];
+  let worst: Cursor = { key: sign * Number.POSITIVE_INFINITY, id: 0 };
+  const cut = (): void => {
+    rows.sort((a, b) => sign * (a.key - b.key || a.id - b.id));
+    rows.length = Math.min(rows.length, limit);
+    if (rows.length === limit) worst = rows.at(-1)!;
+  };
+  cut();
+  // In the direction of the ids: of equal keys the first come first, and the others do not get past them.
+  for (const range of steps(Math.max(from, bounds.first), bounds.last, ascending)) {
+    const isFull = rows.length >= limit;
+    const between = [worst.key, worst.key, worst.id, ...place];
+    for (const [value, id] of statement.all(range.from, range.to, ...between, ...values, limit)) rows.push({ key: value, id });
+    if (rows.length >= 2 * limit || !isFull) cut();
     yield;
   }
+  cut();
+  return rows;
 }

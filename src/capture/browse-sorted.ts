@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
-import type { KnownAnswers, Learned } from './browse-known.ts';
-import { type Found, scanKeys, scanTop } from './browse-scan.ts';
+import { isFixed, type KnownAnswers } from './browse-known.ts';
+import { type Found, scanTop } from './browse-scan.ts';
 import type { BrowsedList, Cursor, PageRequest, SortBy } from './browse-shapes.ts';
 
 /** What a row is sorted by; never NULL. */
@@ -23,18 +23,30 @@ const KEYS: Readonly<Record<BrowsedList, Readonly<Partial<Record<SortBy, string>
   },
 };
 
-/** Sorted lists that are remembered, and rows of one: 12 bytes each. What is beyond is left out, the oldest rows stay. */
-const REMEMBERED = 2;
-const MAX_ROWS = 4_000_000;
+/** Rows of a stretch: some seventy pages of a tall terminal, for one look at every row. */
+const STRETCH_ROWS = 4_096;
 
-/** Places of rows in arrays, lowest key first, of equal keys the lowest id. */
-interface Sorted {
+/** Stretches that are remembered, of 16 bytes a row: a megabyte at most, however long the list is. */
+const REMEMBERED = 16;
+
+/** Rows next to each other, lowest key first, of equal keys the lowest id. */
+interface Stretch {
+  name: string;
   ids: Float64Array;
   keys: Float64Array;
-  length: number;
-  /** Of the file when it was made. */
+  /** All rows between these two places are in it; `null`: from the beginning of the list, to its end. */
+  low: Cursor | null;
+  high: Cursor | null;
+  /** Of the file when it was made, and the last id that was looked at. */
   version: number;
   lastId: number;
+}
+
+/** Where a page is, in ascending order: what follows a place, or with `up` false what is before it; without one it is at an end. */
+interface Wanted {
+  up: boolean;
+  place: Cursor | null;
+  limit: number;
 }
 
 export interface SortedLists {
@@ -42,92 +54,55 @@ export interface SortedLists {
 }
 
 /**
- * Lists in another order than that of time. The first page costs a look at every row; the second also a sort of all of them; later pages
- * nothing.
+ * Lists in another order than that of time. Nobody reads such a list to its end, so it is never put in order as a whole: a page costs a look at every row,
+ * by which the next thousands are found, too; pages among those cost nothing.
  */
 export function createSortedLists(db: Database, answers: KnownAnswers): SortedLists {
-  const remembered = new Map<string, Sorted>();
-  const ends = new Map<string, { rows: Cursor[]; version: number; lastId: number }>();
+  let stretches: Stretch[] = [];
   const versionNow = (): number => Number(db.pragma('data_version', { simple: true }));
 
-  /** The whole list, as it was when its walk began. */
-  function* sorted(request: PageRequest<BrowsedList>, name: string, key: string): Generator<undefined, Sorted> {
-    const { list, filter = null } = request;
-    const known = remembered.get(name);
-    if (known !== undefined && isWalking(request)) return known;
-    const version = versionNow();
-    if (known?.version === version) return known;
-    const learned = yield* untold(answers.learn(filter, true));
-    // Exchanges never change once they are there; runs and connections do, and are fewer.
-    const made = yield* extended(request, key, list === 'exchange' ? (known ?? null) : null, version, learned);
-    keep(remembered, name, made);
-    return made;
-  }
-
-  /** One end of the list: a look at every row, of exchanges only at those that are new, but nothing is sorted that is not shown. */
-  function* end(request: PageRequest<BrowsedList>, name: string, key: string): Generator<undefined, Found> {
-    const { list, limit, sort, before, filter = null } = request;
-    const backwards = before !== undefined;
-    const ascending = (sort?.descending === true) === backwards;
-    const endName = JSON.stringify([name, ascending, limit]);
-    const version = versionNow();
-    let found = ends.get(endName);
-    if (found?.version !== version) {
-      const learned = yield* untold(answers.learn(filter, true));
-      const known = list === 'exchange' ? (found?.rows ?? []) : [];
-      const from = list === 'exchange' ? (found?.lastId ?? 0) + 1 : 0;
-      const rows = yield* scanTop(db, request, key, { ascending, limit, from, known }, learned);
-      found = { rows, version, lastId: learned.upTo };
-      keep(ends, endName, found);
-    }
-    const rows = backwards ? found.rows.toReversed() : found.rows;
-    return {
-      ids: rows.map(({ id }) => id),
-      first: rows[0] ?? null,
-      last: rows.at(-1) ?? null,
-      reached: rows.length < limit ? null : (found.rows.at(-1) ?? null),
-    };
-  }
-
-  function* extended(
+  function* scanned(
     request: PageRequest<BrowsedList>,
+    name: string,
     key: string,
-    known: Sorted | null,
-    version: number,
-    learned: Learned,
-  ): Generator<undefined, Sorted> {
-    let ids = known?.ids.slice(0, known.length) ?? new Float64Array(0);
-    let keys = known?.keys.slice(0, known.length) ?? new Float64Array(0);
-    let length = known?.length ?? 0;
-    let lastId = known?.lastId ?? 0;
-    yield* scanKeys(
-      db,
-      request,
-      key,
-      lastId + 1,
-      (id, value) => {
-        if (length >= MAX_ROWS) return;
-        if (length === ids.length) {
-          ids = grown(ids);
-          keys = grown(keys);
-        }
-        ids[length] = id;
-        keys[length++] = value;
-        lastId = Math.max(lastId, id);
-      },
-      learned,
-    );
-    return { ...order(ids.subarray(0, length), keys.subarray(0, length)), length, version, lastId };
+    { up, place }: Wanted,
+  ): Generator<undefined, Stretch> {
+    const { list, filter = null, run } = request;
+    const version = versionNow();
+    // Of exchanges that never answer otherwise again only those have to be looked at that are new.
+    const isExtended = list === 'exchange' && place === null && run === undefined && (filter === null || isFixed(filter));
+    const before = isExtended ? (stretches.find(stretch => stretch.name === name && isWhole(stretch, up)) ?? null) : null;
+    const known = before === null ? [] : rowsOf(before, up);
+    const learned = yield* untold(answers.learn(filter, true));
+    const from = before === null ? 0 : before.lastId + 1;
+    const rows = yield* scanTop(db, request, key, { ascending: up, after: place, limit: STRETCH_ROWS, from, known }, learned);
+    const edge = rows.length < STRETCH_ROWS ? null : rows.at(-1)!;
+    if (!up) rows.reverse();
+    const [low, high] = up ? [place, edge] : [edge, place];
+    const ids = Float64Array.from(rows, row => row.id);
+    const keys = Float64Array.from(rows, row => row.key);
+    const made = { name, ids, keys, low, high, version, lastId: learned.upTo };
+    // Who comes back to an end wants to see what is new, and goes on from there.
+    const isKept = (old: Stretch): boolean => old.name !== name || (place !== null ? old !== before : old.version === version);
+    stretches = [made, ...stretches.filter(isKept)].slice(0, REMEMBERED);
+    return made;
   }
 
   return {
     *page(request, by) {
-      const { list, filter = null, run = null } = request;
+      const { list, filter = null, run = null, limit, sort, before, after = null } = request;
       const key = KEYS[list][by];
       if (key === undefined) throw new RangeError(`a ${list} is not sorted by ${String(by)}`);
       const name = JSON.stringify([list, filter, run, by]);
-      if (!isWalking(request)) return yield* end(request, name, key);
-      return slice(yield* sorted(request, name, key), request);
+      const descending = sort?.descending === true;
+      const backwards = before !== undefined;
+      const wanted = { up: descending === backwards, place: backwards ? (before === 'end' ? null : before) : after, limit };
+      const version = wanted.place === null ? versionNow() : null;
+      const found = stretches.find(
+        stretch => stretch.name === name && (version === null || stretch.version === version) && covers(stretch, wanted),
+      );
+      if (found !== undefined) stretches = [found, ...stretches.filter(stretch => stretch !== found)];
+      return slice(found ?? (yield* scanned(request, name, key, wanted)), wanted, descending);
     },
   };
 }
@@ -140,62 +115,61 @@ function* untold<T>(work: Generator<number, T>): Generator<undefined, T> {
   }
 }
 
-/** It goes on from a place. */
-function isWalking({ after, before }: PageRequest<BrowsedList>): boolean {
-  return after != null || (before !== undefined && before !== 'end');
+/** Whether it begins at the end of the list that pages upwards begin at, or the other one. */
+function isAtEnd({ low, high }: Stretch, up: boolean): boolean {
+  return (up ? low : high) === null;
 }
 
-/** Remembers the newest few. */
-function keep<T>(all: Map<string, T>, name: string, value: T): void {
-  all.delete(name);
-  all.set(name, value);
-  for (const oldest of all.keys()) if (all.size > REMEMBERED) all.delete(oldest);
+/** It has all rows that a stretch from this end can have. */
+function isWhole(stretch: Stretch, up: boolean): boolean {
+  return isAtEnd(stretch, up) && (stretch.ids.length >= STRETCH_ROWS || isAtEnd(stretch, !up));
 }
 
-function grown(array: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(Math.max(1_024, array.length * 2));
-  larger.set(array);
-  return larger;
+/** In the direction that it was looked for. */
+function rowsOf({ ids, keys }: Stretch, up: boolean): Cursor[] {
+  const rows = Array.from(ids, (id, n) => ({ id, key: keys[n]! }));
+  return up ? rows : rows.reverse();
 }
 
-function order(ids: Float64Array, keys: Float64Array): { ids: Float64Array; keys: Float64Array } {
-  const places = Uint32Array.from(ids.keys()).sort((a, b) => keys[a]! - keys[b]! || ids[a]! - ids[b]!);
-  const sortedIds = new Float64Array(ids.length);
-  const sortedKeys = new Float64Array(ids.length);
-  places.forEach((place, n) => {
-    sortedIds[n] = ids[place]!;
-    sortedKeys[n] = keys[place]!;
-  });
-  return { ids: sortedIds, keys: sortedKeys };
+/** The whole page is in it, or all that there is of it. */
+function covers(stretch: Stretch, { up, place, limit }: Wanted): boolean {
+  if (place === null) {
+    return isAtEnd(stretch, up) && (isAtEnd(stretch, !up) || stretch.ids.length >= limit);
+  }
+  const { low, high } = stretch;
+  if ((low !== null && difference(low, place) > 0) || (high !== null && difference(high, place) < 0)) return false;
+  const rows = up ? stretch.ids.length - placeOf(stretch, place, true) : placeOf(stretch, place, false);
+  return rows >= limit || (up ? high : low) === null;
 }
 
-function slice(list: Sorted, { after, before, limit, sort }: PageRequest<BrowsedList>): Found {
-  const descending = sort?.descending === true;
-  const backwards = before !== undefined;
-  const up = descending === backwards;
-  const cursor = backwards ? (before === 'end' ? null : before) : (after ?? null);
+function slice(stretch: Stretch, { up, place, limit }: Wanted, descending: boolean): Found {
+  const { ids, keys, low, high } = stretch;
   // The page is the rows from `from` up to `to`, in ascending order.
-  const from = up && cursor !== null ? placeOf(list, cursor, true) : 0;
-  const to = up || cursor === null ? list.length : placeOf(list, cursor, false);
+  const from = up && place !== null ? placeOf(stretch, place, true) : 0;
+  const to = up || place === null ? ids.length : placeOf(stretch, place, false);
   const [start, end] = up ? [from, Math.min(to, from + limit)] : [Math.max(from, to - limit), to];
-  const ids = [...list.ids.subarray(start, end)];
-  const at = (place: number): Cursor | null => (end > start ? { key: list.keys[place]!, id: list.ids[place]! } : null);
-  const more = up ? end < list.length : start > 0;
+  const page = [...ids.subarray(start, end)];
+  const at = (n: number): Cursor | null => (end > start ? { key: keys[n]!, id: ids[n]! } : null);
+  const more = up ? end < ids.length || high !== null : start > 0 || low !== null;
   return {
-    ids: descending ? ids.reverse() : ids,
+    ids: descending ? page.reverse() : page,
     first: at(descending ? end - 1 : start),
     last: at(descending ? start : end - 1),
     reached: more ? at(up ? end - 1 : start) : null,
   };
 }
 
+function difference(a: Cursor, b: Cursor): number {
+  return a.key - b.key || a.id - b.id;
+}
+
 /** How many rows stand before a place, or with `inclusive` up to it. */
-function placeOf({ ids, keys, length }: Sorted, { key, id }: Cursor, inclusive: boolean): number {
-  let [low, high] = [0, length];
+function placeOf({ ids, keys }: Stretch, { key, id }: Cursor, inclusive: boolean): number {
+  let [low, high] = [0, ids.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    const difference = keys[middle]! - key || ids[middle]! - id;
-    if (difference < 0 || (inclusive && difference === 0)) low = middle + 1;
+    const order = keys[middle]! - key || ids[middle]! - id;
+    if (order < 0 || (inclusive && order === 0)) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,5 +1,5 @@
 /** What a step of a scan may take: requests that come meanwhile, and cancellations, wait for so long at most. */
-const STEP_MS = 15;
+export const STEP_MS = 15;
 
 /** Ids of the first step; later ones are as long as STEP_MS allows. */
 const FIRST_STEP = 100;

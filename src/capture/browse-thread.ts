@@ -149,6 +149,8 @@ const TRIAL_MS = 150;
 /** What takes longer is learned for first; the more so where bodies would have to be unpacked that the rest of a filter does not want. */
 const LONG_MS = 600;
 const LONG_FOR_BODIES_MS = 2_000;
+/** What takes so many times as long as that is seen much sooner. */
+const FAR_TOO_LONG = 10;
 
 function* count(job: number, request: Listed<BrowsedList>): Generator<CountSoFar, FromBrowser> {
   const { filter = null } = checked(request);
@@ -162,7 +164,8 @@ function* count(job: number, request: Listed<BrowsedList>): Generator<CountSoFar
       if (step.done === true) return { type: 'counted', job, count: step.value };
       part = step.value;
       const passed = performance.now() - began;
-      if (passed > TRIAL_MS && passed / part > limit) break;
+      const expected = passed / part;
+      if (expected > limit && (passed > TRIAL_MS || expected > FAR_TOO_LONG * limit)) break;
       yield { count: tally.count, part };
     }
   }

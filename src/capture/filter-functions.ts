@@ -1,15 +1,9 @@
 import type { Database } from 'better-sqlite3';
 import type { Pattern } from '../analysis/filter.ts';
 import { bodyMatcher, type Matches, matcher } from '../analysis/filter-match.ts';
-import { codingsOf, decodeContent } from '../decode/encoding.ts';
-import { Malformed } from '../decode/limits.ts';
 import type { Fields } from '../model.ts';
-import { createBodyReader, type ReadBody } from './body-reader.ts';
+import { createPlainReader, type PlainReader } from './body-plain.ts';
 import { openForReading } from './database.ts';
-
-/** Of a body no more than this is read, and no more than that once its content codings are undone. */
-export const SEARCHED_BODY_BYTES = 16 << 20;
-export const SEARCHED_PLAIN_BYTES = 32 << 20;
 
 /** Bodies whose answer is remembered, for each pattern: the same bytes come again with every run. */
 const REMEMBERED_BODIES = 200_000;
@@ -26,11 +20,11 @@ const REMEMBERED_PATTERNS = 64;
  */
 export function registerFilterFunctions(db: Database, stop: () => boolean = () => false): () => void {
   let reader: Database | null = null;
-  let readBody: ReadBody | null = null;
-  const bodyOf = (id: number): Iterable<Uint8Array> => {
+  let plain: PlainReader | null = null;
+  const bodyOf = (id: number, lines: string | null): Buffer => {
     reader ??= openForReading(db.name);
-    readBody ??= createBodyReader(reader);
-    return readBody(id);
+    plain ??= createPlainReader(reader);
+    return plain.byId(id, lines);
   };
 
   const text = remembered(pattern => matcher(pattern));
@@ -42,7 +36,7 @@ export function registerFilterFunctions(db: Database, stop: () => boolean = () =
     return (id: number, lines: string | null): 0 | 1 => {
       const known = answers.get(id);
       if (known !== undefined) return known;
-      const found = test(plain(bodyOf(id), lines)) ? 1 : 0;
+      const found = test(bodyOf(id, lines)) ? 1 : 0;
       if (answers.size >= REMEMBERED_BODIES) answers.clear();
       answers.set(id, found);
       return found;
@@ -91,28 +85,4 @@ function lineMatcher(matches: Matches): (lines: string) => boolean {
 
 function typeMatcher(matches: Matches): (lines: string) => boolean {
   return lines => (JSON.parse(lines) as Fields).some(([name, value]) => name.toLowerCase() === 'content-type' && matches(value));
-}
-
-/** The beginning of a body without its content codings; as it is when they cannot be undone. */
-function plain(pieces: Iterable<Uint8Array>, lines: string | null): Buffer {
-  const taken: Uint8Array[] = [];
-  let size = 0;
-  for (const piece of pieces) {
-    taken.push(piece);
-    size += piece.length;
-    if (size >= SEARCHED_BODY_BYTES) break;
-  }
-  const stored = taken.length === 1 ? asBuffer(taken[0]!) : Buffer.concat(taken);
-  const codings = lines === null || !/content-encoding/i.test(lines) ? [] : codingsOf(JSON.parse(lines) as Fields);
-  if (codings.length === 0) return stored;
-  try {
-    return asBuffer(decodeContent(stored, codings, SEARCHED_PLAIN_BYTES).bytes);
-  } catch (error) {
-    if (error instanceof Malformed) return stored;
-    throw error;
-  }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

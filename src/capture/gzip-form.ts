@@ -28,9 +28,14 @@ export function contentForm(bytes: Uint8Array): Buffer | null {
   return Buffer.compare(gzipOf(form), bytes) === 0 ? form : null;
 }
 
+/** What the gzip body of a form holds: nothing has to be inflated for it. */
+export function contentOf(form: Uint8Array): Uint8Array {
+  return form.subarray(HEADER_BYTES);
+}
+
 /** The bytes that a form was made of. */
 export function gzipOf(form: Uint8Array): Buffer {
-  const content = form.subarray(HEADER_BYTES);
+  const content = contentOf(form);
   const trailer = Buffer.alloc(TRAILER_BYTES);
   trailer.writeUInt32LE(crc32(content));
   trailer.writeUInt32LE(content.length >>> 0, 4);

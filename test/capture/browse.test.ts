@@ -109,6 +109,27 @@ describe('pages', () => {
   });
 });
 
+describe('a sorted list that is longer than what is put in order at once', () => {
+  test.each([
+    ['duration', (row: ExchangeRow) => row.endMono - row.startMono],
+    ['bytes', (row: ExchangeRow) => row.requestBytes + row.responseBytes],
+    ['status', (row: ExchangeRow) => row.status ?? 0],
+  ] as const)('by %s is whole, both ways, and turned around anywhere', async (by, key) => {
+    const expected = all.toSorted((a, b) => key(a) - key(b) || a.id - b.id).map(({ id }) => id as number);
+    const request = { list: 'exchange', limit: 900, sort: { by, descending: false } } as const;
+    expect(await walked(request, false)).toEqual(expected);
+    const turned = { ...request, sort: { by, descending: true } };
+    expect(await walked(turned, true)).toEqual(expected.toReversed());
+    const row = all.find(({ id }) => id === expected[5_000])!;
+    const place = { key: key(row), id: row.id };
+    const after = await browser.page({ ...request, after: place });
+    expect(after.rows.map(({ id }) => id)).toEqual(expected.slice(5_001, 5_901));
+    const before = await browser.page({ ...request, before: after.first! });
+    expect(before.rows.map(({ id }) => id)).toEqual(expected.slice(4_101, 5_001));
+    expect((await browser.page({ ...request, after: before.last })).rows).toEqual(after.rows);
+  });
+});
+
 describe('a filter that asks what exchanges have in common', () => {
   const texts = [
     '~h "content-type: text/pson"',
