@@ -60,7 +60,10 @@ function read(file: string): ReadHar {
     content = readFileSync(file);
   } catch (error) {
     if (error instanceof CliError) throw error;
-    throw new CliError(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
+    throw new CliError(
+      `cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`,
+      'give the path of a HAR that you may read',
+    );
   }
   const har = attempt(() => readHar(unpacked(content)));
   if ('error' in har) throw new CliError(`cannot read ${file}: ${har.error}`, 'import takes HAR 1.2 (JSON)');
