@@ -9,6 +9,7 @@ import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { httpUrl, openCapture } from './options.ts';
+import { plural } from './show-text.ts';
 
 const FORMATS = ['har', 'jsonl', 'curl', 'files', 'otlp', 'html'] as const;
 type Format = (typeof FORMATS)[number];
@@ -91,7 +92,7 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
   } finally {
     await sender.close();
   }
-  io.chatter(`${selection.runs.length} runs sent to ${to}`);
+  io.chatter(`${plural(selection.runs.length, 'run')} sent to ${to}`);
 }
 
 /** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */
