@@ -47,13 +47,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
       writeOut: text => io.out(text.replace(/\n$/, '')),
       writeErr: text => {
         // an error may bring a suggestion on a line of its own; help goes here too when no command is given
-        if (text.startsWith('error: '))
-          io.err(
-            `stringtap: ${text
-              .slice(7)
-              .trim()
-              .replace(/\s*\n\s*/g, ' ')}`,
-          );
+        if (text.startsWith('error: ')) io.err(`stringtap: ${usageText(text.slice(7))}`);
         else io.err(text.replace(/\n$/, ''));
       },
     });
@@ -63,18 +57,34 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program, io);
     await program.parseAsync([...argv]);
   } catch (error) {
-    io.exitCode = report(error, io);
+    io.exitCode = report(error, io, named ? name : null);
   }
   process.exitCode = io.exitCode;
 }
 
+/** What commander says of a wrong word, in one line and as the rest of the program speaks. */
+function usageText(text: string): string {
+  return text
+    .trim()
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/^command-argument value '(.*?)' is invalid for argument '(.*?)'\. /, "$2 '$1' is invalid: ")
+    .replace(/ argument ('.*?') is invalid\. /, ' $1 is invalid: ')
+    .replace(/Allowed choices are (.*)\.$/, 'expected $1')
+    .replace(/^option '(\S+) .*?' (?='.*' is invalid)/, '$1 ')
+    .replace(/^required option '(.*)' not specified$/, '$1 is missing')
+    .replace(/^missing required argument '(.*)'$/, 'the $1 is missing')
+    .replace(/^option '(.*)' argument missing$/, '$1 has no value');
+}
+
 /** Shows an error as one line and a hint; the exit code. */
-function report(error: unknown, io: Io): number {
+function report(error: unknown, io: Io, command: string | null): number {
   if (error instanceof CommanderError) {
     // commander has printed its message already; help and version are no errors
     if (error.exitCode === 0) return 0;
     if (!/^commander\.help/.test(error.code))
-      io.err('hint: stringtap help shows the commands, stringtap help COMMAND its options');
+      io.err(
+        command === null ? 'hint: stringtap help shows the commands' : `hint: stringtap help ${command} shows how it is used`,
+      );
     return 2;
   }
   if (error instanceof CliError || error instanceof CaptureError || error instanceof PkiError || error instanceof ContactError) {

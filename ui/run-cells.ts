@@ -1,4 +1,4 @@
-import type { RunResult } from './source.ts';
+import type { RunResult } from '../src/capture/run-result.ts';
 import { type Span, span } from './text.ts';
 import type { Signs, StyleName } from './theme.ts';
 
@@ -10,6 +10,7 @@ const RESULTS: Record<RunResult, { sign: keyof Signs; style: StyleName }> = {
   failed: { sign: 'failed', style: 'error' },
   'compile error': { sign: 'failed', style: 'error' },
   bootstrap: { sign: 'none', style: 'dim' },
+  reported: { sign: 'none', style: 'dim' },
   'no report': { sign: 'none', style: 'warning' },
   open: { sign: 'live', style: 'live' },
 };

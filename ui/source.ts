@@ -3,6 +3,7 @@ import type { Severity } from '../src/analysis/findings/finding.ts';
 import type { Browser } from '../src/capture/browse.ts';
 import type { BrowsedList, BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { hidingFor, withoutSecrets } from '../src/capture/hidden-store.ts';
+import { type RunResult, resultOf } from '../src/capture/run-result.ts';
 import type { RunRow, Store } from '../src/capture/store.ts';
 import type { Hiding } from '../src/decode/secrets.ts';
 import type { Pages } from './window.ts';
@@ -32,18 +33,6 @@ export interface Source {
   /** A proxy has the capture open. */
   isLive(): boolean;
 }
-
-/** How a run went, by its report or by what there is instead of one. */
-export type RunResult =
-  | 'changed'
-  | 'unchanged'
-  | 'failed'
-  | 'noop'
-  | 'corrective'
-  | 'compile error'
-  | 'bootstrap'
-  | 'no report'
-  | 'open';
 
 /** Runs whose result is remembered: several screens full. */
 const REMEMBERED = 5000;
@@ -125,18 +114,4 @@ function pagesOf<Row extends { id: number }>(
     after: newestFirst ? down : up,
     before: (key, limit) => (newestFirst ? up(key, limit) : down(key, limit)).reverse(),
   };
-}
-
-function resultOf(store: Store, run: RunRow): RunResult {
-  if (run.end === null) return 'open'; // its report would have ended it
-  const [report] = store.decoded.rows('report', { run: run.id });
-  if (report !== undefined) {
-    if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
-    if (report.status === 'failed') return 'failed';
-    if (report.noop === true || report.noopPending === true) return 'noop';
-    if (report.status === 'changed') return report.correctiveChange === true ? 'corrective' : 'changed';
-    return 'unchanged';
-  }
-  if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
-  return run.transactionUuid === null ? 'bootstrap' : 'no report';
 }

@@ -45,6 +45,21 @@ const BUNDLES =
   'the agent needs --localcacert and --hostcrl with our CA and our CRL: CERTS/bundle/ca.pem and crl.pem, printed by stringtap proxy';
 const CLOCKS = 'compare the clocks (date -u) of the agent and of this host';
 
+const ENROL = 'clean it at the primary (puppetserver ca clean --certname NAME) and enrol the agent anew';
+
+/** What to do about an agent's certificate that is refused, by the reason (pki/verify.ts, or OpenSSL's words). The first that fits is taken. */
+const REFUSED: readonly (readonly [RegExp, string])[] = [
+  [/revoked by the primary|certificate revoked/i, `if it was not meant to be revoked: ${ENROL}`],
+  [
+    /revoked by the proxy|enrolment was removed|another key/,
+    'the agent has to enrol through this proxy anew: puppet ssl clean, then a run',
+  ],
+  [/expired/i, `the certificate has ended: ${ENROL}; or the clock of this host is wrong (date -u)`],
+  [/not valid yet/i, CLOCKS],
+  [/unknown CA|issuer|self.signed/i, 'another primary than this one signed it: is --primary the one of this agent?'],
+  [/CRL|revocation list/i, 'the primary must give a revocation list for its CA: stringtap doctor --primary HOST'],
+];
+
 /** The one table of words for TLS failures on both legs. Alerts: RFC 8446 section 6.2; verification: X509_verify_cert_error_string(3). */
 const TABLE: readonly Entry[] = [
   {
@@ -236,8 +251,7 @@ export function explainTls({ leg, error, refusal }: FailedConnection): TlsFailur
     return {
       cause: 'agent-certificate-refused',
       what: 'the certificate of the agent proves nothing here',
-      remedy:
-        'ended: enrol it anew; revoked: so it is meant; unknown issuer: another primary than this one signed it; no revocation list: the primary must give one',
+      remedy: REFUSED.find(([reason]) => reason.test(refusal))?.[1] ?? ENROL,
       puppet: "Error 403 on SERVER: stringtap: the agent's certificate was refused: <reason>",
     };
   }

@@ -171,5 +171,11 @@ export function readingError(error: unknown, file: string): unknown {
       'check the permissions of the file; a capture whose proxy was killed has to be in a folder that you may write',
     );
   }
+  if (code === 'SQLITE_FULL') {
+    return new CaptureError(
+      `there is no room on the disk of ${file} (${code})`,
+      'free space there, or --capture FILE on another disk',
+    );
+  }
   return new CaptureError(`cannot read ${file} (${code})`, 'check the disk, and the permissions of the file');
 }

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { openAuthority } from '../pki/authority.ts';
+import { type Authority, openAuthority } from '../pki/authority.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { type Io, printable } from './io.ts';
 
@@ -8,13 +9,21 @@ import { type Io, printable } from './io.ts';
 export function registerCa(program: Command, io: Io): void {
   const ca = program.command('ca').description('the CA of the proxy, which signs what agents see of it');
 
+  /** Somebody in the wrong folder must see that this CA is not the one of the proxy that runs elsewhere. */
+  const open = async (folder: string): Promise<Authority> => {
+    const isNew = !existsSync(folder);
+    const authority = await openAuthority(folder);
+    if (isNew) io.err(`stringtap: there was no CA: a new one was made in ${printable(folder)} (--certs DIR names another place)`);
+    return authority;
+  };
+
   ca.command('show')
     .description('name, fingerprint and lifetime of our CA')
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--json', 'one JSON object')
     .action(async (options: { certs: string; json?: boolean }) => {
       const folder = resolve(certsLayout(options.certs).ca);
-      const authority = await openAuthority(folder);
+      const authority = await open(folder);
       const { x509, fingerprint, serial, notBefore, notAfter } = authority.certificate;
       const shown = {
         subject: x509.subject,
@@ -42,7 +51,7 @@ export function registerCa(program: Command, io: Io): void {
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--crl', 'the revocation list instead of the certificate')
     .action(async (options: { certs: string; crl?: boolean }) => {
-      const authority = await openAuthority(certsLayout(options.certs).ca);
+      const authority = await open(resolve(certsLayout(options.certs).ca));
       io.out((options.crl ? authority.crl().pem : authority.caPem).trimEnd());
     });
 }

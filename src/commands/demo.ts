@@ -150,7 +150,7 @@ function conclude(io: Io, file: string, given: string | null, played: Played): v
     io.out('');
     io.out(`The runs in ${printable(file)}:`);
     io.out('');
-    listRuns(io, runs);
+    listRuns(io, runs, store);
     const where = given === null ? '' : ` ${given}`;
     // Of a capture that was appended to, the demo's runs are the last ones.
     const offset = runs.length - played.runs;

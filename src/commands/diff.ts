@@ -8,6 +8,7 @@ import { exchangeData, runData } from '../capture/run-data.ts';
 import type { Store } from '../capture/store.ts';
 import { exchangePage, runPage } from './diff-html.ts';
 import { type DiffLine, exchangeLines, runLines } from './diff-lines.ts';
+import { requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture } from './options.ts';
 
@@ -105,7 +106,7 @@ async function diff(io: Io, first: string, words: readonly string[], options: Di
       else if (a.kind === 'run') {
         show(
           io,
-          compareRuns(runData(one, runOf(one, a.id)), runData(other, runOf(other, b.id)), compareOptions(options)),
+          compareRuns(runData(one, requireRun(one, a.id)), runData(other, requireRun(other, b.id)), compareOptions(options)),
           options,
         );
       } else {
@@ -125,14 +126,6 @@ function compareOptions({ ignore, ignoreAttr, tags, allFacts, reveal }: DiffOpti
   return { ignore: [...(ignore ?? []), ...(ignoreAttr ?? [])], tags: flag(tags), allFacts: flag(allFacts), reveal: flag(reveal) };
 }
 
-type Run = NonNullable<ReturnType<Store['run']>>;
-
-function runOf(store: Store, id: number): Run {
-  const run = store.run(id);
-  if (run === null) throw new CliError(`there is no run r${id} in ${store.file}`, 'stringtap runs lists them');
-  return run;
-}
-
 function exchangeOf(store: Store, id: number): ReturnType<typeof exchangeData> {
   const exchange = store.exchange(id);
   if (exchange === null) throw new CliError(`there is no exchange e${id} in ${store.file}`, 'stringtap exchanges lists them');
@@ -140,7 +133,7 @@ function exchangeOf(store: Store, id: number): ReturnType<typeof exchangeData> {
 }
 
 function compareWithPrevious(store: Store, id: number, options: DiffOptions): RunComparison {
-  const run = runOf(store, id);
+  const run = requireRun(store, id);
   const before = [...store.runs({ certname: run.certname })].filter(one => one.id < id).at(-1);
   if (before === undefined) {
     throw new CliError(

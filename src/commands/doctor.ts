@@ -61,6 +61,7 @@ export function registerDoctor(program: Command, io: Io): void {
       checkDisk(add);
       await checkCerts(flags.certs, add);
       if (flags.primary !== undefined) await checkPrimary(flags.primary, flags, add);
+      else if (flags.json !== true) io.out('     nothing was asked of a primary: --primary HOST looks at it, too');
       if (checks.some(({ level }) => level === 'fail')) io.exitCode = 3;
     });
 }

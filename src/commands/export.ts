@@ -5,9 +5,11 @@ import type { CurlPlaces } from '../export/curl.ts';
 import { type Selection, select } from '../export/selection.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { packageVersion } from '../version.ts';
-import { parseId } from './ids.ts';
+import { runsAndCapture } from './filter-argument.ts';
+import { requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { httpUrl, openCapture } from './options.ts';
+import { plural } from './show-text.ts';
 
 const FORMATS = ['har', 'jsonl', 'curl', 'files', 'otlp', 'html'] as const;
 type Format = (typeof FORMATS)[number];
@@ -27,7 +29,7 @@ export function registerExport(program: Command, io: Io): void {
   program
     .command('export')
     .description('write runs for other tools: HAR, JSON lines, curl, files, OpenTelemetry, a page; secrets are hidden')
-    .argument('[run...]', 'these runs, as in r3 (default: the whole capture)', addRun)
+    .argument('[run...]', 'these runs, as in r3 (default: the whole capture); at the end a capture file')
     .addOption(new Option('--format <FORMAT>', 'what to write').choices(FORMATS).makeOptionMandatory())
     .option('-o, --output <FILE|DIR>', 'where to (default: stdout); for files a folder, for curl one if you like')
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
@@ -35,24 +37,17 @@ export function registerExport(program: Command, io: Io): void {
     .option('--reveal', 'secrets as they are: Sensitive values, passwords, tokens, private keys')
     .option('--certs <DIR>', 'with curl: identities and CAs of the proxy', 'certs')
     .option('--ssldir <DIR>', "with curl: the agent's own ssldir in their place")
-    .action(async (runs: number[], options: ExportOptions) => {
-      const store = await openCapture(options.capture, 'bodies');
+    .action(async (words: string[], options: ExportOptions) => {
+      const { runs, file } = runsAndCapture('export', words);
+      const store = await openCapture(options.capture ?? file, 'bodies');
       try {
-        const rows = runs.map(id => {
-          const run = store.run(id);
-          if (run === null) throw new CliError(`there is no run r${id} in ${store.file}`, 'stringtap runs lists them');
-          return run;
-        });
+        const rows = runs.map(id => requireRun(store, id));
         const selection = select(store, rows.length === 0 ? null : rows, options.reveal === true);
         await write(io, selection, options);
       } finally {
         store.close();
       }
     });
-}
-
-function addRun(text: string, all: number[] | undefined): number[] {
-  return [...(all ?? []), parseId('run')(text)];
 }
 
 async function write(io: Io, selection: Selection, options: ExportOptions): Promise<void> {
@@ -97,7 +92,7 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
   } finally {
     await sender.close();
   }
-  io.chatter(`${selection.runs.length} runs sent to ${to}`);
+  io.chatter(`${plural(selection.runs.length, 'run')} sent to ${to}`);
 }
 
 /** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */

@@ -40,12 +40,45 @@ export function chosen(capture: string | undefined, words: readonly string[], su
 
 /** A capture that is not there must not become a filter that finds nothing. */
 function namesFile(word: string): boolean {
-  return /\.db$|^\.{1,2}\//i.test(word) || statSync(word, { throwIfNoEntry: false })?.isFile() === true;
+  if (/\.db$|^\.{1,2}(?:\/|$)/i.test(word)) return true;
+  const found = statSync(word, { throwIfNoEntry: false });
+  // The name of a folder may well be a word of a filter; a path of one is not.
+  return found?.isFile() === true || (found?.isDirectory() === true && word.includes('/'));
 }
 
-/** Opens the capture that was chosen; a filter that asks what was decoded, or what rules found, waits for it. */
-export function openChosen({ file, filter }: Chosen): Promise<Store> {
-  return openCapture(file, filter !== null && asksBodies(filter) ? 'bodies' : 'runs');
+/**
+ * Reads `[RUN…] [CAPTURE]`: the last word is the capture when it is no number of a run.
+ *
+ * @returns runs in the order in which they were named, each once
+ * @throws CliError for any other word
+ */
+export function runsAndCapture(command: string, words: readonly string[]): { runs: readonly number[]; file: string | undefined } {
+  const last = words.at(-1);
+  const isFile = last !== undefined && (!RUN.test(last) || (!last.startsWith('r') && namesFile(last)));
+  const runs = (isFile ? words.slice(0, -1) : words).map(word => {
+    const match = RUN.exec(word);
+    if (match !== null) return Number(match[1]);
+    throw new CliError(
+      `${command} takes runs, and a capture at the end, not ${JSON.stringify(word)}`,
+      `as in: stringtap ${command} r3 r4`,
+      2,
+    );
+  });
+  if (isFile && !namesFile(last)) {
+    throw new CliError(
+      `${JSON.stringify(last)} is no number of a run, and no file`,
+      `as in: stringtap ${command} r3, or stringtap ${command} r3 FILE.db`,
+      2,
+    );
+  }
+  return { runs: [...new Set(runs)], file: isFile ? last : undefined };
+}
+
+const RUN = /^r?(\d{1,15})$/;
+
+/** Opens the capture that was chosen; runs, whose reports are looked at, and a filter that asks what was decoded, or what rules found, wait for it. */
+export function openChosen({ file, filter }: Chosen, subject: Subject): Promise<Store> {
+  return openCapture(file, subject === 'run' || (filter !== null && asksBodies(filter)) ? 'bodies' : 'runs');
 }
 
 function asksBodies(filter: Filter): boolean {

@@ -4,7 +4,7 @@ import { RULES } from '../analysis/findings/registry.ts';
 import type { FindingRow } from '../capture/store.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP } from './filter-argument.ts';
 import { explain, findingJson, listFindings, ruleJson, tallyText } from './findings-text.ts';
-import { idText, parseId } from './ids.ts';
+import { parseId, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture } from './options.ts';
 
@@ -61,9 +61,7 @@ async function find(io: Io, { file, filter }: Chosen, options: FindingsOptions):
   const store = await openCapture(file, 'bodies');
   try {
     const { run, severity, rule: id, failOn } = options;
-    if (run !== undefined && store.run(run) === null) {
-      throw new CliError(`there is no run ${idText('run', run)} in ${store.file}`, 'stringtap runs lists them');
-    }
+    if (run !== undefined) requireRun(store, run);
     const wanted = {
       ...(run !== undefined && { run }),
       ...(severity !== undefined && { severity }),

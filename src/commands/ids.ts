@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { explainFailure, explainTls, type TlsFailure } from '../analysis/tls-failures.ts';
-import type { ConnectionRow, ExchangeDetail, ExchangeRow, RunRow } from '../capture/store.ts';
+import type { ConnectionRow, ExchangeDetail, ExchangeRow, RunRow, Store } from '../capture/store.ts';
+import { CliError } from './io.ts';
 
 /**
  * Numbers of a capture as people and programs meet them: `r3` a run, `e17` an exchange, `c5` a connection. The letter makes
@@ -26,6 +27,13 @@ export function parseId(kind: Kind): (text: string) => number {
     }
     return Number(match[2]);
   };
+}
+
+/** @throws CliError when the capture has no such run */
+export function requireRun(store: Store, id: number): RunRow {
+  const run = store.run(id);
+  if (run === null) throw new CliError(`there is no run r${id} in ${store.file}`, `stringtap runs ${store.file} lists them`);
+  return run;
 }
 
 type Named<Row, Keys extends keyof Row> = Omit<Row, Keys> & { [K in Keys]: string | null };

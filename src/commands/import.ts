@@ -9,6 +9,7 @@ import type { ConnectionId, Exchange, ExchangeId } from '../model.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { bytes } from './present.ts';
 import { defaultCapture, discardCapture, runLine } from './proxy.ts';
+import { plural } from './show-text.ts';
 
 /** `stringtap import FILE.har`: a HAR of Puppet traffic becomes a capture that every command reads. */
 export function registerImport(program: Command, io: Io): void {
@@ -43,7 +44,7 @@ export function registerImport(program: Command, io: Io): void {
       if (options.json === true) io.out(JSON.stringify({ capture, creator: har.creator, ...counts, notes: har.notes }));
       else {
         for (const line of runs) io.out(line);
-        io.out(`imported ${counts.exchanges} exchanges on ${counts.connections} connections into ${capture}`);
+        io.out(`imported ${plural(counts.exchanges, 'exchange')} on ${plural(counts.connections, 'connection')} into ${capture}`);
         for (const note of har.notes) io.err(`stringtap: ${printable(note)}`);
       }
     });
@@ -60,7 +61,10 @@ function read(file: string): ReadHar {
     content = readFileSync(file);
   } catch (error) {
     if (error instanceof CliError) throw error;
-    throw new CliError(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
+    throw new CliError(
+      `cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`,
+      'give the path of a HAR that you may read',
+    );
   }
   const har = attempt(() => readHar(unpacked(content)));
   if ('error' in har) throw new CliError(`cannot read ${file}: ${har.error}`, 'import takes HAR 1.2 (JSON)');

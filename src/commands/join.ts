@@ -1,12 +1,11 @@
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Command } from 'commander';
-import { newestCapture } from '../capture/opening.ts';
 import { joinAccessLog } from '../capture/primary-time.ts';
 import { openStore } from '../capture/store.ts';
 import { type AccessEntry, accessLine, LINE_MAX } from '../decode/access-line.ts';
 import { CliError, type Io } from './io.ts';
-import { CAPTURES } from './options.ts';
+import { captureFile } from './options.ts';
 import { duration } from './present.ts';
 import { plural } from './show-text.ts';
 
@@ -24,9 +23,7 @@ export function registerJoin(program: Command, io: Io): void {
     .argument('[capture]', 'capture file (default: the newest in captures/)')
     .option('--json', 'as one JSON object')
     .action((log: string, capture: string | undefined, options: { json?: boolean }) => {
-      const file = capture ?? newestCapture(CAPTURES);
-      if (file === null)
-        throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
+      const file = captureFile(capture);
       openStore(file).close(); // one of an older version is brought up to date
       let lines = 0;
       let unread = 0;

@@ -1,10 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Subject } from '../analysis/filter.ts';
 import { explainTls } from '../analysis/tls-failures.ts';
+import { resultOf } from '../capture/run-result.ts';
 import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
 import { type Leg, PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
-import { connectionJson, exchangeJson, idText, parseId, runJson } from './ids.ts';
+import { connectionJson, exchangeJson, idText, parseId, requireRun, runJson } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { noteText } from './note.ts';
@@ -26,7 +27,13 @@ export function registerRuns(program: Command, io: Io): void {
     .action(async (file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
       await withChosen(io, file, words, 'run', (store, match) => {
         const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']), match }));
-        print(io, options.json === true, rows, runJson, (to, found) => listRuns(to, found, store));
+        print(
+          io,
+          options.json === true,
+          rows,
+          row => ({ ...runJson(row), outcome: resultOf(store, row) }),
+          (to, found) => listRuns(to, found, store),
+        );
       });
     });
 }
@@ -47,6 +54,7 @@ export function registerExchanges(program: Command, io: Io): void {
     .option('--json', 'one JSON object a line')
     .action(async (file: string | undefined, words: string[], options: ExchangeOptions) => {
       await withChosen(io, file, words, 'exchange', (store, match) => {
+        if (options.run !== undefined) requireRun(store, options.run);
         const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
         const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted, match }));
         print(io, options.json === true, rows, exchangeJson, listExchanges);
@@ -72,6 +80,7 @@ export function registerConnections(program: Command, io: Io): void {
         options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean },
       ) => {
         await withChosen(io, file, words, 'connection', (store, match) => {
+          if (options.run !== undefined) requireRun(store, options.run);
           const wanted = pick(options, ['run', 'leg', 'certname']);
           const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted, match }));
           print(io, options.json === true, rows, connectionJson, listConnections);
@@ -111,7 +120,7 @@ async function withChosen(
   work: (store: Store, match: Chosen['filter']) => void,
 ): Promise<void> {
   const which = chosen(file, words, subject);
-  const store = await openChosen(which);
+  const store = await openChosen(which, subject);
   try {
     tellLosses(io, store);
     work(store, which.filter);
@@ -160,12 +169,13 @@ function printTable<Row>(io: Io, columns: readonly Column<Row>[], rows: Iterable
 
 const dash = (value: string | number | null): string => (value === null ? '-' : String(value));
 
-export function listRuns(io: Io, rows: Iterable<RunRow>, store?: Store): void {
-  const notes = Map.groupBy(store?.notes() ?? [], note => note.run);
+export function listRuns(io: Io, rows: Iterable<RunRow>, store: Store): void {
+  const notes = Map.groupBy(store.notes(), note => note.run);
   const columns: Column<RunRow>[] = [
     { title: 'RUN', value: row => idText('run', row.id) },
     { title: 'STARTED', value: row => `${row.startedAt.slice(0, 10)} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
     { title: 'CERTNAME', value: row => row.certname },
+    { title: 'RESULT', value: row => resultOf(store, row) },
     { title: 'ENVIRONMENT', value: row => dash(row.environment) },
     { title: 'PUPPET', value: row => dash(row.puppetVersion) },
     {

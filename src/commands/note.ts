@@ -1,10 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { addNote, NOTE_MAX, type NoteRow, type NoteSubject, removeNotes } from '../capture/notes.ts';
-import { newestCapture } from '../capture/opening.ts';
 import { openStore, type Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { CAPTURES } from './options.ts';
+import { captureFile } from './options.ts';
 import { plural } from './show-text.ts';
 
 interface Options {
@@ -30,9 +29,7 @@ export function registerNote(program: Command, io: Io): void {
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--json', 'one JSON object a line')
     .action((id: string | undefined, words: string[], options: Options) => {
-      const file = options.capture ?? newestCapture(CAPTURES);
-      if (file === null)
-        throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
+      const file = captureFile(options.capture);
       const subject = id === undefined ? null : subjectOf(id);
       const text = words.join(' ');
       if (options.delete !== undefined) {

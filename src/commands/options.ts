@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { newestCapture, openUpToDate, type Wants } from '../capture/opening.ts';
 import type { Retain } from '../capture/retain.ts';
@@ -13,6 +14,16 @@ export function hostPort(text: string, defaultPort: number | null): { host: stri
   if (!match || port === null || port > 65_535)
     throw new InvalidArgumentError('expected HOST:PORT, as in puppet.example.com:8140');
   return { host: (match[1] ?? match[2])!, port };
+}
+
+/** `HOST:PORT`, `HOST` or `PORT` alone, to listen on: 127.0.0.1 unless an address is named. */
+export function listenPlace(text: string): { host: string; port: number } {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return { host: '127.0.0.1', port: Number(text) };
+  try {
+    return hostPort(text, 8140);
+  } catch {
+    throw new InvalidArgumentError('expected HOST:PORT, as in 127.0.0.1:8140, or 0.0.0.0:8140 for every address of this host');
+  }
 }
 
 /** Bytes with an optional k, M, G (powers of 1000) or Ki, Mi, Gi. */
@@ -56,13 +67,29 @@ export function wholeNumber(text: string): number {
 export const CAPTURES = 'captures';
 
 /**
+ * The file of the capture that was named, or the newest one of captures/; of a folder that was named, the newest one in it.
+ *
+ * @throws CliError when there is none
+ */
+export function captureFile(named: string | undefined): string {
+  const isFolder = named !== undefined && statSync(named, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (named !== undefined && !isFolder) return named;
+  const folder = named ?? CAPTURES;
+  const path = newestCapture(folder);
+  if (path !== null) return path;
+  throw new CliError(
+    `there is no capture in ${folder.replace(/\/*$/, '/')}`,
+    'stringtap proxy --primary HOST, or on the host of an agent stringtap run -- puppet agent --test, makes one; or name its FILE',
+  );
+}
+
+/**
  * The capture that was named, or the newest one of captures/.
  *
  * @param wants `bodies`: what is not decoded yet is decoded first
  */
 export async function openCapture(file: string | undefined, wants: Wants = 'runs'): Promise<Store> {
-  const path = file ?? newestCapture(CAPTURES);
-  if (path === null) throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
+  const path = captureFile(file);
   // Decoders and rules are loaded for a capture that needs them, which is the exception.
   return openUpToDate(path, wants) ?? (await import('../capture/store.ts')).openStore(path, wants);
 }

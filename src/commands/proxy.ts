@@ -13,10 +13,11 @@ import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount, CAPTURES, hostPort, httpUrl, retention, wholeNumber } from './options.ts';
+import { byteCount, CAPTURES, hostPort, httpUrl, listenPlace, retention, wholeNumber } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 import { openScreens, type Screens } from './proxy-ui.ts';
+import { plural } from './show-text.ts';
 import { requireTerminal } from './terminal.ts';
 
 interface Place {
@@ -33,7 +34,7 @@ export interface ProxyFlags {
   listen: { host: string; port: number };
   capture?: string;
   certs: string;
-  name: string[];
+  name?: string[];
   pool: PoolPolicy;
   caCert?: string;
   caFingerprint?: string;
@@ -66,15 +67,17 @@ export function registerProxy(program: Command, io: Io): void {
       'the real primary, or http://HOST[:PORT], or SRV:DOMAIN; again for more of them: CONNECT and SNI choose',
       (text: string, all: PrimaryOption[] = []) => [...all, primaryOption(text)],
     )
-    .option('--listen <HOST:PORT>', 'where agents connect', text => hostPort(text, 8140), { host: '127.0.0.1', port: 8140 })
+    .addOption(
+      new Option('--listen <HOST:PORT>', 'where agents connect')
+        .argParser(listenPlace)
+        .default({ host: '127.0.0.1', port: 8140 }, '127.0.0.1:8140'),
+    )
     .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
-    .option(
-      '--name <NAME...>',
-      'extra names or addresses on our certificate',
-      (name: string, all: string[]) => [...all, name],
-      [],
-    )
+    .option('--name <NAME...>', 'extra names or addresses on our certificate', (name: string, all: string[] = []) => [
+      ...all,
+      name,
+    ])
     .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
     .option('--ca-cert <FILE>', "the primary's CA (default: pinned on first contact)")
     .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
@@ -173,7 +176,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       others: flags.chosen.others,
       ...(flags.chosen.services && { services: flags.chosen.services }),
       certsDir: flags.certs,
-      names: flags.name,
+      names: flags.name ?? [],
       pool: flags.pool,
       connectOnlyPrimary: flags.connectOnlyPrimary === true,
       caPem,
@@ -315,12 +318,11 @@ function readPem(file: string): string {
 
 /** Errors of `listen` in words; others as they are. */
 export function listenError(error: unknown, listen: { host: string; port: number }, option = '--listen'): unknown {
-  const code =
-    error instanceof Error && 'syscall' in error && error.syscall === 'listen' ? (error as NodeJS.ErrnoException).code : null;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  const isName = syscall === 'getaddrinfo' && error instanceof Error && 'hostname' in error && error.hostname === listen.host;
+  if (syscall !== 'listen' && !isName) return error;
   const where = address(listen);
   switch (code) {
-    case null:
-      return error;
     case 'EADDRINUSE':
       return new CliError(`${where} is in use`, `${option} ${listen.host}:0 takes a free port; \`ss -ltnp\` shows who has it`);
     case 'EACCES':
@@ -378,12 +380,12 @@ function saysWho({ identity, primaries }: ProxyFlags): string {
   return said.length === 0 ? '' : `, agents named in X-Client-* fields (the primary needs allow-header-cert-info: true)`;
 }
 
-/** The summary of a run that ended. */
-export function runLine(run: RunRow): string {
+/** The summary of a run that ended; with how it went, where that is known already. */
+export function runLine(run: RunRow, result?: string): string {
   const took = run.endedAt === null ? 0 : Date.parse(run.endedAt) - Date.parse(run.startedAt);
   const connections = `${run.agentConnections} agent and ${run.primaryConnections} primary connections`;
   const failed = run.failed === 0 ? '' : `, ${run.failed} failed`;
-  return `run r${run.id} ${run.certname}: ${run.exchanges} exchanges${failed}, ${connections}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
+  return `run r${run.id} ${run.certname}: ${result === undefined ? '' : `${result}, `}${plural(run.exchanges, 'exchange')}${failed}, ${connections}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
 }
 
 function redactedLine({ changed, leftOut }: Redacted): string {

@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import { newestCapture } from '../capture/opening.ts';
 import { redecode, rederive } from '../capture/rederive.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io } from './io.ts';
-import { CAPTURES } from './options.ts';
+import { captureFile } from './options.ts';
 import { plural } from './show-text.ts';
 
 /** `stringtap redecode`: what was derived is built again out of what was captured, with the decoders of this program. */
@@ -15,12 +14,10 @@ export function registerRedecode(program: Command, io: Io): void {
     .argument('[capture]', 'capture file (default: the newest in captures/)')
     .action((first: string | undefined, second: string | undefined) => {
       const run = first === undefined ? null : /^r?(\d{1,15})$/.exec(first);
-      const file = (run === null ? first : second) ?? newestCapture(CAPTURES);
+      const file = captureFile(run === null ? first : second);
       if (run === null && second !== undefined) {
         throw new CliError(`redecode takes a run, not ${JSON.stringify(first)}`, 'as in: stringtap redecode r3', 2);
       }
-      if (file === null)
-        throw new CliError(`there is no capture in ${CAPTURES}/`, 'make one with: stringtap proxy --primary HOST');
       if (run === null) {
         io.chatter(`${plural(rederive(file), 'run')} in ${file} decoded again`);
         return;

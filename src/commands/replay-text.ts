@@ -11,6 +11,7 @@ import { type Io, printable } from './io.ts';
 import { type Column, duration, table } from './present.ts';
 import { address } from './proxy.ts';
 import type { ReplayFlags } from './replay-flags.ts';
+import { plural } from './show-text.ts';
 
 /** What a replay came to, as text and as JSON. */
 export interface ReplayOutcome {
@@ -81,7 +82,7 @@ export function planLines({ plan, cast, requests }: PreparedReplay, flags: PlanF
           const one = plan.runs[n]!;
           const count = one.steps.filter(step => step.type === 'send' && step.request.omitted === null).length;
           const whose = as === recorded ? recorded : `${recorded} as ${as}`;
-          return `replay of ${idText('run', run)} ${whose} to ${to}: ${count} requests, ${paceText(flags.timing)}`;
+          return `replay of ${idText('run', run)} ${whose} to ${to}: ${plural(count, 'request')}, ${paceText(flags.timing)}`;
         })
       : [
           `replay of ${plan.runs.map(({ run }) => idText('run', run)).join(', ')} to ${to} as ${cast.length} agents, ${cast[0]?.as ?? ''} to ${cast.at(-1)?.as ?? ''}: ${requests} requests, ${paceText(flags.timing)}`,
@@ -128,10 +129,10 @@ export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io):
   const lines: string[] = [];
   const rate = flags.agents === undefined ? '' : ` (${summary.requestsPerSecond.toFixed(1)} a second)`;
   if (interrupted) lines.push(`interrupted: ${agents.done} of ${prepared.cast.length} agents were done`);
-  lines.push(`${summary.requests} requests in ${duration(summary.elapsedMs)}${rate}: ${resultText(summary)}`);
+  lines.push(`${plural(summary.requests, 'request')} in ${duration(summary.elapsedMs)}${rate}: ${resultText(summary)}`);
   const setup = connections.setup === null ? '' : `, opened in ${percentileText(connections.setup)}`;
   const failed = connections.failed === 0 ? '' : `, ${connections.failed} failed`;
-  lines.push(`${connections.opened} connections, ${connections.recorded} when it was recorded${setup}${failed}`);
+  lines.push(`${plural(connections.opened, 'connection')}, ${connections.recorded} when it was recorded${setup}${failed}`);
   if (agents.gaveUp > 0) lines.push(`${agents.gaveUp} agents gave up: three requests in a row failed`);
   for (const { reason, requests, example } of summary.failures) lines.push(`${requests} × ${reason}: ${printable(example)}`);
   lines.push('', ...phaseLines(summary, io));

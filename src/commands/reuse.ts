@@ -3,7 +3,8 @@ import { foldReuse, type Reuse } from '../analysis/reuse.ts';
 import { advise } from '../analysis/reuse-advice.ts';
 import { segmentsOf } from '../analysis/reuse-lanes.ts';
 import type { ConnectionRow, ExchangeRow, RunRow, Store } from '../capture/store.ts';
-import { idText, parseId } from './ids.ts';
+import { runsAndCapture } from './filter-argument.ts';
+import { idText, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture } from './options.ts';
 import { adviceLines, closingLines, figureLines, laneLines } from './reuse-text.ts';
@@ -26,14 +27,15 @@ export function registerReuse(program: Command, io: Io): void {
   program
     .command('reuse')
     .description('connection reuse on both legs: who reused, who closed and why, what it cost, what to change')
-    .argument('[run...]', 'only these runs, as in r3 (default: the whole capture)', addRun)
+    .argument('[run...]', 'only these runs, as in r3 (default: the whole capture); at the end a capture file')
     .option('--certname <NAME>', 'only the runs of this agent')
     .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', since)
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--compare <FILE>', 'a second capture beside it: before and after a change of a setting')
     .option('--json', 'as one JSON object')
-    .action(async (runs: number[], options: ReuseOptions) => {
-      const store = await openCapture(options.capture);
+    .action(async (words: string[], options: ReuseOptions) => {
+      const { runs, file } = runsAndCapture('reuse', words);
+      const store = await openCapture(options.capture ?? file);
       try {
         const main = measure(store, { ...options, runs });
         const other = options.compare === undefined ? null : await measureOther(options.compare, options);
@@ -43,10 +45,6 @@ export function registerReuse(program: Command, io: Io): void {
         store.close();
       }
     });
-}
-
-function addRun(text: string, all: number[] | undefined): number[] {
-  return [...(all ?? []), parseId('run')(text)];
 }
 
 /** A moment, ms since the epoch. @throws commander's InvalidArgumentError */
@@ -128,11 +126,7 @@ function connectionJson(connection: Reuse['connections'][number]): object {
 /** The runs that are reported on, `null` for everything. */
 function runsOf(store: Store, scope: Scope): RunRow[] | null {
   if (scope.runs.length === 0 && scope.certname === undefined) return null;
-  const named = scope.runs.map(id => {
-    const run = store.run(id);
-    if (run === null) throw new CliError(`there is no run r${id} in ${store.file}`, 'stringtap runs lists them');
-    return run;
-  });
+  const named = scope.runs.map(id => requireRun(store, id));
   const { certname } = scope;
   const runs = named.length > 0 ? named : [...store.runs(certname === undefined ? {} : { certname })];
   const wanted = runs.filter(

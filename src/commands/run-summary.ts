@@ -1,3 +1,4 @@
+import { resultOf } from '../capture/run-result.ts';
 import { openStore, type RunRow } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
 import { findingLines } from './findings-text.ts';
@@ -19,7 +20,7 @@ export function summary(capture: string, runs: readonly RunRow[]): string[] {
       }
       const phases = [...sums].filter(([, sum]) => sum.count > 0);
       return [
-        runLine(run),
+        runLine(run, resultOf(store, run)),
         ...phases.map(([phase, sum]) => {
           const failed = sum.failed === 0 ? '' : `, ${sum.failed} failed`;
           return `  ${phase.padEnd(11)} ${String(sum.count).padStart(4)}  ${duration(sum.ms).padStart(9)}  ${bytes(sum.bytes).padStart(7)}${failed}`;

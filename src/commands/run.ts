@@ -6,6 +6,7 @@ import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { PoolPolicy } from '../model.ts';
 import { identityInPlace, NO_SWAP } from '../pki/in-place.ts';
+import { ContactError } from '../proxy/contact-error.ts';
 import { reasonOf } from '../proxy/failure.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker, srvPlaces } from '../proxy/srv.ts';
@@ -20,6 +21,7 @@ import { findInText, findPuppet, onPath, type PuppetCommand, withoutHost, withSe
 import { makeRunFolder, removeLeftFolders } from './run-folder.ts';
 import { askPuppet, type PuppetSettings } from './run-settings.ts';
 import { summary } from './run-summary.ts';
+import { plural } from './show-text.ts';
 
 interface Place {
   host: string;
@@ -167,6 +169,7 @@ async function open(
   const runs = new Map<number, RunRow>();
   const notes: string[] = [];
   let connections = 0;
+  let exchanges = 0;
   const recorder: Recorder = await openRecorder({
     file,
     recording: {
@@ -200,7 +203,9 @@ async function open(
       identities: identityInPlace({ certname, keyFile: files.key, certFile: files.cert }),
       enrolment: NO_SWAP,
       tape: watched(recorder, {
-        exchange: () => undefined,
+        exchange() {
+          exchanges += 1;
+        },
         connection(connection) {
           if (connection.leg === 'agent') connections += 1;
           const line = connectionLine(connection);
@@ -213,7 +218,12 @@ async function open(
   } catch (error) {
     await recorder.close();
     if (!existed) discardCapture(file);
-    throw error;
+    // The hints of a proxy are about its options; here it is Puppet that names the primary.
+    if (!(error instanceof ContactError)) throw error;
+    throw new CliError(
+      error.message,
+      `puppet names this server (puppet config print server --section agent); stringtap doctor --primary ${address(primary)} looks at it`,
+    );
   }
   return {
     proxy,
@@ -227,11 +237,15 @@ async function open(
       for (const loss of recorder.losses) io.err(lossLine(loss));
       if (connections === 0) {
         io.err('stringtap: the command made no connection through stringtap');
-        io.err('hint: puppet must be started by its name, with settings that a wrapper does not take away');
+        io.err(
+          'hint: puppet must be started by its name, with settings that a wrapper does not take away; `puppet ssl verify`, `config` and the like make none',
+        );
         if (!existed) discardCapture(file);
         return;
       }
       for (const line of summary(file, [...runs.values()])) io.err(line);
+      const ofNoRun = exchanges - [...runs.values()].reduce((sum, run) => sum + run.exchanges, 0);
+      if (ofNoRun > 0) io.err(`${plural(ofNoRun, 'exchange')} of no run: stringtap exchanges ${recorder.file}`);
       io.err(`capture ${recorder.file}`);
     },
   };

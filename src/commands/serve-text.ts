@@ -3,6 +3,7 @@ import type { Miss, ServedAnswer, ServedAs, ServeSummary } from '../replay/serve
 import { idText } from './ids.ts';
 import { printable } from './io.ts';
 import { clip, clock, duration } from './present.ts';
+import { plural } from './show-text.ts';
 
 /** One line an answer. */
 export function answerLine({ at, certname, phase, method, target, status, tookMs, as }: ServedAnswer): string {
@@ -77,7 +78,7 @@ export function summaryLines({ requests, used, unused, unusable, missed, answers
     `${answers.missed} missed`,
   ];
   return [
-    `${requests} requests: ${kinds.join(', ')}`,
+    `${plural(requests, 'request')}: ${kinds.join(', ')}`,
     `used    ${used.length} of ${used.length + unused.length} recorded answers`,
     ...(unused.length > 0 ? [`unused  ${unused.length}: ${ids(unused)}`] : []),
     ...unusable.map(({ exchange, why }) => `no answer in ${idText('exchange', exchange)}: ${why}`),

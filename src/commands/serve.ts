@@ -3,9 +3,10 @@ import type { RunRow, Store } from '../capture/store.ts';
 import { type Pace, parsePace } from '../replay/pace.ts';
 import { startServe } from '../replay/serve.ts';
 import type { Served } from '../replay/serve-shapes.ts';
-import { idText, parseId } from './ids.ts';
+import { runsAndCapture } from './filter-argument.ts';
+import { idText, requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { hostPort, openCapture } from './options.ts';
+import { listenPlace, openCapture } from './options.ts';
 import { address, listenError, untilSignal } from './proxy.ts';
 import { answerLine, summaryJson, summaryLines } from './serve-text.ts';
 
@@ -30,13 +31,10 @@ export function registerServe(program: Command, io: Io): void {
   program
     .command('serve')
     .description('be the primary for real agents, with the answers of captured runs; no other server is asked')
-    .argument('[run...]', 'runs to serve, as in r3 (default: the whole capture)', (text: string, all: number[] | undefined) => [
-      ...(all ?? []),
-      parseId('run')(text),
-    ])
+    .argument('[run...]', 'runs to serve, as in r3 (default: the whole capture); at the end a capture file')
     .addOption(
       new Option('--listen <HOST:PORT>', 'where agents connect')
-        .argParser(text => hostPort(text, 8140))
+        .argParser(listenPlace)
         .default({ host: '127.0.0.1', port: 8140 }, '127.0.0.1:8140'),
     )
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
@@ -52,10 +50,11 @@ export function registerServe(program: Command, io: Io): void {
     )
     .option('--quiet', 'no line a request')
     .option('--json', 'nothing but the summary at the end, as one JSON object')
-    .action(async (runs: number[] | undefined, flags: ServeFlags) => {
-      const store = await openCapture(flags.capture ?? flags.from, 'bodies');
+    .action(async (words: string[], flags: ServeFlags) => {
+      const { runs, file } = runsAndCapture('serve', words);
+      const store = await openCapture(flags.capture ?? flags.from ?? file, 'bodies');
       try {
-        await serve(io, store, chosen(store, runs ?? [], flags.as ?? []), flags);
+        await serve(io, store, chosen(store, runs, flags.as ?? []), flags);
       } finally {
         store.close();
       }
@@ -80,15 +79,7 @@ function timing(text: string): Pace {
 
 /** @throws {CliError} for runs that are not there, or that cannot be served together */
 function chosen(store: Store, ids: readonly number[], as: readonly string[]): RunRow[] {
-  const runs =
-    ids.length === 0
-      ? [...store.runs()]
-      : [...new Set(ids)].map(id => {
-          const run = store.run(id);
-          if (run === null)
-            throw new CliError(`there is no run ${idText('run', id)} in ${store.file}`, '`stringtap runs` lists them');
-          return run;
-        });
+  const runs = ids.length === 0 ? [...store.runs()] : ids.map(id => requireRun(store, id));
   if (runs.length === 0)
     throw new CliError(`there is no run in ${store.file}`, 'capture one with: stringtap proxy --primary HOST');
   const exchanges = runs.reduce((sum, run) => sum + run.exchanges, 0);

@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { type Shared, shareCapture } from '../capture/share.ts';
 import type { Level } from '../decode/pseudonyms.ts';
-import { idText } from './ids.ts';
-import { CliError, type Io, printable } from './io.ts';
+import { runsAndCapture } from './filter-argument.ts';
+import { idText, requireRun } from './ids.ts';
+import { type Io, printable } from './io.ts';
 import { openCapture } from './options.ts';
 import { plural } from './show-text.ts';
 
@@ -32,31 +32,16 @@ export function registerShare(program: Command, io: Io): void {
     )
     .option('--json', 'what was done, as one JSON object')
     .action(async (words: string[], options: Options) => {
-      const { runs, file } = sorted(words);
+      const { runs: named, file } = runsAndCapture('share', words);
+      const runs = named.length === 0 ? null : [...named].sort((a, b) => a - b);
       const store = await openCapture(file, 'bodies');
       try {
-        for (const run of runs ?? []) {
-          if (store.run(run) === null)
-            throw new CliError(`there is no run r${run} in ${store.file}`, 'stringtap runs lists them');
-        }
+        for (const run of runs ?? []) requireRun(store, run);
         tell(io, shareCapture(store, runs, options.output, options.redact), options.json === true);
       } finally {
         store.close();
       }
     });
-}
-
-function sorted(words: readonly string[]): { runs: number[] | null; file: string | undefined } {
-  const last = words.at(-1);
-  const isFile = last !== undefined && (!/^r?\d{1,15}$/.test(last) || (existsSync(last) && !/^r\d/.test(last)));
-  const named = isFile ? words.slice(0, -1) : words;
-  const runs = named.map(word => {
-    const match = /^r?(\d{1,15})$/.exec(word);
-    if (match === null)
-      throw new CliError(`share takes runs, not ${JSON.stringify(word)}`, 'as in: stringtap share r3 r4 -o shared.db', 2);
-    return Number(match[1]);
-  });
-  return { runs: runs.length === 0 ? null : [...new Set(runs)].sort((a, b) => a - b), file: isFile ? last : undefined };
 }
 
 function tell(io: Io, shared: Shared, json: boolean): void {

@@ -4,7 +4,7 @@ import { CliError, type Io, printable } from './io.ts';
 import { openCapture } from './options.ts';
 import { bytes, clock, duration } from './present.ts';
 import { problems, showProblems } from './show-problems.ts';
-import { pageOf } from './show-text.ts';
+import { pageOf, plural } from './show-text.ts';
 
 /** The page of one connection: whose, with what, how long, and why it ended. */
 export async function showConnection(io: Io, file: string | null, id: number, json: boolean): Promise<void> {
@@ -28,7 +28,10 @@ export async function showConnection(io: Io, file: string | null, id: number, js
     if (row.handshakeMs !== null) page.pair('handshake', duration(row.handshakeMs));
     const lasted = row.closedAt === null ? 'open' : duration(Date.parse(row.closedAt) - Date.parse(row.openedAt));
     page.pair('lasted', row.closedBy === null ? lasted : `${lasted}, closed by ${row.closedBy}: ${row.cause}`);
-    page.pair('traffic', `${row.exchanges} exchanges, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`);
+    page.pair(
+      'traffic',
+      `${plural(row.exchanges, 'exchange')}, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`,
+    );
     if (row.refusal !== null) page.pair('refused', printable(row.refusal));
     if (row.error !== null) page.pair('error', printable(row.error));
     showProblems(page, problems([{ id: `c${id}`, words: explainTls(row) }]));

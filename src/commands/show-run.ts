@@ -1,4 +1,5 @@
 import { explainFailure, explainTls } from '../analysis/tls-failures.ts';
+import { resultOf as outcomeOf } from '../capture/run-result.ts';
 import type { ExchangeRow, RunRow, Store } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
 import { findingJson, findingLines } from './findings-text.ts';
@@ -27,7 +28,17 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
       ...row,
       exchange: idText('exchange', row.exchange),
     }));
-    io.out(JSON.stringify({ ...runJson(run), result: resultOf(store, run), findings, notes, primaryTimes, ...lists }));
+    io.out(
+      JSON.stringify({
+        ...runJson(run),
+        outcome: outcomeOf(store, run),
+        result: resultOf(store, run),
+        findings,
+        notes,
+        primaryTimes,
+        ...lists,
+      }),
+    );
     return;
   }
   const page = pageOf(io);

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { withoutSecrets } from '../capture/hidden-store.ts';
-import type { Store } from '../capture/store.ts';
 import { SIDES } from '../model.ts';
+import { requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { openCapture } from './options.ts';
@@ -77,7 +77,7 @@ async function show(io: Io, text: string, words: readonly string[], options: Sho
       else showExchange(io, store, exchange, flags);
       return;
     }
-    const run = runOf(store, id);
+    const run = requireRun(store, id);
     if (table !== null) showTable(io, store, { run: id }, table, filter, flags);
     else {
       tellLosses(io, store);
@@ -86,12 +86,6 @@ async function show(io: Io, text: string, words: readonly string[], options: Sho
   } finally {
     store.close();
   }
-}
-
-function runOf(store: Store, id: number): NonNullable<ReturnType<Store['run']>> {
-  const run = store.run(id);
-  if (!run) throw new CliError(`there is no run r${id} in ${store.file}`, 'stringtap runs lists them');
-  return run;
 }
 
 /** `[TABLE [FILTER]] [CAPTURE]`: the last word is a capture when there is such a file, or when it cannot be anything else. */

@@ -139,7 +139,7 @@ describe('stringtap run', { timeout: 90_000 }, () => {
     await using host = await makeHost();
     const before = host.files();
     const { code, stderr } = await host.run(AGENT);
-    expect(stderr).toMatch(/^run r1 agent1\.example: \d+ exchanges, 1 agent and 1 primary connections/m);
+    expect(stderr).toMatch(/^run r1 agent1\.example: changed, \d+ exchanges, 1 agent and 1 primary connections/m);
     expect(stderr).toMatch(/^ {2}catalog +1 /m);
     expect(stderr).toContain(`capture ${host.capture}`);
     expect(code).toBe(2);

@@ -59,7 +59,7 @@ describe.skipIf(skipLab())('stringtap run', () => {
     expect(fingerprint(agent.ssldir)).toEqual(ssl);
     expect(fingerprint(join(agent.dir, 'conf'))).toEqual(conf);
     expectNothingLeft(agent);
-    expect(ran.stderr).toMatch(/^run r1 run\.lab: \d+ exchanges, 1 agent and 1 primary connections, .* ended by report$/m);
+    expect(ran.stderr).toMatch(/^run r1 run\.lab: \w+, \d+ exchanges, 1 agent and 1 primary connections, .* ended by report$/m);
     expect(ran.stderr).toContain(`capture ${capture}`);
 
     const lines = (await lab.primary.accessLog(since)).filter(line => line.userAgent !== 'stringtap');

@@ -55,7 +55,7 @@ describe.skipIf(skipLab())('with a primary that made its CA itself', () => {
       expect(code, `${mode}:\n${stdout}${stderr}`).toBe(0);
       expect(stderr.includes('localhost:1 cannot be used'), stderr).toBe(mode === 'leaf');
       expect(stdout + stderr, mode).not.toContain('tunnelled unread');
-      expect(stderr).toMatch(/^run r\d+ modes\.example: \d+ exchanges, \d agent and \d primary connections/m);
+      expect(stderr).toMatch(/^run r\d+ modes\.example: \w+, \d+ exchanges, \d agent and \d primary connections/m);
     }
     expect([agent.ssldir, join(agent.dir, 'conf')].map(fingerprint)).toEqual(before);
     const exchanges = await stringtapJson<ExchangeJson>(['exchanges', capture]);

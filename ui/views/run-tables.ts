@@ -2,7 +2,7 @@ import { explainTls } from '../../src/analysis/tls-failures.ts';
 import type { EventRow, LogLineRow } from '../../src/capture/decoded-shapes.ts';
 import type { ConnectionRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
-import { change, valueText } from '../../src/commands/show-text.ts';
+import { change, plural, valueText } from '../../src/commands/show-text.ts';
 import { emptyLines } from '../frame.ts';
 import { tablePane } from '../panes/table.ts';
 import type { Env, Screen } from '../screen.ts';
@@ -148,7 +148,7 @@ export function connectionDetails(row: ConnectionRow): [string, string][] {
       'handshake',
       `${row.connectMs === null ? '-' : duration(row.connectMs)} TCP, ${row.handshakeMs === null ? '-' : duration(row.handshakeMs)} TLS`,
     ],
-    ['traffic', `${row.exchanges} requests, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`],
+    ['traffic', `${plural(row.exchanges, 'request')}, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`],
     ['ended', row.closedBy === null ? 'still open' : `${row.closedAt}, ${row.cause} by the ${row.closedBy}`],
     ...(row.refusal === null ? [] : [['refused', row.refusal] as [string, string]]),
     ...(row.error === null ? [] : [['error', row.error] as [string, string]]),

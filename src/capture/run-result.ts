@@ -1,0 +1,31 @@
+import type { RunRow } from './shapes.ts';
+import type { Store } from './store-shape.ts';
+
+/** How a run went, by its report or by what there is instead of one; `reported`: a report came that is not decoded (yet), or was not kept. */
+export type RunResult =
+  | 'changed'
+  | 'unchanged'
+  | 'failed'
+  | 'noop'
+  | 'corrective'
+  | 'compile error'
+  | 'bootstrap'
+  | 'reported'
+  | 'no report'
+  | 'open';
+
+/** Reads what was decoded of a run: its report, and the primary's refusal of a catalog. */
+export function resultOf(store: Store, run: RunRow): RunResult {
+  if (run.end === null) return 'open'; // its report would have ended it
+  const [report] = store.decoded.rows('report', { run: run.id });
+  if (report !== undefined) {
+    if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
+    if (report.status === 'failed') return 'failed';
+    if (report.noop === true || report.noopPending === true) return 'noop';
+    if (report.status === 'changed') return report.correctiveChange === true ? 'corrective' : 'changed';
+    return 'unchanged';
+  }
+  if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
+  if (run.end === 'report') return 'reported';
+  return run.transactionUuid === null ? 'bootstrap' : 'no report';
+}

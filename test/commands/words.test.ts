@@ -1,0 +1,126 @@
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { explainTls } from '../../src/analysis/tls-failures.ts';
+import { rows, stringtap } from './stringtap.ts';
+
+const SAMPLE = fileURLToPath(new URL('../../captures/sample.db', import.meta.url));
+
+let dir: string;
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'stringtap-words-'));
+  copyFileSync(SAMPLE, join(dir, 'a.db'));
+});
+
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('how a run went', () => {
+  const RESULTS = ['changed', 'unchanged', 'changed', 'failed', 'compile error', 'unchanged', 'changed'];
+
+  test('is a column of the list, and of each object', async () => {
+    const { stdout } = await stringtap(dir, 'runs', 'a.db');
+    const [head, ...lines] = stdout.trimEnd().split('\n');
+    const at = head!.indexOf('RESULT');
+    expect(at).toBeGreaterThan(0);
+    expect(lines.map(line => line.slice(at).split('  ')[0])).toEqual(RESULTS);
+    expect((await rows(dir, 'runs', 'a.db')).map(row => row.outcome)).toEqual(RESULTS);
+    expect((await rows(dir, 'show', 'r5', 'a.db'))[0]).toMatchObject({ outcome: 'compile error' });
+  });
+});
+
+describe('which capture', () => {
+  test.each([
+    ['reuse', ['reuse', 'r1', 'a.db']],
+    ['reuse of everything', ['reuse', 'a.db']],
+    ['export', ['export', 'r1', '--format', 'jsonl', 'a.db']],
+    ['share', ['share', 'r1', 'a.db', '-o', 'shared.db']],
+  ])('%s takes it as the last word', async (_name, args) => {
+    expect(await stringtap(dir, ...args)).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('a folder stands for the newest capture in it', async () => {
+    const folder = join(dir, 'old');
+    mkdirSync(folder);
+    copyFileSync(SAMPLE, join(folder, 'one.db'));
+    expect(await rows(dir, 'runs', './old')).toHaveLength(7);
+    expect(await rows(dir, 'runs', folder, '~certname db01')).toHaveLength(2);
+  });
+
+  test('a word that is neither run nor file is told as one', async () => {
+    const { code, stderr } = await stringtap(dir, 'reuse', 'r1', 'nothing');
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      'stringtap: "nothing" is no number of a run, and no file\nhint: as in: stringtap reuse r3, or stringtap reuse r3 FILE.db\n',
+    );
+  });
+});
+
+describe('what is wrong is said in one line, and what to do in another', () => {
+  test.each([
+    [['exchanges', '--run', 'r99', 'a.db'], 1, 'there is no run r99 in a.db', 'stringtap runs a.db lists them'],
+    [['connections', '--run', 'r99', 'a.db'], 1, 'there is no run r99 in a.db', 'stringtap runs a.db lists them'],
+    [['export', 'r99', '--format', 'har', 'a.db'], 1, 'there is no run r99 in a.db', 'stringtap runs a.db lists them'],
+    [
+      ['connections', '--leg', 'left', 'a.db'],
+      2,
+      "--leg 'left' is invalid: expected agent, primary",
+      'stringtap help connections shows how it is used',
+    ],
+    [
+      ['exchanges', '--run', 'e1'],
+      2,
+      "--run 'e1' is invalid: expected the number of a run, as in r3",
+      'stringtap help exchanges',
+    ],
+    [['export', 'r1'], 2, '--format <FORMAT> is missing', 'stringtap help export shows how it is used'],
+    [['import', 'nothing.har'], 1, 'cannot read nothing.har: ENOENT', 'give the path of a HAR that you may read'],
+    [
+      ['serve', 'r1', 'a.db', '--listen', 'no-such-host.invalid'],
+      1,
+      'cannot listen on no-such-host.invalid:8140: ENOTFOUND',
+      '--listen HOST:PORT must name an address of this machine',
+    ],
+    [
+      ['serve', 'r1', 'a.db', '--listen', ':8140'],
+      2,
+      "--listen ':8140' is invalid: expected HOST:PORT, as in 127.0.0.1:8140",
+      '',
+    ],
+  ])('%j', async (args, code, what, hint) => {
+    const result = await stringtap(dir, ...args);
+    expect(result.code).toBe(code);
+    const lines = result.stderr.split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toContain(`stringtap: ${what}`);
+    expect(lines[1]).toContain(`hint: ${hint}`);
+  });
+
+  test('a CA that is made because somebody asked for it is said', async () => {
+    const first = await stringtap(dir, 'ca', 'show', '--certs', 'fresh');
+    expect(first.code).toBe(0);
+    expect(first.stderr).toContain('there was no CA: a new one was made in ');
+    expect(existsSync(join(dir, 'fresh', 'ca'))).toBe(true);
+    expect((await stringtap(dir, 'ca', 'show', '--certs', 'fresh')).stderr).toBe('');
+  });
+
+  test('help shows defaults as they are typed', async () => {
+    const { stdout } = await stringtap(dir, 'proxy', '--help');
+    expect(stdout).toContain('127.0.0.1:8140');
+    expect(stdout).not.toContain('{"host"');
+  });
+});
+
+describe('a certificate that is refused', () => {
+  test.each([
+    ['revoked by the primary', 'puppetserver ca clean --certname NAME'],
+    ['expired', 'the certificate has ended'],
+    ['issued by an unknown CA', 'another primary than this one signed it'],
+    ['not valid yet', 'compare the clocks'],
+    ['another key has been enrolled since', 'puppet ssl clean'],
+  ])('%s has a remedy of its own', (refusal, remedy) => {
+    expect(explainTls({ leg: 'agent', error: null, refusal })?.remedy).toContain(remedy);
+  });
+});
