@@ -17,7 +17,7 @@ const REMEMBERED = 4096;
 /** A body that is not whole yet: what came in earlier batches is held, what came in this one is still in the ring. */
 interface Growing {
   held: Held;
-  fresh: Uint8Array[];
+  fresh: Buffer[];
   kept: number;
   hash: Hash | null;
   streaming: Streaming | null;
@@ -41,7 +41,7 @@ export interface BodyEnd {
 /** Stores bodies: by hash, once, compressed when that makes them smaller, large ones in pieces as they come. */
 export interface Bodies {
   /** Takes the next part; `part` is valid until {@link settle}. */
-  append(key: number, part: Uint8Array): void;
+  append(key: number, part: Buffer): void;
   /** The body is whole. @returns its id, `null` when it is empty */
   end(key: number, end: BodyEnd): number | null;
   drop(key: number): void;

@@ -1,3 +1,5 @@
+import { copyBytes } from './ring.ts';
+
 /** Bodies are cut into pieces of this size; smaller ones are one piece. */
 export const CHUNK_BYTES = 256 << 10;
 
@@ -21,7 +23,7 @@ export interface Holding {
   /**
    * Copies a part behind what is held. A body that drips byte by byte costs no object per byte: its tail grows in a few steps.
    */
-  append(held: Held, part: Uint8Array): void;
+  append(held: Held, part: Buffer): void;
   /**
    * Hands out the full pieces, with the tail when `all`, one after the other, and frees them; a piece is valid during the call.
    */
@@ -64,7 +66,7 @@ export function createHolding(): Holding {
           unmake(held.tail);
           held.tail = larger;
         }
-        held.tail.set(at === 0 && length === part.length ? part : part.subarray(at, at + length), held.tailBytes);
+        copyBytes(part, at, length, held.tail, held.tailBytes);
         held.tailBytes = needed;
         at += length;
         if (needed < CHUNK_BYTES) continue;

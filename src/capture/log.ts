@@ -45,7 +45,7 @@ export interface Log {
 }
 
 export function createLog(db: Database, { file, recording, durability, retain, ring: shared }: WriterData): Log {
-  const ring = new Uint8Array(shared);
+  const ring = Buffer.from(shared);
   const lastExchange = db.prepare<[], number>(LAST_SQL.exchange).pluck().get() ?? 0;
   const lastConnection = db.prepare<[], number>(LAST_SQL.connection).pluck().get() ?? 0;
   const lastSeq = db.prepare<[], number>(LAST_SQL.seq).pluck().get() ?? 0;
