@@ -3,7 +3,7 @@ import { type AppState, type Engine, viewSize } from './engine.ts';
 import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope, specOf } from './keymap.ts';
 import { paint } from './paint.ts';
 import type { Env, Prompt, Screen, Tabs } from './screen.ts';
-import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf } from './text.ts';
+import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf, wrapText } from './text.ts';
 
 /** Below this nothing can be laid out. */
 export const SMALLEST = { columns: 40, rows: 10 } as const;
@@ -47,11 +47,23 @@ function drawn(screen: Screen, env: Env): readonly Line[] {
 
 /** A prompt's own lines cover the lowest lines of the view. */
 function bodyOf(view: readonly Line[], prompt: Prompt | null, env: Env): readonly Line[] {
-  const over = prompt?.draw(env).slice(0, Math.max(0, env.size.rows - 1)) ?? [];
+  const over =
+    prompt === null ? [] : [...prompt.draw(env), ...problemLines(prompt, env)].slice(0, Math.max(0, env.size.rows - 1));
   if (over.length === 0) return view;
   const room = env.size.rows - over.length - 1;
   const below = Array.from({ length: room }, (_, i) => view[i] ?? EMPTY);
   return [...below, line(env.theme.signs.rule.repeat(env.size.columns), 'dim'), ...over];
+}
+
+function problemFits({ label, input, problem }: Pick<Prompt, 'label' | 'input' | 'problem'>, columns: number): boolean {
+  return widthOf(`${label}${input.text}   ${problem ?? ''}`) <= columns;
+}
+
+/** What is wrong with the line that is typed, when there is no room for all of it behind it. */
+function problemLines({ label, input, problem }: Prompt, env: Env): Line[] {
+  const { columns } = env.size;
+  if (problem === null || input.text === '' || problemFits({ label, input, problem }, columns)) return [];
+  return wrapText(problem, columns - 2, 4).map(text => line(` ${text}`, 'error'));
 }
 
 function titleLine(engine: Engine, state: AppState): Line {
@@ -138,7 +150,7 @@ function promptLine({ label, input, problem }: Prompt, columns: number): Line {
     span(shown, bad ? 'error' : 'value'),
     span(at, 'selected'),
     span(rest, bad ? 'error' : 'value'),
-    span(bad ? `  ${problem}` : '', 'warning'),
+    span(bad && problemFits({ label, input, problem }, columns) ? `  ${problem}` : '', 'warning'),
   ];
 }
 

@@ -189,6 +189,9 @@ export function actOnRows<List extends 'exchange' | 'run'>(
       const next = filtered(rows, action.argument, env, height);
       return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { rows: next };
     }
+    case 'back':
+      // Lists of rows are where one starts: there is nothing to go back to, but for the filter.
+      return rows.filter === null || rows.filterOff ? null : opened({ filterOff: true });
     case 'filter-off':
       if (rows.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
       return opened({ filterOff: !rows.filterOff });

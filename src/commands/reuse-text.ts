@@ -5,6 +5,7 @@ import type { Leg } from '../model.ts';
 import { idText } from './ids.ts';
 import { printable } from './io.ts';
 import { bytes, duration, table } from './present.ts';
+import { plural } from './show-text.ts';
 
 /** The report of `stringtap reuse` in words. */
 
@@ -52,7 +53,7 @@ export const FIGURES: ReadonlyArray<readonly [name: string, value: (leg: LegReus
 ];
 
 function bootstrap({ bootstrap: b }: LegReuse): string {
-  return `${b.connections}, exchanges ${b.exchanges}, ${duration(b.setupMs)} to open`;
+  return `${b.connections} (${plural(b.exchanges, 'exchange')}, ${duration(b.setupMs)} to open)`;
 }
 
 function perConnection(spread: Spread | null): string {

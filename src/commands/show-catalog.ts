@@ -225,7 +225,10 @@ export function reports(page: Page, store: Store, which: Which, detail: boolean)
     const lines = store.decoded.rows('log_line', { exchange });
     const loud = lines.filter(line => detail || !QUIET.has(line.level ?? ''));
     limited(page, loud, detail, `stringtap show ${run} logs`, line => {
-      page.text('     ', printable(`${line.level ?? '-'}: ${line.message ?? ''} (${line.source ?? '-'})`));
+      // A message of many lines is a file's diff, mostly.
+      const [first = '', ...more] = (line.message ?? '').trim().split('\n');
+      page.text('     ', printable(`${line.level ?? '-'}: ${first} (${line.source ?? '-'})`));
+      for (const text of more) page.text('       ', printable(text.replaceAll('\t', '    ')));
     });
   }
 }

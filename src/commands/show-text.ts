@@ -58,9 +58,21 @@ export function valueText(value: unknown): string {
   return printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 }
 
+/** `{sha256}…` in Base64: a checksum that a file resource has computed is binary to Ruby, and so to its report in JSON. */
+const CHECKSUM_BASE64 = /^e[23][A-Za-z0-9+/]{20,200}={0,2}$/;
+
+/** A value of an event for a person. */
+export function eventValueText(value: unknown): string {
+  if (typeof value === 'string' && CHECKSUM_BASE64.test(value)) {
+    const text = Buffer.from(value, 'base64').toString('latin1');
+    if (/^\{(?:md5|sha)\w{0,12}\}[0-9a-f]{16,128}$/.test(text)) return text;
+  }
+  return valueText(value);
+}
+
 /** `old → new` in at most `width` characters. */
 export function change(previous: unknown, desired: unknown, width: number): string {
-  const texts = [valueText(previous), valueText(desired)] as const;
+  const texts = [eventValueText(previous), eventValueText(desired)] as const;
   const room = Math.max(20, width - 3);
   if (texts[0].length + texts[1].length <= room) return `${texts[0]} → ${texts[1]}`;
   const half = Math.floor(room / 2);

@@ -32,12 +32,15 @@ interface Table<Row> {
   readonly whole: boolean;
 }
 
-/** Lines below the list that tell of the cursor's row. */
+/** Lines below the list that tell of the cursor's row, at least. */
 const DETAIL_LINES = 5;
+/** Lines of the list, at least: what is below must not jump with each new row of a run that goes on. */
+const LIST_LINES = 8;
 
-function heightOf(state: { whole: boolean }, env: Env): number {
-  const below = state.whole && env.size.rows >= 14 ? DETAIL_LINES + 1 : 0;
-  return Math.max(1, env.size.rows - 1 - below);
+/** The cursor's row has the room that a short list leaves. */
+function heightOf(state: { whole: boolean; rows: readonly unknown[] }, env: Env): number {
+  if (!state.whole || env.size.rows < 14) return Math.max(1, env.size.rows - 1);
+  return Math.max(1, Math.min(env.size.rows - 2 - DETAIL_LINES, Math.max(LIST_LINES, state.rows.length)));
 }
 
 function viewOf<Row>(): View<Table<Row>> {
@@ -88,7 +91,9 @@ function viewOf<Row>(): View<Table<Row>> {
     },
     refresh(state, env) {
       const rows = state.options.reread?.(env) ?? null;
-      return rows === null ? state : { ...state, rows, place: settle(state.place, rows.length, heightOf(state, env)) };
+      return rows === null
+        ? state
+        : { ...state, rows, place: settle(state.place, rows.length, heightOf({ ...state, rows }, env)) };
     },
     draw(state, env) {
       const { rows, options, query } = state;
@@ -104,7 +109,7 @@ function viewOf<Row>(): View<Table<Row>> {
       const current = rows[place.cursor];
       if (height + 1 >= env.size.rows || current === undefined) return list;
       const blank = Array.from({ length: height + 1 - list.length }, () => line(''));
-      const below = detailLines(options.details(current), env.size.columns).slice(0, DETAIL_LINES);
+      const below = detailLines(options.details(current), env.size.columns).slice(0, env.size.rows - height - 2);
       return [...list, ...blank, line(env.theme.signs.rule.repeat(env.size.columns), 'dim'), ...below];
     },
     status: ({ rows, place, query }) =>
@@ -123,7 +128,7 @@ export function detailLines(
     value
       .split('\n')
       .flatMap((part, n) =>
-        wrapText(clean(part), columns - width - 4, 500).map(
+        wrapText(clean(part.replaceAll('\t', '    ')), columns - width - 4, 500).map(
           (text, i): Line => [span(` ${(n + i === 0 ? name : '').padEnd(width)}  `, 'dim'), span(text, style)],
         ),
       ),

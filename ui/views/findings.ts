@@ -52,9 +52,15 @@ export function findingsPane(env: Env, filter: FindingFilter): Screen {
       emptyLines(at, [
         'no findings',
         '',
-        ofRun ? 'a run is judged when it has ended and all of it is decoded' : 'nothing that the rules know is wrong here',
+        isJudged(at, filter.run)
+          ? 'nothing that the rules know is wrong here'
+          : 'a run is judged when it has ended and all of it is decoded',
       ]),
   });
+}
+
+function isJudged({ source: { store } }: Env, run: number | undefined): boolean {
+  return run === undefined || (store.run(run)?.end !== null && store.decoded.behind() === 0);
 }
 
 /** One finding with its evidence. */

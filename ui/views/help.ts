@@ -3,7 +3,7 @@ import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import { type Line, line, pad, span } from '../text.ts';
+import { type Line, line, pad, span, wrapText } from '../text.ts';
 
 interface Help {
   lines: readonly Line[];
@@ -30,16 +30,18 @@ const VIEW: View<Help> = {
 export function helpScreen(screen: Screen, map: KeyMap, env: Env): Screen {
   const scopes = screen.scopes();
   const wide = env.size.columns >= 70;
-  const row = (name: string, keys: string, help: string): Line => [
-    span(` ${pad(keys, wide ? 18 : 12)}  `, 'key'),
-    span(wide ? `${pad(name, 18)}  ` : '', 'name'),
-    span(help),
-  ];
+  const left = wide ? 41 : 15;
+  const row = (name: string, keys: string, help: string): Line[] =>
+    wrapText(help, env.size.columns - left).map((text, i) =>
+      i > 0
+        ? [span(`${' '.repeat(left)}${text}`)]
+        : [span(` ${pad(keys, wide ? 18 : 12)}  `, 'key'), span(wide ? `${pad(name, 18)}  ` : '', 'name'), span(text)],
+    );
   const specs = commandsFor(scopes);
   const rows = (own: boolean): Line[] =>
     specs
       .filter(spec => spec.scopes.includes('any') !== own)
-      .map(spec =>
+      .flatMap(spec =>
         row(`${spec.name}${spec.argument === undefined ? '' : ` ${spec.argument}`}`, keysText(map, spec.name) || ':', spec.help),
       );
   const own = rows(true);
@@ -50,7 +52,9 @@ export function helpScreen(screen: Screen, map: KeyMap, env: Env): Screen {
     line(' Keys of every view', 'bold'),
     ...rows(false),
     line(''),
-    line(' Any command runs by its name after : as well. keys.yaml binds others (docs/ui.md).', 'dim'),
+    ...wrapText('Any command runs by its name after : as well. keys.yaml binds others (docs/ui.md).', env.size.columns - 2).map(
+      text => line(` ${text}`, 'dim'),
+    ),
   ];
   return screenOf(VIEW, { lines, place: LIST_START });
 }

@@ -83,7 +83,12 @@ const VIEW: View<Requests> = {
 function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line[] {
   if (reading) return emptyLines(env, ['reading']);
   if (list.filter !== null && !list.filterOff) {
-    return emptyLines(env, ['no request is like this', '', `filter: ${list.filterText}`, 'ctrl-t shows all, / changes it']);
+    return emptyLines(env, [
+      'no request is like this',
+      '',
+      `filter: ${list.filterText}`,
+      'esc shows all, ctrl-t filters again, / changes it',
+    ]);
   }
   return emptyLines(env, [
     'no requests yet',

@@ -2,7 +2,7 @@ import { explainTls } from '../../src/analysis/tls-failures.ts';
 import type { EventRow, LogLineRow } from '../../src/capture/decoded-shapes.ts';
 import type { ConnectionRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
-import { change, plural, valueText } from '../../src/commands/show-text.ts';
+import { change, eventValueText, plural } from '../../src/commands/show-text.ts';
 import { emptyLines } from '../frame.ts';
 import { tablePane } from '../panes/table.ts';
 import type { Env, Screen } from '../screen.ts';
@@ -42,9 +42,14 @@ export function eventsPane(run: number, env: Env): Screen {
     details: row => [
       ['resource', row.resource],
       ['property', dash(row.property)],
-      ['was', row.redacted === true ? '(redacted by the agent)' : valueText(row.previousValue)],
-      ['is now', row.redacted === true ? '(redacted by the agent)' : valueText(row.desiredValue)],
-      ['message', dash(row.message)],
+      ...(row.status === 'failure' ? [['message', dash(row.message)] as const] : []),
+      ['was', row.redacted === true ? '(redacted by the agent)' : eventValueText(row.previousValue)],
+      // A change that failed, or was only looked at, did not come to be.
+      [
+        row.status === 'success' ? 'is now' : 'wanted',
+        row.redacted === true ? '(redacted by the agent)' : eventValueText(row.desiredValue),
+      ],
+      ...(row.status === 'failure' ? [] : [['message', dash(row.message)] as const]),
       ['status', `${dash(row.status)}${row.correctiveChange === true ? ', corrective: somebody else had changed it' : ''}`],
       ['at', dash(row.at)],
     ],
@@ -62,6 +67,12 @@ const LEVELS: Record<string, StyleName> = {
   info: 'dim',
 };
 
+/** A message of many lines is a file's diff, mostly, which begins with an empty line. */
+function firstLine(message: string): string {
+  const lines = message.trim().split('\n');
+  return lines.length === 1 ? (lines[0] ?? '') : `${lines[0]}  (${lines.length} lines)`;
+}
+
 export function logsPane(run: number, env: Env): Screen {
   const read = (at: Env): LogLineRow[] => at.source.store.decoded.rows('log_line', { run });
   const columns = (): Column<LogLineRow>[] => [
@@ -72,7 +83,7 @@ export function logsPane(run: number, env: Env): Screen {
       title: 'MESSAGE',
       width: 20,
       grow: true,
-      cell: row => span(row.message ?? '', LEVELS[row.level ?? ''] === 'error' ? 'error' : 'value'),
+      cell: row => span(firstLine(row.message ?? ''), LEVELS[row.level ?? ''] === 'error' ? 'error' : 'value'),
     },
   ];
   return tablePane({
@@ -82,7 +93,7 @@ export function logsPane(run: number, env: Env): Screen {
     title: row => `log ${row.n}`,
     isProblem: row => ['err', 'alert', 'emerg', 'crit'].includes(row.level ?? ''),
     details: row => [
-      ['message', dash(row.message)],
+      ['message', dash(row.message).trim()],
       ['source', dash(row.source)],
       ['at', `${dash(row.at)}, ${dash(row.level)}`],
       ['place', row.file === null ? '-' : `${row.file}${row.line === null ? '' : `:${row.line}`}`],

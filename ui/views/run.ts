@@ -6,7 +6,7 @@ import { delegate, drawPane, paneEnv } from '../pane.ts';
 import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import { type Line, type Span, span } from '../text.ts';
+import { type Line, line, type Span, span, wrapText } from '../text.ts';
 import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
 import { certificatesPane, filesPane } from './run-files.ts';
@@ -32,11 +32,8 @@ const TABS: readonly { name: string; short?: string; pane(run: number, env: Env,
   { name: 'Findings', pane: (run, env) => findingsPane(env, { run }) },
 ];
 
-/** The line about the run takes one row. */
-const HEAD = 1;
-
 function paneOf({ row, tab, panes }: Run, env: Env): Screen {
-  return panes.get(tab) ?? TABS[tab]!.pane(row.id, paneEnv(env, HEAD), row);
+  return panes.get(tab) ?? TABS[tab]!.pane(row.id, below(row, env), row);
 }
 
 function withPane(state: Run, pane: Screen): Run {
@@ -65,7 +62,7 @@ const VIEW: View<Run> = {
           : { state: atTab(state, tab, env) };
       }
       default:
-        return delegate(paneOf(state, env), action, paneEnv(env, HEAD), pane => withPane(state, pane));
+        return delegate(paneOf(state, env), action, below(state.row, env), pane => withPane(state, pane));
     }
   },
   refresh(state, env) {
@@ -73,13 +70,13 @@ const VIEW: View<Run> = {
     // A run that is over does not change any more, once all of it is decoded.
     const settled = state.row.end !== null && row.exchanges === state.row.exchanges && env.source.store.decoded.behind() === 0;
     const pane = paneOf(state, env);
-    return withPane(
-      { ...state, row, panes: settled ? state.panes : new Map() },
-      settled ? pane : pane.refresh(paneEnv(env, HEAD)),
-    );
+    return withPane({ ...state, row, panes: settled ? state.panes : new Map() }, settled ? pane : pane.refresh(below(row, env)));
   },
-  draw: (state, env) => [headLine(state.row, env), ...drawPane(paneOf(state, env), env, HEAD)],
-  status: (state, env) => paneOf(state, env).status(paneEnv(env, HEAD)),
+  draw(state, env) {
+    const head = headOf(state.row, env);
+    return [...head, ...drawPane(paneOf(state, env), env, head.length)];
+  },
+  status: (state, env) => paneOf(state, env).status(below(state.row, env)),
   subject: ({ row, tab, panes }) => panes.get(tab)?.subject() ?? { type: 'run', id: row.id },
 };
 
@@ -88,6 +85,25 @@ function tabOf(text: string): number | null {
   const wanted = text.toLowerCase();
   const found = /^\d+$/.test(wanted) ? Number(wanted) - 1 : TABS.findIndex(({ name }) => name.toLowerCase().startsWith(wanted));
   return wanted !== '' && found >= 0 && found < TABS.length ? found : null;
+}
+
+/** Rows of a terminal from which on there is room to say why a run went wrong. */
+const ROOMY = 15;
+const WHY_LINES = 2;
+
+/** What is known of the run, and the first of what the rules call an error in it. */
+function headOf(row: RunRow, env: Env): Line[] {
+  const head = [headLine(row, env)];
+  if (env.size.rows < ROOMY || !env.source.findings(row).has('error')) return head;
+  const [worst] = env.source.store.findings({ run: row.id, severity: 'error', limit: 1 });
+  if (worst === undefined) return head;
+  const text = wrapText(worst.summary, env.size.columns - 4, WHY_LINES);
+  return [...head, ...text.map((part, i) => line(`${i === 0 ? ` ${env.theme.signs.failed} ` : '   '}${part}`, 'error'))];
+}
+
+/** What a tab sees: what is below the head. */
+function below(row: RunRow, env: Env): Env {
+  return paneEnv(env, headOf(row, env).length);
 }
 
 function headLine(row: RunRow, env: Env): Line {

@@ -94,7 +94,12 @@ const SORTED = { time: 'STARTED', duration: 'TIME', bytes: 'DOWN', exchanges: 'R
 function noRuns(list: RowList<'run'>, reading: boolean, env: Env): Line[] {
   if (reading) return emptyLines(env, ['reading']);
   if (list.filter !== null && !list.filterOff) {
-    return emptyLines(env, ['no run is like this', '', `filter: ${list.filterText}`, 'ctrl-t shows all, / changes it']);
+    return emptyLines(env, [
+      'no run is like this',
+      '',
+      `filter: ${list.filterText}`,
+      'esc shows all, ctrl-t filters again, / changes it',
+    ]);
   }
   const requests = env.source.store.exchanges({ limit: 1 })[Symbol.iterator]().next().done !== true;
   if (requests) return emptyLines(env, ['no agent runs in this capture', '', 'but there are requests: :requests shows them']);

@@ -26,6 +26,7 @@ import { recurseLarge } from './recurse-large.ts';
 import { refetchedFile } from './refetched-file.ts';
 import { reportLarge } from './report-large.ts';
 import { reportRejected } from './report-rejected.ts';
+import { resourceFailed } from './resource-failed.ts';
 import { serverBusy } from './server-busy.ts';
 import { serverCloses } from './server-closes.ts';
 import { slowCompile } from './slow-compile.ts';
@@ -39,6 +40,7 @@ import { waitingForSignature } from './waiting-for-signature.ts';
 export const RULES: readonly Rule[] = [
   catalogCompileFailed,
   environmentMissing,
+  resourceFailed,
   maskedByCache,
   cachedCatalogUsed,
   reportRejected,

@@ -55,6 +55,20 @@ export const ERRORS: readonly Case[] = [
     },
   },
   {
+    rule: 'resource-failed',
+    severity: 'error',
+    says: /^2 resources failed: Exec\[migrate\], Service\[app\]$/,
+    async fires(node) {
+      const failed = [event('Exec[migrate]', 'returns', 'failure'), event('Service[app]', 'ensure', 'failure')];
+      await good(node, {}, { status: 'failed', resource_statuses: Object.fromEntries(failed) });
+    },
+    async quiet(node) {
+      await good(node, {}, { status: 'changed', resource_statuses: Object.fromEntries([event('Exec[migrate]', 'returns')]) });
+      await node.catalog({}, { status: 500, response: fixture('error-syntax.json'), type: 'application/json' });
+      await node.report({ status: 'failed' });
+    },
+  },
+  {
     rule: 'environment-missing',
     severity: 'error',
     says: /no environment nope$/,

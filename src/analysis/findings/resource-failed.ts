@@ -1,0 +1,39 @@
+import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { reportOf } from './reports.ts';
+
+export const resourceFailed: Rule = {
+  id: 'resource-failed',
+  severities: ['error'],
+  title: 'a resource could not be brought into its state, or the run failed as a whole',
+  meaning:
+    'The agent had a catalog and could not apply all of it. What depends on a failed resource is skipped. Why it failed is told in its event, in words that may hold values and are therefore not told again here.',
+  fix: 'read what the agent said of it: stringtap show RUN events, or show RUN logs when no resource is named',
+  threshold: 'an event with the status failure in the report, or a report that says failed though a catalog came',
+  page: page('format_report.html'),
+  judge(run) {
+    const report = reportOf(run);
+    if (report === null) return [];
+    const events = run.events(['failure']);
+    const resources = [...new Set(events.map(event => event.resource))];
+    const hasCatalog = run.phase('catalog').some(one => one.status === 200);
+    if (resources.length === 0 && (report.report.status !== 'failed' || !hasCatalog)) return [];
+    const [first] = resources;
+    const more = resources.length > 2 ? `, and ${resources.length - 2} more` : '';
+    const named = resources.slice(0, 2).map(quoted).join(', ');
+    return [
+      {
+        severity: 'error',
+        summary:
+          first === undefined
+            ? 'the report says failed, and names no resource that did'
+            : `${counted(resources.length, 'resource')} failed: ${named}${more}`,
+        fix: `read what the agent said of it: stringtap show r${run.run.id} ${first === undefined ? 'logs' : 'events'}`,
+        evidence: evidence({
+          exchanges: [report.exchange],
+          rows: events.map(({ exchange, n }) => ({ kind: 'event', exchange, n })),
+          figures: { resources: resources.length, resource: first ?? null },
+        }),
+      },
+    ];
+  },
+};
