@@ -26,12 +26,13 @@ export function sqlNames(source: Source): SqlNames {
 
 const KEYWORDS = ['SELECT', 'FROM', 'WHERE', 'GROUP BY', 'ORDER BY', 'LIMIT', 'count(*)'];
 
-export function sqlPrompt(names: SqlNames, input: InputState = startInput()): Prompt {
-  const again = (next: InputState): Prompt => sqlPrompt(names, next);
+/** @param problem what was wrong with the text when it was asked; gone as soon as that is changed */
+export function sqlPrompt(names: SqlNames, input: InputState = startInput(), problem: string | null = null): Prompt {
+  const again = (next: InputState): Prompt => sqlPrompt(names, next, next.text === input.text ? problem : null);
   return {
     label: 'sql; ',
     input,
-    problem: null,
+    problem,
     draw: env => hint(names, input, env.size.columns),
     change: next => ({ prompt: again(next) }),
     key(key) {

@@ -10,6 +10,7 @@ export type RunResult =
   | 'corrective'
   | 'compile error'
   | 'bootstrap'
+  | 'no catalog'
   | 'reported'
   | 'no report'
   | 'open';
@@ -26,6 +27,8 @@ export function resultOf(store: Store, run: RunRow): RunResult {
     return 'unchanged';
   }
   if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
+  const asked = [...store.exchanges({ run: run.id, phase: 'catalog' })];
+  if (asked.length > 0 && asked.every(one => one.status !== 200)) return 'no catalog';
   if (run.end === 'report') return 'reported';
   return run.transactionUuid === null ? 'bootstrap' : 'no report';
 }

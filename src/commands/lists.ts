@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Subject } from '../analysis/filter.ts';
 import { explainTls } from '../analysis/tls-failures.ts';
-import { resultOf } from '../capture/run-result.ts';
+import { CaptureError, sqliteCode } from '../capture/errors.ts';
+import { type RunResult, resultOf } from '../capture/run-result.ts';
 import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
 import { type Leg, PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
@@ -31,7 +32,7 @@ export function registerRuns(program: Command, io: Io): void {
           io,
           options.json === true,
           rows,
-          row => ({ ...runJson(row), outcome: resultOf(store, row) }),
+          row => ({ ...runJson(row), outcome: readResult(store, row) }),
           (to, found) => listRuns(to, found, store),
         );
       });
@@ -169,13 +170,23 @@ function printTable<Row>(io: Io, columns: readonly Column<Row>[], rows: Iterable
 
 const dash = (value: string | number | null): string => (value === null ? '-' : String(value));
 
+/** How a run went; `null` where a damaged capture does not say it any more, but still has the run. */
+function readResult(store: Store, row: RunRow): RunResult | null {
+  try {
+    return resultOf(store, row);
+  } catch (error) {
+    if (error instanceof CaptureError || sqliteCode(error) !== null) return null;
+    throw error;
+  }
+}
+
 export function listRuns(io: Io, rows: Iterable<RunRow>, store: Store): void {
   const notes = Map.groupBy(store.notes(), note => note.run);
   const columns: Column<RunRow>[] = [
     { title: 'RUN', value: row => idText('run', row.id) },
     { title: 'STARTED', value: row => `${row.startedAt.slice(0, 10)} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
     { title: 'CERTNAME', value: row => row.certname },
-    { title: 'RESULT', value: row => resultOf(store, row) },
+    { title: 'RESULT', value: row => readResult(store, row) ?? '?' },
     { title: 'ENVIRONMENT', value: row => dash(row.environment) },
     { title: 'PUPPET', value: row => dash(row.puppetVersion) },
     {

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { explainTls } from '../../src/analysis/tls-failures.ts';
+import type { Io } from '../../src/commands/io.ts';
+import { requireTerminal } from '../../src/commands/terminal.ts';
 import { rows, stringtap } from './stringtap.ts';
 
 const SAMPLE = fileURLToPath(new URL('../../captures/sample.db', import.meta.url));
@@ -111,6 +113,11 @@ describe('what is wrong is said in one line, and what to do in another', () => {
     expect(stdout).toContain('127.0.0.1:8140');
     expect(stdout).not.toContain('{"host"');
   });
+});
+
+test('screens are not drawn on a terminal that cannot move its cursor', () => {
+  const io = { stdoutIsTerminal: true, env: { TERM: 'dumb' } } as unknown as Io;
+  expect(() => requireTerminal(io, 'stringtap runs prints the same')).toThrow(/TERM is dumb/);
 });
 
 describe('a certificate that is refused', () => {

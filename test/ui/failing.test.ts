@@ -98,3 +98,9 @@ test('help has all of its words', async () => {
   }
   expect([...all].filter(line => line.trimEnd().endsWith('…'))).toEqual([]);
 });
+
+test('in the smallest terminal the list of runs has who, and how it went', async () => {
+  using ui = openUi(store, { columns: 40, rows: 10 });
+  const text = (await ui.shows('RESULT')).join('\n');
+  expect(text).toMatch(/web01\.lab +✎ changed/);
+});

@@ -127,9 +127,10 @@ function columnsOf(env: Env): Column<RunRow>[] {
       title: 'TIME',
       width: 9,
       right: true,
+      from: 2, // where there is room for little, who and how it went come first
       cell: row => span(row.endedAt === null ? `${duration(Math.max(0, took(row)))}…` : duration(took(row))),
     },
-    { title: 'REQS', width: 5, right: true, cell: row => span(String(row.exchanges)) },
+    { title: 'REQS', width: 5, right: true, from: 3, cell: row => span(String(row.exchanges)) },
     {
       title: 'FAIL',
       width: 5,

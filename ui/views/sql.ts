@@ -1,5 +1,6 @@
 import { childWords, runStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
+import { startInput } from '../input.ts';
 import { tablePane } from '../panes/table.ts';
 import { titled } from '../panes/titled.ts';
 import type { Env, Screen, Step } from '../screen.ts';
@@ -27,7 +28,7 @@ export function sqlStep(text: string | null, env: Env): Step {
       async run(_report, signal) {
         const args = ['query', text, env.source.store.file, '--json', '--limit', String(MOST + 1)];
         const result = await runStringtap(args, { signal });
-        if (result.code !== 0) throw new Error(childWords(result).what);
+        if (result.code !== 0) return { prompt: sqlPrompt(sqlNames(env.source), startInput(text), childWords(result).what) };
         const rows = result.out.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Row]));
         const more = rows.length > MOST;
         const screen = sqlScreen(text, rows.slice(0, MOST));

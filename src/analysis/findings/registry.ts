@@ -22,6 +22,7 @@ import { nameMismatch } from './name-mismatch.ts';
 import { notIdempotent } from './not-idempotent.ts';
 import { plaintextSecret } from './plaintext-secret.ts';
 import { pluginsyncSerial } from './pluginsync-serial.ts';
+import { primaryUnreachable } from './primary-unreachable.ts';
 import { recurseLarge } from './recurse-large.ts';
 import { refetchedFile } from './refetched-file.ts';
 import { reportLarge } from './report-large.ts';
@@ -38,6 +39,7 @@ import { waitingForSignature } from './waiting-for-signature.ts';
 
 /** Every rule, in the order in which findings of one severity are shown: what stops a run, what endangers it, what it costs, what is worth knowing. */
 export const RULES: readonly Rule[] = [
+  primaryUnreachable,
   catalogCompileFailed,
   environmentMissing,
   resourceFailed,

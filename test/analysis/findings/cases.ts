@@ -55,6 +55,21 @@ export const ERRORS: readonly Case[] = [
     },
   },
   {
+    rule: 'primary-unreachable',
+    severity: 'error',
+    says: /^the primary puppet\.example\.com:8140 could not be reached for 2 requests \(ECONNREFUSED\), first for pluginsync$/,
+    async fires(node) {
+      const failure = { reason: 'primary-unreachable', origin, code: 'ECONNREFUSED' } as const;
+      await node.ask(plugins, { by: 'proxy', failure });
+      await node.report({}, { by: 'proxy', failure });
+    },
+    async quiet(node) {
+      await good(node);
+      node.pause(2_000);
+      await node.catalog({}, { failure: { reason: 'primary-closed', origin, detail: 'other side closed', partial: false } });
+    },
+  },
+  {
     rule: 'resource-failed',
     severity: 'error',
     says: /^2 resources failed: Exec\[migrate\], Service\[app\]$/,
