@@ -2,7 +2,7 @@ import { createHash, type Hash, hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import { withCompressed } from './compress.ts';
 import { CHUNK_BYTES, createHolding, type Held, nothingHeld } from './holding.ts';
-import { BODY_SQL, type Value } from './statements.ts';
+import { BODY_SQL, LAST_SQL, type Value } from './statements.ts';
 
 /**
  * A body is held until its hash tells whether the file has it already, up to this size, and up to this much for all bodies
@@ -61,8 +61,8 @@ export interface Bodies {
 export function createBodies(db: Database): Bodies {
   const find = db.prepare<[{ sha256: Uint8Array; size: number }], number>(BODY_SQL.find).pluck();
   const insert = db.prepare<Value[]>(BODY_SQL.insert);
-  const insertBytes = db.prepare<[number | bigint, Uint8Array]>(BODY_SQL.bytes);
-  const start = db.prepare(BODY_SQL.start);
+  const insertBytes = db.prepare<[number, Uint8Array]>(BODY_SQL.bytes);
+  const start = db.prepare<[number]>(BODY_SQL.start);
   const chunk = db.prepare<Value[]>(BODY_SQL.chunk);
   const finish = db.prepare<Value[]>(BODY_SQL.end);
   const dropChunks = db.prepare<[number]>(BODY_SQL.dropChunks);
@@ -75,6 +75,8 @@ export function createBodies(db: Database): Bodies {
   const broken = new Set<number>();
   const remembered = new Map<string, number>();
   let writtenBytes = 0;
+  /** SQLite would give the highest id again once its body is deleted, and readers remember bodies by their ids. */
+  let lastId = db.prepare<[], number>(LAST_SQL.body).pluck().get() ?? 0;
 
   function remember(name: string, id: number): number {
     if (remembered.size >= REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
@@ -84,7 +86,10 @@ export function createBodies(db: Database): Bodies {
 
   /** Writes what is held: the full pieces, with the tail when `all`. */
   function write(body: Growing, all: boolean): Streaming {
-    body.streaming ??= { id: Number(start.run().lastInsertRowid), pieces: 0, stored: 0, skip: 0 };
+    if (body.streaming === null) {
+      start.run(++lastId);
+      body.streaming = { id: lastId, pieces: 0, stored: 0, skip: 0 };
+    }
     const { streaming } = body;
     holding.drain(body.held, all, piece => {
       const add = (bytes: Uint8Array, coding: string): void => {
@@ -144,9 +149,9 @@ export function createBodies(db: Database): Bodies {
     const parts = tailBytes === 0 ? body.fresh : [tail.subarray(0, tailBytes), ...body.fresh];
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
     const id = withCompressed(bytes, (stored, coding) => {
-      const { lastInsertRowid } = insert.run(digest, size, body.kept, stored.length, coding, cut);
-      insertBytes.run(lastInsertRowid, stored);
-      return Number(lastInsertRowid);
+      insert.run(++lastId, digest, size, body.kept, stored.length, coding, cut);
+      insertBytes.run(lastId, stored);
+      return lastId;
     });
     writtenBytes += body.kept;
     release(body);

@@ -2,29 +2,12 @@ import type { Database } from 'better-sqlite3';
 import { codingsOf, decodeContent } from '../decode/encoding.ts';
 import { Malformed } from '../decode/limits.ts';
 import type { Fields } from '../model.ts';
-import { createBodyReader, createUnpacking } from './body-reader.ts';
+import { createBodyReader, createUnpacking, type StoredBody, WHOLE_SQL } from './body-reader.ts';
 import { contentOf } from './gzip-form.ts';
 
 /** Of a body no more than this is read, and no more than that once its content codings are undone. */
 export const SEARCHED_BODY_BYTES = 16 << 20;
 export const SEARCHED_PLAIN_BYTES = 32 << 20;
-
-/** What is stored of a body. */
-export interface StoredBody {
-  id: number;
-  coding: string;
-  /** `null`: it is in pieces, or was not read with the rest. */
-  bytes: Uint8Array | null;
-  dictionary: number | null;
-  gzip: number | null;
-}
-
-/** Where the bytes of a body `b` are; and its columns, for {@link StoredBody}. */
-export const STORED_BODY = {
-  columns: 'b.id, b.coding, p.dictionary, p.gzip',
-  bytes: 'coalesce(b.bytes, f.bytes, p.bytes)',
-  joins: 'LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id',
-} as const;
 
 /** Reads bodies as they are searched: the beginning without its content codings; as it is when they cannot be undone. */
 export interface PlainReader {
@@ -38,9 +21,7 @@ export interface PlainReader {
 }
 
 export function createPlainReader(db: Database): PlainReader {
-  const find = db.prepare<[number], StoredBody>(
-    `SELECT ${STORED_BODY.columns}, ${STORED_BODY.bytes} AS bytes FROM body b ${STORED_BODY.joins} WHERE b.id = ?`,
-  );
+  const find = db.prepare<[number], StoredBody>(WHOLE_SQL);
   const pieces = createBodyReader(db);
   const unpack = createUnpacking(db);
 

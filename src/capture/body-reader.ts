@@ -16,9 +16,17 @@ const REMEMBERED = 16;
 /** What remembered dictionaries may take in memory. */
 const DICTIONARY_BYTES = 4 << 20;
 
+/** Where the bytes of a body `b` are; and its columns, for {@link StoredBody}. */
+export const STORED_BODY = {
+  columns: 'b.id, b.coding, p.dictionary, p.gzip',
+  bytes: 'coalesce(b.bytes, f.bytes, p.bytes)',
+  joins: 'LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id',
+} as const;
+
+/** Reads a {@link StoredBody} by its id. */
+export const WHOLE_SQL = `SELECT ${STORED_BODY.columns}, ${STORED_BODY.bytes} AS bytes FROM body b ${STORED_BODY.joins} WHERE b.id = ?`;
+
 const SQL = {
-  whole: `SELECT b.coding, coalesce(b.bytes, f.bytes, p.bytes) AS bytes, p.dictionary, p.gzip FROM body b
-    LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id WHERE b.id = ?`,
   piece: 'SELECT coding, bytes FROM body_chunk WHERE body = ? AND n = ?',
 } as const;
 
@@ -27,8 +35,9 @@ interface Piece {
   bytes: Uint8Array | null;
 }
 
-/** A body that is in one piece, or says that it is not. */
-interface Whole extends Piece {
+/** What is stored of a body that is in one piece, or that says that it is not; `bytes` is `null` also when they were not read with the rest. */
+export interface StoredBody extends Piece {
+  id: number;
   dictionary: number | null;
   gzip: number | null;
 }
@@ -90,7 +99,7 @@ export function createPartReader(db: Database): ReadPart {
 
 /** Makes the function that reads a body in one piece; `chunks` when it is in several, `null` when there is none. */
 function createWholeReader(db: Database): (id: number) => Uint8Array | 'chunks' | null {
-  const whole = db.prepare<[number], Whole>(SQL.whole);
+  const whole = db.prepare<[number], StoredBody>(WHOLE_SQL);
   const unpack = createUnpacking(db);
   return id => {
     const row = whole.get(id);
@@ -104,7 +113,7 @@ function createWholeReader(db: Database): (id: number) => Uint8Array | 'chunks' 
 
 /** Reads what is packed of a body in one piece: its bytes, or the content of a gzip body. @throws CaptureError when it is not there */
 export function createFormReader(db: Database): (id: number) => Uint8Array {
-  const whole = db.prepare<[number], Whole>(SQL.whole);
+  const whole = db.prepare<[number], StoredBody>(WHOLE_SQL);
   const form = createUnpacking(db);
   return id => {
     const row = whole.get(id);
@@ -117,8 +126,8 @@ export function createFormReader(db: Database): (id: number) => Uint8Array {
  * Makes the form of a body, as {@link createFormReader} reads it, of what is stored of it. Dictionaries are remembered: those that were used last, of 4 MiB
  * together.
  */
-export function createUnpacking(db: Database): (stored: Omit<Whole, 'gzip'>) => Uint8Array {
-  const whole = db.prepare<[number], Whole>(SQL.whole);
+export function createUnpacking(db: Database): (stored: StoredBody) => Uint8Array {
+  const whole = db.prepare<[number], StoredBody>(WHOLE_SQL);
   const dictionaries = new Map<number, Buffer>();
   let cached = 0;
 

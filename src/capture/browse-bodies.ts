@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
-import { createPlainReader, STORED_BODY, type StoredBody } from './body-plain.ts';
+import { createPlainReader } from './body-plain.ts';
+import { STORED_BODY, type StoredBody } from './body-reader.ts';
 import { STEP_MS, steps } from './browse-steps.ts';
 
 /** Bodies up to this size are read many at a time: a statement of its own takes ten times as long as what it reads of one. */

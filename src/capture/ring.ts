@@ -52,7 +52,7 @@ export function createRing(shared: SharedArrayBuffer): Ring {
 }
 
 /**
- * Copies into shared memory, or out of it. V8's `set` of a typed array goes byte by byte there, at a tenth of the speed, unless both places are
+ * Copies one byte or more into shared memory, or out of it. V8's `set` of a typed array goes byte by byte there, at a tenth of the speed, unless both places are
  * aligned alike, and so does Node's `copy` of all that a Buffer has.
  */
 export function copyBytes(source: Buffer, from: number, length: number, target: Uint8Array, at: number): void {

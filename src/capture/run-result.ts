@@ -18,15 +18,14 @@ export type RunResult =
 /** Reads what was decoded of a run: its report, and the primary's refusal of a catalog. */
 export function resultOf(store: Store, run: RunRow): RunResult {
   if (run.end === null) return 'open'; // its report would have ended it
+  if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
   const [report] = store.decoded.rows('report', { run: run.id });
   if (report !== undefined) {
-    if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
     if (report.status === 'failed') return 'failed';
     if (report.noop === true || report.noopPending === true) return 'noop';
     if (report.status === 'changed') return report.correctiveChange === true ? 'corrective' : 'changed';
     return 'unchanged';
   }
-  if (store.decoded.rows('refusal', { run: run.id }).some(row => row.error !== null)) return 'compile error';
   const asked = [...store.exchanges({ run: run.id, phase: 'catalog' })];
   if (asked.length > 0 && asked.every(one => one.status !== 200)) return 'no catalog';
   if (run.end === 'report') return 'reported';

@@ -50,7 +50,6 @@ export const SHARE_SQL = {
     WHERE json_valid(lines) AND lower(json_extract(value, '$[0]')) IN ('host', 'x-forwarded-for', 'x-forwarded-host')`,
   insertRecording: insert('recording', RECORDING),
   insertConnection: insert('connection', CONNECTION),
-  insertBody: 'INSERT INTO body (id, sha256, size, kept, stored, coding, cut) VALUES (?, ?, ?, ?, ?, ?, ?)',
   insertChunk: 'INSERT INTO body_chunk (body, n, coding, bytes) VALUES (?, ?, ?, ?)',
   insertLoss: 'INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, ?, ?, ?)',
   notes: `SELECT subject, exchange, at, mark, text FROM note WHERE exchange IN (SELECT id FROM exchange WHERE ${OF_RUNS}) ORDER BY id`,

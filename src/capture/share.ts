@@ -282,7 +282,7 @@ function writerOf(db: Database): Writer {
   const connection = db.prepare<[Row]>(SHARE_SQL.insertConnection);
   const rows = createExchangeRows(db);
   const find = db.prepare<[{ sha256: Uint8Array; size: number }], number>(BODY_SQL.find).pluck();
-  const insertBody = db.prepare<Value[]>(SHARE_SQL.insertBody);
+  const insertBody = db.prepare<Value[]>(BODY_SQL.insert);
   const insertBytes = db.prepare<[number, Uint8Array]>(BODY_SQL.bytes);
   const chunk = db.prepare<Value[]>(SHARE_SQL.insertChunk);
   const loss = db.prepare<Value[]>(SHARE_SQL.insertLoss);

@@ -96,9 +96,9 @@ export const WRITER_SQL = {
 /** Statements about bodies. */
 export const BODY_SQL = {
   find: 'SELECT id FROM body WHERE substr(sha256, 1, 8) = substr(:sha256, 1, 8) AND sha256 = :sha256 AND size = :size',
-  insert: 'INSERT INTO body (sha256, size, kept, stored, coding, cut) VALUES (?, ?, ?, ?, ?, ?)',
+  insert: 'INSERT INTO body (id, sha256, size, kept, stored, coding, cut) VALUES (?, ?, ?, ?, ?, ?, ?)',
   bytes: 'INSERT INTO body_fresh (body, bytes) VALUES (?, ?)',
-  start: "INSERT INTO body (sha256, size, kept, stored, coding, cut, bytes) VALUES (NULL, 0, 0, 0, 'chunks', NULL, NULL)",
+  start: "INSERT INTO body (id, sha256, size, kept, stored, coding, cut, bytes) VALUES (?, NULL, 0, 0, 0, 'chunks', NULL, NULL)",
   chunk: 'INSERT INTO body_chunk (body, n, coding, bytes) VALUES (?, ?, ?, ?)',
   end: 'UPDATE body SET sha256 = ?, size = ?, kept = ?, stored = ?, cut = ? WHERE id = ?',
   dropChunks: 'DELETE FROM body_chunk WHERE body = ?',
@@ -111,6 +111,7 @@ export const BODY_SQL = {
 export const LAST_SQL = {
   exchange: 'SELECT coalesce(max(id), 0) FROM exchange_row',
   connection: 'SELECT coalesce(max(id), 0) FROM connection',
+  body: 'SELECT coalesce(max(id), 0) FROM body',
   seq: 'SELECT max(coalesce((SELECT max(seq) FROM exchange_row), 0), coalesce((SELECT max(closed_seq) FROM connection), 0))',
   /** What runs are folded from: closings of the primary leg are not. */
   folded: `SELECT max(coalesce((SELECT max(seq) FROM exchange_row), 0), coalesce((SELECT closed_seq FROM connection

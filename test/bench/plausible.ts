@@ -74,7 +74,7 @@ function write(db: Database, wanted: number): Plausible {
       const coding = small.length < bytes.length ? 'zstd' : 'identity';
       const stored = coding === 'zstd' ? small : bytes;
       const values = [Buffer.from(sha256, 'hex'), bytes.length, bytes.length, stored.length, coding, null];
-      found = Number(body.run(...values).lastInsertRowid);
+      found = Number(body.run(null, ...values).lastInsertRowid);
       bodyBytes.run(found, stored);
       bodies.set(sha256, found);
     }

@@ -1,5 +1,6 @@
 import type { ExchangeFact } from './facts.ts';
 import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { metStaleConnection } from './stale-reuse-failed.ts';
 
 /** What the system says of an address, and what to look at first. Others are told with the rule's own fix. */
 const FIXES: Readonly<Record<string, string>> = {
@@ -16,40 +17,48 @@ export const primaryUnreachable: Rule = {
   severities: ['error'],
   title: 'the primary could not be reached, or went away in the middle of an answer',
   meaning:
-    'No connection to the primary came to be, or it ended before an answer was whole. The agent got 502 from stringtap; on its own it would have met the same.',
+    'No connection to the primary came to be, or it ended before an answer was whole. The agent got 502 from stringtap, or a part of an answer; on its own it would have met the same.',
   fix: 'look at the log of puppetserver for the time of the request; stringtap doctor --primary HOST tries name, port and TLS',
   threshold:
     'a request for which no connection to the primary could be made, or whose connection ended without a whole answer; not those of stale-reuse-failed',
   page: page('subsystem_agent_primary_comm.html'),
   judge(run) {
-    const failed = run.exchanges.filter(one => codeOf(one) !== null);
+    const failed = run.exchanges.flatMap(one => lossOf(one) ?? []);
     const [first] = failed;
-    if (first === undefined || first.failure === null || !('origin' in first.failure)) return [];
-    const code = codeOf(first)!;
-    const reached = first.failure.reason === 'primary-closed';
-    const what = reached
-      ? `${quoted(first.failure.origin)} ended its connection`
-      : `${quoted(first.failure.origin)} could not be reached`;
+    if (first === undefined) return [];
+    const { origin, code } = first;
+    const what = first.wasReached ? 'ended its connection' : 'could not be reached';
     return [
       {
         severity: 'error',
-        summary: `the primary ${what} for ${counted(failed.length, 'request')} (${quoted(code)}), first for ${first.phase}`,
+        summary: `the primary ${quoted(origin)} ${what} for ${counted(failed.length, 'request')} (${quoted(code)}), first for ${first.one.phase}`,
         ...(FIXES[code] !== undefined && { fix: FIXES[code] }),
         evidence: evidence({
-          exchanges: failed.map(one => one.id),
-          connections: failed.flatMap(one => one.primaryConnection ?? []),
-          figures: { origin: first.failure.origin, code },
+          exchanges: failed.map(({ one }) => one.id),
+          connections: failed.flatMap(({ one }) => one.primaryConnection ?? []),
+          figures: { origin, code },
         }),
       },
     ];
   },
 };
 
+interface Loss {
+  one: ExchangeFact;
+  origin: string;
+  wasReached: boolean;
+  code: string;
+}
+
 /** Why the primary gave no whole answer; `null` for every other outcome. */
-function codeOf({ failure, primaryOrdinal, durationMs }: ExchangeFact): string | null {
-  if (failure?.reason === 'primary-unreachable') return failure.code;
-  if (failure?.reason !== 'primary-closed') return null;
-  // A used connection that was closed just then is stale-reuse-failed.
-  const stale = !failure.partial && (primaryOrdinal ?? 1) > 1 && durationMs <= 1_000;
-  return stale ? null : failure.detail;
+function lossOf(one: ExchangeFact): Loss | null {
+  const { failure } = one;
+  switch (failure?.reason) {
+    case 'primary-unreachable':
+      return { one, origin: failure.origin, wasReached: false, code: failure.code };
+    case 'primary-closed':
+      return metStaleConnection(one) ? null : { one, origin: failure.origin, wasReached: true, code: failure.detail };
+    default:
+      return null;
+  }
 }

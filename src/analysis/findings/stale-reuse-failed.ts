@@ -1,7 +1,13 @@
+import type { ExchangeFact } from './facts.ts';
 import { counted, evidence, page, type Rule } from './finding.ts';
 
 /** A connection that is closed already says so within a round trip; later it is a primary that went away while it worked. */
 const AT_ONCE_MS = 1_000;
+
+/** The primary's side closed a used connection just as the request was sent, before any answer. */
+export function metStaleConnection({ failure, primaryOrdinal, durationMs }: ExchangeFact): boolean {
+  return failure?.reason === 'primary-closed' && !failure.partial && (primaryOrdinal ?? 1) > 1 && durationMs <= AT_ONCE_MS;
+}
 
 export const staleReuseFailed: Rule = {
   id: 'stale-reuse-failed',
@@ -13,13 +19,7 @@ export const staleReuseFailed: Rule = {
   threshold: `a request on a used connection that ended within ${AT_ONCE_MS / 1000} s and before any answer, or that was sent again for that`,
   page: page('subsystem_agent_primary_comm.html'),
   judge(run) {
-    const failed = run.exchanges.filter(
-      one =>
-        one.failure?.reason === 'primary-closed' &&
-        !one.failure.partial &&
-        (one.primaryOrdinal ?? 1) > 1 &&
-        one.durationMs <= AT_ONCE_MS,
-    );
+    const failed = run.exchanges.filter(metStaleConnection);
     const resent = run.exchanges.filter(one => one.resent > 0 && one.outcome === 'answered');
     const some = failed.length > 0 ? failed : resent;
     const [first] = some;
