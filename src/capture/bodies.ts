@@ -2,6 +2,7 @@ import { createHash, type Hash, hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import { withCompressed } from './compress.ts';
 import { CHUNK_BYTES, createHolding, type Held, nothingHeld } from './holding.ts';
+import { createRepeats, type Repeat } from './repeats.ts';
 import { BODY_SQL, LAST_SQL, type Value } from './statements.ts';
 
 /**
@@ -21,6 +22,8 @@ interface Growing {
   kept: number;
   hash: Hash | null;
   streaming: Streaming | null;
+  /** So far it is the same as a body that is known: nothing is held or hashed. `undefined` before its first part was looked at. */
+  repeat: Repeat | null | undefined;
 }
 
 /** A large body: its row exists, its pieces are written as they fill up. */
@@ -74,6 +77,7 @@ export function createBodies(db: Database): Bodies {
   /** Bodies given up by a rollback: they end with nothing kept. */
   const broken = new Set<number>();
   const remembered = new Map<string, number>();
+  const repeats = createRepeats();
   let writtenBytes = 0;
   /** SQLite would give the highest id again once its body is deleted, and readers remember bodies by their ids. */
   let lastId = db.prepare<[], number>(LAST_SQL.body).pluck().get() ?? 0;
@@ -110,12 +114,42 @@ export function createBodies(db: Database): Bodies {
     body.fresh = [];
   }
 
+  /** Whether the parts of this batch go on as a known body does; when not, what came before them is held like any other. */
+  function follows(body: Growing): boolean {
+    if (body.repeat === undefined) body.repeat = repeats.begin(body.fresh[0]!);
+    if (body.repeat === null) return false;
+    if (body.repeat.follow(body.fresh)) {
+      body.fresh = [];
+      return true;
+    }
+    unrepeat(body, body.repeat);
+    return false;
+  }
+
+  function unrepeat(body: Growing, repeat: Repeat): void {
+    body.repeat = null;
+    const before = repeat.soFar();
+    if (before.length === 0) return;
+    body.hash = createHash('sha256').update(before);
+    holding.append(body.held, before);
+  }
+
   function settleBody(body: Growing): void {
+    if (follows(body)) return;
     body.hash ??= createHash('sha256');
     for (const part of body.fresh) body.hash.update(part);
     holdFresh(body);
     const crowded = holding.bytes > HOLD_ALL_BYTES;
     if (body.streaming !== null || crowded || body.kept > HOLD_BYTES) write(body, crowded);
+  }
+
+  /** The id of the body that this one repeats from its first byte to its last. */
+  function repeatedId(body: Growing, { cut }: BodyEnd): number | null {
+    if (!follows(body)) return null;
+    const id = cut === null ? body.repeat!.whole() : null;
+    if (id === null) unrepeat(body, body.repeat!);
+    else touched.delete(body);
+    return id;
   }
 
   function release(body: Growing): void {
@@ -134,6 +168,7 @@ export function createBodies(db: Database): Bodies {
     const digest = Buffer.from(sha256, 'hex');
     const found = remembered.get(name) ?? find.get({ sha256: digest, size }) ?? null;
     if (found !== null) {
+      if (body.streaming === null && cut === null) repeats.came(found, size, [...body.held.pieces, tailOf(body), ...body.fresh]);
       release(body);
       if (body.streaming !== null) removeRows(body.streaming);
       return remember(name, found);
@@ -145,8 +180,7 @@ export function createBodies(db: Database): Bodies {
       finish.run(digest, size, body.kept, streaming.stored, cut, streaming.id);
       return remember(name, streaming.id);
     }
-    const { tail, tailBytes } = body.held;
-    const parts = tailBytes === 0 ? body.fresh : [tail.subarray(0, tailBytes), ...body.fresh];
+    const parts = body.held.tailBytes === 0 ? body.fresh : [tailOf(body), ...body.fresh];
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
     const id = withCompressed(bytes, (stored, coding) => {
       insert.run(++lastId, digest, size, body.kept, stored.length, coding, cut);
@@ -156,6 +190,11 @@ export function createBodies(db: Database): Bodies {
     writtenBytes += body.kept;
     release(body);
     return remember(name, id);
+  }
+
+  function forget(): void {
+    remembered.clear();
+    repeats.forget();
   }
 
   return {
@@ -175,6 +214,8 @@ export function createBodies(db: Database): Bodies {
       const body = growing.get(key);
       if (body === undefined) return end.size === 0 ? null : store(emptyBody(), hash('sha256', ''), end);
       growing.delete(key);
+      const repeated = repeatedId(body, end);
+      if (repeated !== null) return repeated;
       if (body.hash === null && body.fresh.length === 1) return store(body, hash('sha256', body.fresh[0]!), end);
       body.hash ??= createHash('sha256');
       for (const part of body.fresh) body.hash.update(part);
@@ -197,9 +238,9 @@ export function createBodies(db: Database): Bodies {
       writtenBytes = 0;
       return bytes;
     },
-    forget: () => remembered.clear(),
+    forget,
     rolledBack(keys) {
-      remembered.clear();
+      forget();
       for (const key of keys) broken.add(key);
       for (const [key, body] of growing) if (body.streaming !== null) broken.add(key);
       for (const key of broken) {
@@ -214,5 +255,9 @@ export function createBodies(db: Database): Bodies {
 }
 
 function emptyBody(): Growing {
-  return { held: nothingHeld(), fresh: [], kept: 0, hash: null, streaming: null };
+  return { held: nothingHeld(), fresh: [], kept: 0, hash: null, streaming: null, repeat: undefined };
+}
+
+function tailOf({ held }: Growing): Buffer {
+  return held.tail.subarray(0, held.tailBytes);
 }

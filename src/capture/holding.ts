@@ -11,8 +11,8 @@ const SPARE = 32;
 
 /** What is held of one body: full pieces of CHUNK_BYTES, then a tail that grows. */
 export interface Held {
-  pieces: Uint8Array[];
-  tail: Uint8Array;
+  pieces: Buffer[];
+  tail: Buffer;
   tailBytes: number;
 }
 
@@ -27,27 +27,27 @@ export interface Holding {
   /**
    * Hands out the full pieces, with the tail when `all`, one after the other, and frees them; a piece is valid during the call.
    */
-  drain(held: Held, all: boolean, write: (piece: Uint8Array) => void): void;
+  drain(held: Held, all: boolean, write: (piece: Buffer) => void): void;
   free(held: Held): void;
 }
 
-const NOTHING = new Uint8Array(0);
+const NOTHING = Buffer.alloc(0);
 
 export function nothingHeld(): Held {
   return { pieces: [], tail: NOTHING, tailBytes: 0 };
 }
 
 export function createHolding(): Holding {
-  const spare: Uint8Array[] = [];
+  const spare: Buffer[] = [];
   let bytes = 0;
 
-  function make(needed: number): Uint8Array {
+  function make(needed: number): Buffer {
     const size = needed <= 4_096 ? 4_096 : needed <= 16_384 ? 16_384 : needed <= 65_536 ? 65_536 : CHUNK_BYTES;
     bytes += size;
     return (size === CHUNK_BYTES ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(size);
   }
 
-  function unmake(buffer: Uint8Array): void {
+  function unmake(buffer: Buffer): void {
     bytes -= buffer.length;
     if (buffer.length === CHUNK_BYTES && spare.length < SPARE) spare.push(buffer);
   }

@@ -52,10 +52,11 @@ export function createRing(shared: SharedArrayBuffer): Ring {
 }
 
 /**
- * Copies one byte or more into shared memory, or out of it. V8's `set` of a typed array goes byte by byte there, at a tenth of the speed, unless both places are
+ * Copies bytes into shared memory, or out of it. V8's `set` of a typed array goes byte by byte there, at a tenth of the speed, unless both places are
  * aligned alike, and so does Node's `copy` of all that a Buffer has.
  */
 export function copyBytes(source: Buffer, from: number, length: number, target: Uint8Array, at: number): void {
+  if (length === 0) return;
   const last = length - 1;
   source.copy(target, at, from, from + last);
   target[at + last] = source[from + last]!;
