@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { CaptureError } from './capture/errors.ts';
-import { CliError, type Io } from './commands/io.ts';
+import { CliError, type Io, printable } from './commands/io.ts';
+import { processIo } from './commands/process-io.ts';
 import { PkiError } from './pki/error.ts';
 import { ContactError } from './proxy/contact-error.ts';
 import { packageVersion } from './version.ts';
@@ -37,7 +38,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
 };
 
 /** The composition root: options to command to exit code. Never throws. */
-export async function main(argv: readonly string[], io: Io = processIo()): Promise<void> {
+export async function main(argv: readonly string[], io: Io = processIo(argv[2] ?? '')): Promise<void> {
   const program = new Command('stringtap')
     .description('An intercepting debug proxy for the HTTPS between Puppet agents and their primary')
     .version(packageVersion())
@@ -47,7 +48,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
       writeOut: text => io.out(text.replace(/\n$/, '')),
       writeErr: text => {
         // an error may bring a suggestion on a line of its own; help goes here too when no command is given
-        if (text.startsWith('error: ')) io.err(`stringtap: ${usageText(text.slice(7))}`);
+        if (text.startsWith('error: ')) io.err(`stringtap: ${printable(usageText(text.slice(7)))}`);
         else io.err(text.replace(/\n$/, ''));
       },
     });
@@ -88,30 +89,14 @@ function report(error: unknown, io: Io, command: string | null): number {
     return 2;
   }
   if (error instanceof CliError || error instanceof CaptureError || error instanceof PkiError || error instanceof ContactError) {
-    io.err(`stringtap: ${error.message}`);
-    if (error.hint) io.err(`hint: ${error.hint}`);
+    // messages name files and words of the command line, and tell what a primary said
+    io.err(`stringtap: ${printable(error.message)}`);
+    if (error.hint) io.err(`hint: ${printable(error.hint)}`);
     return error instanceof CliError ? error.exitCode : 1;
   }
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  io.err(`stringtap: ${message.split('\n')[0]}`);
+  io.err(`stringtap: ${printable(message.split('\n')[0] ?? '')}`);
   io.err('hint: this is a defect of stringtap; STRINGTAP_DEBUG=1 shows where');
   if (io.env.STRINGTAP_DEBUG) io.err(stack ?? '');
   return 1;
-}
-
-function processIo(): Io {
-  // A reader that closes the pipe (`| head`) ends the program quietly.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-  });
-  return {
-    out: line => void process.stdout.write(`${line}\n`),
-    err: line => void process.stderr.write(`${line}\n`),
-    chatter: line => void (process.stderr.isTTY && process.stderr.write(`${line}\n`)),
-    write: bytes => void process.stdout.write(bytes),
-    stdoutIsTerminal: process.stdout.isTTY === true,
-    columns: process.stdout.columns ?? 120,
-    env: process.env,
-    exitCode: 0,
-  };
 }

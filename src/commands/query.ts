@@ -20,9 +20,8 @@ export function registerQuery(program: Command, io: Io): void {
           for (const row of rows) io.out(JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, jsonValue(row[i])]))));
           return;
         }
-        const shown = [...rows];
         const cells = columns.map((title, i) => ({ title, value: (row: readonly unknown[]) => textValue(row[i]) }));
-        for (const line of table(cells, shown, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER)) io.out(line);
+        for (const line of table(cells, rows, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER)) io.out(line);
       } finally {
         store.close();
       }

@@ -1,0 +1,96 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const bin = path('dist/src/bin.js');
+/** Two million lines of 100 characters, asked of any capture. */
+const MANY =
+  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT i, printf('%0100d', i) AS t FROM n";
+
+let dir: string;
+let capture: string;
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'stringtap-io-'));
+  capture = join(dir, 'sample.db');
+  copyFileSync(path('captures/sample.db'), capture);
+});
+
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('stdout and stderr of the process', () => {
+  it('says that a disk is full, with exit code 1', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [bin, 'runs', capture, '--json'], { stdio: ['ignore', full, 'pipe'] });
+    expect(String(stderr)).toBe('stringtap: cannot write to stdout: ENOSPC\n');
+    expect(status).toBe(1);
+  });
+
+  it('ends quietly, and at once, when the reader closes the pipe', async () => {
+    const child = spawn(process.execPath, [bin, 'query', MANY, capture, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    child.stderr.on('data', chunk => {
+      said += String(chunk);
+    });
+    await once(child.stdout, 'data');
+    const since = performance.now();
+    child.stdout.destroy();
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(said).toBe('');
+    expect(performance.now() - since).toBeLessThan(1500);
+  });
+
+  it.each(['--json', '--limit=2000000'])(
+    'waits for a slow reader instead of holding what it has not taken (%s)',
+    async option => {
+      const child = spawn(process.execPath, [bin, 'query', MANY, capture, option], { stdio: ['ignore', 'pipe', 'ignore'] });
+      await once(child.stdout, 'readable');
+      await new Promise(resolve => setTimeout(resolve, 2500)); // all of it would be 200 MB by then
+      const { stdout } = spawnSync('ps', ['-o', 'rss=', '-p', String(child.pid)]);
+      child.kill('SIGKILL');
+      expect(Number(stdout)).toBeGreaterThan(0);
+      expect(Number(stdout) / 1024).toBeLessThan(220);
+    },
+  );
+
+  it('ends what serves as at a signal, with the answer under way, when the reader closes the pipe', async () => {
+    const args = [bin, 'serve', '--listen', '127.0.0.1:0', '--certs', dir, capture];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    child.stderr.on('data', chunk => {
+      said += String(chunk);
+    });
+    let greeting = '';
+    for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+      greeting += String(chunk);
+      if (greeting.includes('--certname')) break;
+    }
+    const port = Number(/^listening on .*:(\d+)$/m.exec(greeting)?.[1]);
+    child.stdout.destroy();
+    const exited = once(child, 'exit');
+    const place = { host: '127.0.0.1', port, path: '/status/v1/simple', rejectUnauthorized: false, agent: false };
+    const [answer] = await once(get(place), 'response');
+    expect(answer.statusCode).toBe(200);
+    answer.resume();
+    expect(await exited).toEqual([0, null]);
+    expect(said).toBe('');
+  });
+
+  it('keeps its exit code when nobody reads its words', async () => {
+    const child = spawn(process.execPath, [bin, 'identity', 'list', '--certs', dir], { stdio: ['ignore', 'ignore', 'pipe'] });
+    child.stderr.destroy();
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+
+  it('escapes what a message quotes', () => {
+    const { stderr, status } = spawnSync(process.execPath, [bin, 'runs', `${dir}/\u001b[31m\u009b.db`], { encoding: 'utf8' });
+    expect(stderr.split('\n')[0]).toBe(`stringtap: there is no capture ${dir}/\\x1b[31m\\x9b.db`);
+    expect(status).toBe(1);
+  });
+});
