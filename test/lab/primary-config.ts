@@ -82,7 +82,13 @@ function appender(name: string, file: string, pattern: string): string {
   </appender>`;
 }
 
-/** The server's own log, and its access log with the verdicts in between: both write whole lines to the end of one file. */
+/** As the package logs requests; below `log/` of a lab's folder. */
+export const PACKAGED_ACCESS_LOG = 'puppetserver-access.log';
+
+/**
+ * The server's own log, and its access log with the verdicts in between: both write whole lines to the end of one file. A second access
+ * log is what the package's own configuration writes.
+ */
 function writeLogging(dir: string): void {
   const access = join(dir, 'log', 'access.log');
   const main = appender('main', join(dir, 'log', 'puppetserver.log'), '%d %-5p [%c{2}] %m%n');
@@ -91,7 +97,12 @@ function writeLogging(dir: string): void {
   const root = '<root level="info"><appender-ref ref="main"/></root>';
   put(join(dir, 'logback.xml'), `<configuration>${main}${verdicts}${logger}${root}</configuration>\n`);
   const answers = appender('answers', access, ACCESS_PATTERN);
-  put(join(dir, 'request-logging.xml'), `<configuration debug="false">${answers}<appender-ref ref="answers"/></configuration>\n`);
+  const packaged = readFileSync(join(PUPPETSERVER_ETC, 'request-logging.xml'), 'utf8');
+  const pattern = /<pattern>(.*)<\/pattern>/.exec(packaged)?.[1];
+  if (pattern === undefined) throw new Error("the package's request-logging.xml has no pattern");
+  const own = appender('packaged', join(dir, 'log', PACKAGED_ACCESS_LOG), pattern);
+  const refs = '<appender-ref ref="answers"/><appender-ref ref="packaged"/>';
+  put(join(dir, 'request-logging.xml'), `<configuration debug="false">${answers}${own}${refs}</configuration>\n`);
 }
 
 function puppetConf(config: PrimaryConfig): string {

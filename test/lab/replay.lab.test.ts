@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RunComparison } from '../../src/analysis/compare-result.ts';
 import type { ReplaySummary } from '../../src/replay/agents-summary.ts';
 import { skipLab } from './available.ts';
 import { expectCode, ofAgents, SCENARIO_MS, shape, useLab } from './lab.ts';
+import { PACKAGED_ACCESS_LOG } from './primary-config.ts';
 import { BIN, type Finished, stringtapJson } from './proxy.ts';
 
 const CERTNAME = 'replay.lab';
@@ -76,6 +77,27 @@ describe.skipIf(skipLab())('stringtap replay', () => {
     expect(summary.requests).toBe(lines.length);
     expect(comparisons?.map(({ same }) => same)).toEqual([true, true]);
     for (const line of lines) if (line.target.startsWith('/puppet/')) expect(line).toMatchObject({ user: CERTNAME });
+  });
+
+  test("the primary's own log joins: each request that it answered, with its time in JRuby", {
+    timeout: SCENARIO_MS,
+  }, async () => {
+    await lab.primary.mark(); // what was answered is in the log
+    const copy = `${capture}.joined.db`;
+    copyFileSync(capture, copy);
+    const log = join(lab.primary.dir, 'log', PACKAGED_ACCESS_LOG);
+    const [joined] = await stringtapJson<Record<string, number>>(['join', log, copy]);
+    const times = await stringtapJson<{ phase: string; status: number; took_ms: number | null; borrow_ms: number | null }>([
+      'query',
+      `SELECT phase, status, took_ms, borrow_ms FROM v_exchange LEFT JOIN v_primary_time ON exchange = id
+       WHERE primary_connection IS NOT NULL AND outcome = 'answered'`,
+      copy,
+    ]);
+    expect(times.length).toBeGreaterThan(10);
+    expect(times.filter(row => row.took_ms === null)).toEqual([]);
+    expect(joined).toMatchObject({ exchanges: times.length, matched: times.length });
+    expect(Math.abs(joined!.offsetMs!)).toBeLessThan(1100); // one clock, told by whole seconds
+    for (const row of times.filter(({ phase }) => phase === 'catalog')) expect(row.borrow_ms).toBeGreaterThan(0);
   });
 
   test('one resource of a manifest, and one file: exactly these differ', { timeout: SCENARIO_MS }, async () => {
