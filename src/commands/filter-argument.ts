@@ -5,7 +5,7 @@ import type { Store } from '../capture/store.ts';
 import { CliError, printable } from './io.ts';
 import { openCapture } from './options.ts';
 
-/** What follows the name of a list: `[CAPTURE] [FILTER]`. */
+/** What follows the name of a list: `[CAPTURE] [FILTER]`, or `[FILTER] [CAPTURE]`. */
 export interface Chosen {
   /** `undefined`: the newest capture. */
   file: string | undefined;
@@ -14,20 +14,30 @@ export interface Chosen {
 }
 
 /** Help for commander's `[capture] [filter...]`. */
-export const CAPTURE_HELP = 'capture file (default: the newest in captures/); may be left out before a filter';
+export const CAPTURE_HELP = 'capture file (default: the newest in captures/); before or after the filter';
 export const FILTER_HELP = 'which rows, as in ~c 404 (docs/filter.md)';
 
 /**
- * Reads the words after the name of a list. The first is the capture if it is a file, or cannot be meant as anything else, otherwise the
- * beginning of the filter.
+ * Reads the words after the name of a list. The first is the capture if it is a file, or cannot be meant as anything else; so is the last
+ * where what stands before it is a whole filter. The rest is the filter.
  *
  * @throws CliError with the place of what is wrong in the filter
  */
-export function chosen(capture: string | undefined, words: readonly string[], subject: Subject): Chosen {
-  const file = capture !== undefined && namesFile(capture) ? capture : undefined;
-  const text = [...(file === undefined && capture !== undefined ? [capture] : []), ...words].join(' ');
+export function chosen(first: string | undefined, others: readonly string[], subject: Subject): Chosen {
+  const words = first === undefined ? others : [first, ...others];
+  if (first !== undefined && namesFile(first)) return { file: first, filter: filterOf(others, subject) };
+  const last = words.at(-1);
+  const before = words.slice(0, -1);
+  if (last !== undefined && namesFile(last) && parseFilter(before.join(' '), subject).type === 'filter') {
+    return { file: last, filter: filterOf(before, subject) };
+  }
+  return { file: undefined, filter: filterOf(words, subject) };
+}
+
+function filterOf(words: readonly string[], subject: Subject): Filter | null {
+  const text = words.join(' ');
   const parsed = parseFilter(text, subject);
-  if (parsed.type === 'filter') return { file, filter: parsed.filter };
+  if (parsed.type === 'filter') return parsed.filter;
   const { message, at, end, hint } = parsed.problem;
   const part = text.slice(at, Math.min(end, at + 40));
   const place = `at character ${at + 1}${part === '' ? '' : ` (${printable(part)})`}`;

@@ -61,6 +61,18 @@ describe('a filter on the command line', () => {
     ]);
   });
 
+  test('stands before the capture as well', async () => {
+    expect(await count('exchanges', '~phase', 'report', capture)).toBe(await count('exchanges', capture, '~phase report'));
+    expect(await count('findings', '~find error', capture)).toBe(await count('findings', capture, '~find error'));
+    expect(await stringtap('runs', '~e', 'nowhere.db')).toMatchObject({
+      code: 1,
+      err: ['stringtap: there is no capture nowhere.db', expect.any(String)],
+    });
+    // The last word belongs to what asks for one.
+    expect(await count('exchanges', capture, '~u', capture)).toBe(0);
+    expect(await stringtap('exchanges', '~u', capture, '--json')).toMatchObject({ code: 0, out: [] });
+  });
+
   test('stands alone when it is no file, and asks the newest capture', async () => {
     const folder = tempDir();
     mkdirSync(folder.file('captures'));
