@@ -114,6 +114,8 @@ function get(primary: PrimaryAddress, path: string, ca: string | null): Promise<
           if (answer.statusCode === 200) resolve(Buffer.concat(chunks).toString('latin1'));
           else reject(new Error(`${path} was answered with ${answer.statusCode}`));
         });
+        // One that breaks off has no 'end', and its request no 'error'.
+        answer.once('close', () => reject(new Error(`the answer to ${path} broke off`)));
       },
     );
     outgoing.once('timeout', () => outgoing.destroy(new Error(`no answer in ${CONTACT_MS / 1000} s`)));

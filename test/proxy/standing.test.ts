@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Accepted } from '../rig/raw.ts';
 import { makeRig, type Rig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
 
@@ -57,4 +58,22 @@ test('pipelined requests wait together', async () => {
   expect(statusOf(await agent.answer())).toBe(502);
   expect(statusOf(await agent.answer())).toBe(502);
   expect(asked(rig)).toHaveLength(before);
+});
+
+test('a revocation list that breaks off says nothing: the agent is answered over a new connection', async () => {
+  const raw = async (connection: Accepted): Promise<void> => {
+    while (!connection.isEnded) {
+      const { start } = await connection.request();
+      if (start.includes('/certificate_revocation_list/')) {
+        connection.end('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n-----BEGIN X509 CRL-----');
+        return;
+      }
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    }
+  };
+  await using rig = await makeRig({ raw, proxy: { standingMs: 0 } });
+  expect(await ask(rig)).toBe(200);
+  expect(await ask(rig)).toBe(200);
+  const [first, second] = [await rig.exchange(1), await rig.exchange(2)];
+  expect(second.primary?.connection).not.toBe(first.primary?.connection);
 });
