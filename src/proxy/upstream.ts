@@ -200,9 +200,9 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         if (vetted === null) ready(certificate);
         else {
           void vetted.then(refused => {
-            if (refused !== null) socket.destroy(refused);
-            // Gone in between, without an error that says so.
-            else if (socket.destroyed) socket.emit('error', Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+            // Gone in between, without an error that says so; destroying it again would say nothing either.
+            if (socket.destroyed) socket.emit('error', refused ?? Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+            else if (refused !== null) socket.destroy(refused);
             else ready(certificate);
           });
         }

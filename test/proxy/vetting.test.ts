@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { explainFailure, explainTls } from '../../src/analysis/tls-failures.ts';
+import type { ConnectionId, Failure } from '../../src/model.ts';
 import { type ProxyOptions, type RunningProxy, startProxy } from '../../src/proxy/proxy.ts';
-import { makeKey } from '../peers/ca.ts';
+import { openUpstream } from '../../src/proxy/upstream.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { type HeaderPrimary, startHeaderPrimary } from '../rig/header-primary.ts';
-import { dial } from '../rig/raw.ts';
+import { dial, startRawPrimary } from '../rig/raw.ts';
+import { eventually } from '../rig/rig.ts';
 import { memoryTape } from '../rig/tape.ts';
 import { type Message, statusOf } from '../rig/wire.ts';
 
@@ -119,3 +122,43 @@ describe('later', () => {
     agent.destroy();
   });
 });
+
+test.each([
+  ['refused', Object.assign(new Error('certificate revoked'), { code: 'CERT_REVOKED' }), 'primary-untrusted'],
+  ['good', null, 'primary-closed'],
+])(
+  'a primary that leaves while its certificate is looked at, which then is %s, fails the request',
+  async (_, verdict, reason) => {
+    const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
+    await using primary = await startRawPrimary(ca);
+    const tape = memoryTape();
+    primary.script = connection => connection.end();
+    const upstream = openUpstream({ tape, pool: 'pooled' });
+    const closed = (): boolean => tape.connections.some(one => one.closed !== null);
+    const vet = async (): Promise<Error | null> => {
+      await eventually(closed, 'the end of the connection');
+      return verdict;
+    };
+    const failure = await new Promise<Failure>((resolve, reject) => {
+      const place = { host: 'localhost', port: primary.port, caPem: () => ca.caPem, vet };
+      const call = {
+        primary: place,
+        identity: null,
+        agentConnection: 1 as ConnectionId,
+        fields: [],
+        body: null,
+        resendable: false,
+      };
+      const never = (): never => {
+        reject(new Error('it went through'));
+        throw new Error('it went through');
+      };
+      upstream.send(
+        { ...call, method: 'GET', target: '/' },
+        { onReady: never, onInformation: never, onHead: never, onData: never, onEnd: never, onFailure: resolve },
+      );
+    });
+    expect(failure.reason).toBe(reason);
+    await upstream.close();
+  },
+);
