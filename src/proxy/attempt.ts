@@ -94,6 +94,10 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _parsed: unknown, reason?: string): void {
     if (this.#over) return;
+    if (status < 100) {
+      controller.abort(Object.assign(new Error(`a status of ${status}`), { code: 'HPE_INVALID_STATUS' }));
+      return;
+    }
     const raw = controller.rawHeaders;
     const fields = Array.isArray(raw) ? latin1Pairs(raw) : [];
     if (status < 200) {

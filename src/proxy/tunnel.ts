@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, STATUS_CODES } from 'node:http';
 import { BlockList, connect, isIP, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { reasonOf } from './failure.ts';
@@ -98,7 +98,8 @@ export async function forwardPlain(
     request.resume();
     if (response.headersSent) response.destroy();
     else {
-      response.writeHead(status, { 'Content-Type': 'text/plain' });
+      // With a reason phrase of its own: Node keeps the one that it has just refused to write.
+      response.writeHead(status, STATUS_CODES[status], { 'Content-Type': 'text/plain' });
       response.end(`stringtap: ${message}\n`);
     }
   };
@@ -126,7 +127,14 @@ export async function forwardPlain(
         agent: false,
       },
       answer => {
-        response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answer.rawHeaders);
+        try {
+          response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answer.rawHeaders);
+        } catch (error) {
+          // Node reads status lines that it will not write.
+          far.destroy();
+          refuse(502, `what ${url.host} sent is not valid HTTP: ${reasonOf(error)}`);
+          return;
+        }
         pipeline(answer, response, () => undefined);
       },
     );

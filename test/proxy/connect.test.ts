@@ -290,6 +290,23 @@ describe('plain HTTP', () => {
     expect(rig.tape.exchanges).toEqual([]);
   });
 
+  test.runIf(outside).each(['200 a\x01b', '099 Early'])(
+    'answered with the status line %j is a 502, and the row says why',
+    async line => {
+      await using rig = await makeRig();
+      const port = await listening(
+        createServer(socket => socket.once('data', () => socket.end(`HTTP/1.1 ${line}\r\nContent-Length: 2\r\n\r\nok`))),
+      );
+      const wire = await rig.plain();
+      wire.write(`GET http://${outside}:${port}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+      const answer = await wire.answer();
+      expect([statusOf(answer), answer.body.toString()]).toEqual([502, expect.stringContaining('is not valid HTTP')]);
+      wire.end();
+      const row = await rig.connection(({ closed }) => closed !== null);
+      expect(row.error).toMatch(/is not valid HTTP/);
+    },
+  );
+
   test.each([
     ['http://127.0.0.1:22/', 403],
     ['http://localhost/', 403],

@@ -61,6 +61,17 @@ const FAULTS: Fault[] = [
     row: failed('primary-closed'),
   },
   {
+    name: 'the primary sends a status below 100',
+    primary: always('HTTP/1.1 099 Early\r\nContent-Length: 0\r\n\r\n'),
+    async agent(agent) {
+      agent.write(GET);
+      const answer = await agent.answer();
+      expect(answer.start).toBe('HTTP/1.1 502 Primary does not speak HTTP');
+      expect(answer.body.toString()).toContain('is not valid HTTP: a status of 99');
+    },
+    row: failed('primary-protocol'),
+  },
+  {
     name: 'the primary drips its answer byte by byte',
     primary: async connection => {
       await connection.request();
