@@ -22,6 +22,8 @@ import { authority, type Ending, followEnd, noteError, openConnection, secured }
 
 /** How long an idle agent connection is kept: as Jetty keeps it (PUPPET.md 4e). A shorter time races with the agent's next request. */
 const AGENT_IDLE_MS = 30_000;
+/** From the first byte of a request to the end of its head, and until the first request comes: looked at twice in that time. Node's own default. */
+const HEAD_MS = 60_000;
 /** From accept to the end of the TLS handshake; Node's own default. */
 const HANDSHAKE_MS = 120_000;
 /** Puppet's longest real head is a few kB; a node request with many query fields may reach 16 kB. */
@@ -55,6 +57,8 @@ export interface InterceptOptions {
   tape: Tape;
   /** How long an idle agent connection is kept; default {@link AGENT_IDLE_MS}. */
   agentIdleMs?: number;
+  /** How long a head may take to come; default {@link HEAD_MS}. */
+  headMs?: number;
   contexts: ServerContexts;
   /** The handshake is done: sets certname, or refusal, on the record. */
   onSecure(connection: Connection, socket: TLSSocket): void;
@@ -122,7 +126,7 @@ class SilentEngine extends Engine {
  * @throws the error of `listen` (EADDRINUSE, EACCES, EADDRNOTAVAIL)
  */
 export async function intercept(options: InterceptOptions): Promise<Interception> {
-  const { tape } = options;
+  const { tape, headMs = HEAD_MS } = options;
   const held = new Set<Held>();
   const bySocket = new WeakMap<object, Held>();
   let shuttingDown = false;
@@ -149,7 +153,8 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     maxHeaderSize: MAX_HEAD_BYTES,
     keepAliveTimeout: options.agentIdleMs ?? AGENT_IDLE_MS,
     requestTimeout: 0,
-    headersTimeout: 60_000,
+    headersTimeout: headMs,
+    connectionsCheckingInterval: headMs / 2,
     // Most requests are GETs: their body is a stream that has ended, and nothing happens on it. (Node 24.12; before, it is read to its end.)
     optimizeEmptyRequests: true,
   };
@@ -172,13 +177,18 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     [plain, false],
     [secure, true],
   ] as const) {
+    // Neither listens itself, and only then Node begins to look at `headersTimeout`.
+    server.emit('listening');
     server.on('request', (request, response) => engine._onHttpServerRequest(isSSL, request, response));
     server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
       engine._onHttpServerConnect(request, socket, head),
     );
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       const agent = bySocket.get(socket);
-      if (agent) {
+      if (agent && error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+        agent.record.error ??= `no whole request head in ${headMs / 1000} s`;
+        agent.ending.note('proxy', 'idle-timeout');
+      } else if (agent) {
         agent.record.error ??= `${reasonOf(error)}${error.code ? ` (${error.code})` : ''}`;
         noteError(agent.ending, error, 'agent');
       }

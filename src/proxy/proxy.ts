@@ -57,8 +57,9 @@ export interface ProxyOptions {
   onNotice(line: string): void;
   /** See upstream.ts; tests shorten them. */
   idleMs?: number;
-  /** See intercept.ts; tests shorten it. */
+  /** See intercept.ts; tests shorten them. */
   agentIdleMs?: number;
+  headMs?: number;
   answerMs?: number;
   connectMs?: number;
   /** See standing.ts. */
@@ -173,6 +174,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     listen: options.listen,
     tape,
     ...(options.agentIdleMs !== undefined && { agentIdleMs: options.agentIdleMs }),
+    ...(options.headMs !== undefined && { headMs: options.headMs }),
     contexts,
     onSecure,
     onExchange: relay,

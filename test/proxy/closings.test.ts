@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { CloseCause, Connection, ConnectionId, Leg } from '../../src/model.ts';
 import { openUpstream, type Presented, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
@@ -107,6 +108,40 @@ describe('on the agent leg', () => {
     await agent.ended;
     agent.end();
     expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 1));
+  });
+
+  test.each([
+    ['nothing', '', 100],
+    ['half a head', 'GET /puppet/v3/node/agent1.example HTTP/1.1\r\nHost: pup', 100],
+    ['half a head after a request', `${GET}GET /puppet`, 1000],
+  ])('%s comes for longer than a head may take', async (_, sent, headMs) => {
+    await using rig = await rigWith(answering, { headMs });
+    const agent = await rig.agent();
+    agent.write(sent);
+    const asked = sent.startsWith(GET) ? 1 : 0;
+    if (asked === 1) await agent.answer();
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', asked));
+    expect(rig.tape.connections.find(({ leg }) => leg === 'agent')!.error).toBe(`no whole request head in ${headMs / 1000} s`);
+  });
+
+  test('half a head without TLS comes for longer than a head may take', async () => {
+    await using rig = await rigWith(answering, { headMs: 100 });
+    const agent = await rig.plain();
+    agent.write('CONNECT puppet.exa');
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 0));
+  });
+
+  test('a body may take longer than a head', async () => {
+    await using rig = await rigWith(answering, { headMs: 1000 });
+    const agent = await rig.agent();
+    agent.write('PUT /puppet/v3/report/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na');
+    await pause(1600);
+    agent.write('b');
+    expect(statusOf(await agent.answer())).toBe(200);
   });
 
   test('the agent resets it while idle', async () => {
