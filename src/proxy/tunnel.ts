@@ -2,8 +2,9 @@ import { lookup } from 'node:dns/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpRequest, STATUS_CODES } from 'node:http';
 import { BlockList, connect, isIP, type Socket } from 'node:net';
-import { pipeline } from 'node:stream';
+import { type Duplex, pipeline } from 'node:stream';
 import { reasonOf } from './failure.ts';
+import { field, flat, pairs, requestFields, responseFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
 import { noteError } from './tracking.ts';
 
@@ -96,6 +97,7 @@ export async function forwardPlain(
   const refuse = (status: number, message: string): void => {
     agent.record.error ??= message;
     request.resume();
+    if (response.writableEnded) return;
     if (response.headersSent) response.destroy();
     else {
       // With a reason phrase of its own: Node keeps the one that it has just refused to write.
@@ -116,19 +118,27 @@ export async function forwardPlain(
       refuse(403, found.refused);
       return;
     }
-    const { 'proxy-connection': _connection, 'proxy-authorization': _authorization, ...headers } = request.headers;
+    if (response.destroyed) return; // the agent left
+    const received = pairs(request.rawHeaders);
+    const fields = requestFields(received, url.host);
+    const isChunked = field(received, 'transfer-encoding') !== null;
     const far = httpRequest(
       {
         host: found.address,
         port: url.port || 80,
         method: request.method,
         path: `${url.pathname}${url.search}`,
-        headers,
+        headers: flat(isChunked ? [...fields, ['Transfer-Encoding', 'chunked']] : fields),
         agent: false,
       },
       answer => {
         try {
-          response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answer.rawHeaders);
+          const isHttp11 = request.httpVersion === '1.1';
+          response.writeHead(
+            answer.statusCode ?? 502,
+            answer.statusMessage,
+            flat(responseFields(pairs(answer.rawHeaders), isHttp11)),
+          );
         } catch (error) {
           // Node reads status lines that it will not write.
           far.destroy();
@@ -138,7 +148,11 @@ export async function forwardPlain(
         pipeline(answer, response, () => undefined);
       },
     );
-    far.once('error', error => refuse(502, `cannot reach ${url.host}: ${reasonOf(error)}`));
+    far.once('upgrade', (_, socket: Duplex) => {
+      socket.destroy();
+      refuse(502, `${url.host} switched protocols, which nobody asked for`);
+    });
+    far.on('error', error => refuse(502, `cannot reach ${url.host}: ${reasonOf(error)}`));
     response.once('close', () => far.destroy());
     request.pipe(far);
   } catch (error) {

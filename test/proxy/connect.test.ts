@@ -307,6 +307,45 @@ describe('plain HTTP', () => {
     },
   );
 
+  test.runIf(outside)('goes on without what is for the proxy alone, to the host that the target names', async () => {
+    await using rig = await makeRig();
+    const heads: string[] = [];
+    const port = await listening(
+      createServer(socket => {
+        let got = '';
+        socket.on('data', data => {
+          got += data.toString('latin1');
+          if (!got.endsWith('0\r\n\r\n')) return;
+          heads.push(got);
+          socket.end('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=9\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Kept: 1\r\n\r\nok');
+        });
+      }),
+    );
+    const wire = await rig.plain();
+    wire.write(
+      `GET http://${outside}:${port}/ HTTP/1.1\r\nHost: other\r\nConnection: Upgrade, X-Mine\r\nUpgrade: x\r\nX-Mine: 1\r\nX-Client-Verify: SUCCESS\r\nX-A: 1\r\nX-A: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n`,
+    );
+    const answer = await wire.answer();
+    expect([statusOf(answer), answer.body.toString()]).toEqual([200, 'ok']);
+    expect(answer.fields.map(([name]) => name.toLowerCase())).toEqual(expect.arrayContaining(['x-kept']));
+    expect(answer.head).not.toMatch(/x-hop|timeout=9/i);
+    expect(heads[0]).toMatch(new RegExp(`\r\nHost: ${outside}:${port}\r\n`));
+    expect(heads[0]).toMatch(/\r\nX-A: 1\r\nX-A: 2\r\n/);
+    expect(heads[0]).toMatch(/\r\n\r\n2\r\nhi\r\n0\r\n\r\n$/);
+    expect(heads[0]).not.toMatch(/upgrade|x-mine|x-client|other/i);
+  });
+
+  test.runIf(outside).each([
+    ['switches protocols', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'],
+    ['leaves', ''],
+  ])('to a host that %s unasked is a 502', async (_, line) => {
+    await using rig = await makeRig();
+    const port = await listening(createServer(socket => socket.once('data', () => socket.end(line))));
+    const wire = await rig.plain();
+    wire.write(`GET http://${outside}:${port}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+    expect(statusOf(await wire.answer())).toBe(502);
+  });
+
   test.each([
     ['http://127.0.0.1:22/', 403],
     ['http://localhost/', 403],
