@@ -8,7 +8,7 @@ import { Proxy as Engine } from 'http-mitm-proxy';
 import type { Connection, Tape } from '../model.ts';
 import { reasonOf } from './failure.ts';
 import type { KeyLine } from './keylog.ts';
-import { authority, type Ending, followEnd, noteError, openConnection, secured } from './tracking.ts';
+import { authority, type Ending, farewell, followEnd, noteError, openConnection, secured } from './tracking.ts';
 
 /**
  * The agent leg: one listening port for both ways in. http-mitm-proxy is the engine that takes CONNECT and requests; this adapter is
@@ -192,9 +192,9 @@ export async function intercept(options: InterceptOptions): Promise<Interception
         agent.record.error ??= `${reasonOf(error)}${error.code ? ` (${error.code})` : ''}`;
         noteError(agent.ending, error, 'agent');
       }
-      if (socket.writable && error.code?.startsWith('HPE_')) {
+      if (agent && socket.writable && error.code?.startsWith('HPE_')) {
         const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
-        socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+        farewell(socket, agent.wire, `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       } else socket.destroy();
     });
   }
@@ -326,10 +326,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
 
   function endStream(agent: Held): void {
     agent.ending.note('proxy', shuttingDown ? 'shutdown' : 'policy');
-    const stream = agent.stream ?? agent.wire;
-    stream.end();
-    // A peer that never answers the FIN must not hold the shutdown.
-    setTimeout(() => agent.wire.destroy(), 500).unref();
+    farewell(agent.stream ?? agent.wire, agent.wire);
   }
 
   await new Promise<void>((resolve, reject) => {

@@ -185,6 +185,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onConnect(agent, target, socket, head) {
       const wanted = parseAuthority(target);
       if (!wanted) {
+        agent.record.error = 'CONNECT without HOST:PORT';
+        agent.ending.note('proxy', 'policy');
         refuseConnect(socket, 400, 'CONNECT needs HOST:PORT');
         return 'taken';
       }

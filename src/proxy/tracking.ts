@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { CloseCause, Connection, Leg, Tape } from '../model.ts';
 import { UNTRUSTED } from './failure.ts';
@@ -72,6 +73,16 @@ export function followEnd(tape: Tape, connection: Connection, wire: Socket, isEn
     tape.connection(connection);
   });
   return { note };
+}
+
+/** A peer that never answers our FIN is not waited for any longer. */
+const FAREWELL_MS = 500;
+
+/** Ends a connection from our side, after the last words. What the peer still sends is not read, and whether it ends too is not waited for. */
+export function farewell(stream: Duplex, wire: Socket, words?: string): void {
+  stream.end(words);
+  stream.resume();
+  setTimeout(() => wire.destroy(), FAREWELL_MS).unref();
 }
 
 /** The cause behind a socket error, and which side it came from. */

@@ -6,7 +6,7 @@ import { type Duplex, pipeline } from 'node:stream';
 import { reasonOf } from './failure.ts';
 import { field, flat, pairs, requestFields, responseFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
-import { noteError } from './tracking.ts';
+import { farewell, noteError } from './tracking.ts';
 
 /**
  * What is not the primary's passes unread: CONNECT to other hosts, and plain HTTP in absolute form (an agent with `http_proxy_host`
@@ -41,7 +41,7 @@ async function reachable(host: string): Promise<{ address: string } | { refused:
 
 /** Answers a CONNECT that is not tunnelled: the agent shows the reason phrase alone. */
 export function refuseConnect(socket: Socket, status: number, reason: string): void {
-  socket.end(`HTTP/1.1 ${status} ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+  farewell(socket, socket, `HTTP/1.1 ${status} ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
 }
 
 /** Joins the agent's socket to another host's, bytes unread. */

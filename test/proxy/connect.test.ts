@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parseAuthority } from '../../src/proxy/tunnel.ts';
@@ -251,6 +252,23 @@ test.each([
   await using rig = await makeRig();
   const { status } = await connect(rig, target);
   expect(status).toMatch(/^HTTP\/1\.1 400 /);
+});
+
+test.each([
+  ['CONNECT 127.0.0.1:22', 403, 'policy'],
+  ['CONNECT nothing', 400, 'policy'],
+  ['garbage', 400, 'protocol-error'],
+])('%j is answered, and closed though the agent goes on sending and never ends', async (start, status, cause) => {
+  await using rig = await makeRig();
+  const socket = connectTcp({ ...rig.proxy.address, allowHalfOpen: true });
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => undefined); // reset in the end
+  socket.write(`${start} HTTP/1.1\r\nHost: x\r\n\r\n${'x'.repeat(1_000_000)}`);
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(answer.toString()).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  const row = await rig.connection(({ closed }) => closed !== null);
+  expect(row.closed).toMatchObject({ by: 'proxy', cause });
+  expect(row.error).not.toBeNull();
 });
 
 test.each([
