@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,8 +14,8 @@ import { runLines } from './diff-lines.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { listRuns } from './lists.ts';
-import { CAPTURES } from './options.ts';
 import { clip } from './present.ts';
+import { defaultCapture } from './proxy.ts';
 import { loadUi } from './ui.ts';
 
 /** Pauses and slow answers are cut to this: short for lines, long enough on the screens to be followed. */
@@ -38,7 +38,7 @@ export function registerDemo(program: Command, io: Io): void {
 }
 
 async function runDemo(io: Io, flags: DemoFlags): Promise<void> {
-  const file = flags.capture ?? defaultFile();
+  const file = flags.capture ?? defaultCapture('demo-');
   const dir = mkdtempSync(join(tmpdir(), 'stringtap-demo-'));
   const remove = (): void => rmSync(dir, { recursive: true, force: true });
   // Also at a second Ctrl-C, which ends the process where it is.
@@ -226,14 +226,4 @@ function sampleFile(): string {
   const found = places.find(place => existsSync(place));
   if (found === undefined) throw new CliError('captures/sample.db is missing', 'it comes with stringtap; install it again');
   return found;
-}
-
-function defaultFile(): string {
-  try {
-    mkdirSync(CAPTURES, { recursive: true });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new CliError(`cannot make the folder ${CAPTURES}: ${code}`, '--capture FILE writes elsewhere');
-  }
-  return join(CAPTURES, `demo-${new Date().toISOString().replace(/[:.]/g, '-').slice(0, 19)}Z.db`);
 }

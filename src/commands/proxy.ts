@@ -300,9 +300,15 @@ export function address({ host, port, plain }: Place): string {
   return `${plain ? 'http://' : ''}${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-export function defaultCapture(): string {
-  mkdirSync(CAPTURES, { recursive: true });
-  return join(CAPTURES, `${new Date().toISOString().replace(/[:.]/g, '-').slice(0, 19)}Z.db`);
+/** A file of captures/ named by the time. @throws {CliError} when the folder cannot be made */
+export function defaultCapture(prefix = ''): string {
+  try {
+    mkdirSync(CAPTURES, { recursive: true });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new CliError(`cannot make the folder ${CAPTURES}: ${code}`, '--capture FILE writes elsewhere');
+  }
+  return join(CAPTURES, `${prefix}${new Date().toISOString().replace(/[:.]/g, '-').slice(0, 19)}Z.db`);
 }
 
 function readPem(file: string): string {

@@ -94,6 +94,24 @@ describe('bad input gets one line, a hint and an exit code', () => {
     }
   });
 
+  test('captures/ is a file, and --capture is not given', async () => {
+    const empty = mkdtempSync(join(dir, 'no-captures-'));
+    writeFileSync(join(empty, 'captures'), '');
+    const request = { method: 'GET', url: 'https://primary:8140/status/v1/simple' };
+    const entry = { startedDateTime: '2026-01-01T00:00:00Z', request };
+    writeFileSync(join(empty, 'page.har'), JSON.stringify({ log: { entries: [entry] } }));
+    for (const args of [
+      ['proxy', '--primary', origin, '--listen', '127.0.0.1:0'],
+      ['import', 'page.har'],
+      ['demo', '--lines'],
+    ]) {
+      const result = await stringtap(empty, ...args);
+      expect(result.code).toBe(1);
+      expectOneLine(result.stderr);
+      expect(result.stderr).toContain('cannot make the folder captures: EEXIST');
+    }
+  });
+
   test('a folder that is a file', async () => {
     writeFileSync(join(dir, 'plain'), '');
     for (const option of ['--capture', '--certs']) {
