@@ -2,6 +2,7 @@
 // Runs on any Node: says what is needed, or starts the program on the Node that comes with a checkout (devDependency `node`).
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -36,7 +37,7 @@ if (major > 22 || (major === 22 && minor >= 19)) {
     // A signal from a terminal reaches both, one from `kill` only us: the program takes two within a moment for one.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
     child.once('exit', (code, signal) => {
-      process.exitCode = code ?? (signal === 'SIGKILL' ? 137 : 1);
+      process.exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
     });
   } else {
     process.stderr.write(`stringtap: Node ${process.versions.node} is too old\nhint: Node 22.19 or newer is needed\n`);

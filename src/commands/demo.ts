@@ -16,6 +16,7 @@ import { CliError, type Io, printable } from './io.ts';
 import { listRuns } from './lists.ts';
 import { clip } from './present.ts';
 import { defaultCapture } from './proxy.ts';
+import { untilInterrupted } from './signals.ts';
 import { loadUi } from './ui.ts';
 
 /** Pauses and slow answers are cut to this: short for lines, long enough on the screens to be followed. */
@@ -45,18 +46,13 @@ async function runDemo(io: Io, flags: DemoFlags): Promise<void> {
   process.once('exit', remove);
   const sample = join(dir, 'sample.db');
   copyFileSync(sampleFile(), sample); // reading may have to bring it up to date
-  const ending = new AbortController();
-  const interrupted = (signal: NodeJS.Signals): void => {
-    if (ending.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
-    ending.abort(signal);
-    io.exitCode = signal === 'SIGINT' ? 130 : 143;
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupted);
+  const ending = untilInterrupted();
   try {
     const screens = io.stdoutIsTerminal && process.stdin.isTTY === true && flags.lines !== true;
-    await (screens ? playOnScreen : playInLines)(io, { file, dir, sample, given: flags.capture ?? null, ending });
+    await (screens ? playOnScreen : playInLines)(io, { file, dir, sample, given: flags.capture ?? null, ending: ending.signal });
+    io.exitCode = ending.exitCode ?? 0;
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
+    ending.stop();
     process.off('exit', remove);
     remove();
   }
@@ -71,7 +67,7 @@ interface Setting {
   sample: string;
   /** What `--capture` named. */
   given: string | null;
-  ending: AbortController;
+  ending: AbortSignal;
 }
 
 /** Opens the stage, and closes it after `act`. */
@@ -96,7 +92,7 @@ async function staged(
         durability: 'commit',
         maxBodyBytes: null,
       });
-    const stage = await openStage({ store, dir, openTape, maxGapMs, signal: ending.signal });
+    const stage = await openStage({ store, dir, openTape, maxGapMs, signal: ending });
     try {
       await act(stage, store);
     } finally {
@@ -128,7 +124,7 @@ async function playInLines(io: Io, setting: Setting): Promise<void> {
     io.out(`  agents   ${runs.length} runs, with their requests (stringtap replay)`);
     io.out('');
     for (const run of runs) {
-      if (ending.signal.aborted) break;
+      if (ending.aborted) break;
       const { requests, differing } = await stage.replay(run);
       io.out(`  ${run.certname.padEnd(10)} ${clip(wordsOf(store, run), 80).padEnd(46)} ${String(requests).padStart(2)} requests`);
       if (differing.length > 0) wrong.push(`${run.certname}: ${differing.join(', ')}`);
@@ -136,7 +132,7 @@ async function playInLines(io: Io, setting: Setting): Promise<void> {
     wrong.push(...stage.missed());
     played = { runs: runs.length, changed: plantedPair(store, runs) };
   });
-  if (ending.signal.aborted) return;
+  if (ending.aborted) return;
   conclude(io, file, given, played);
   if (wrong.length > 0)
     throw new CliError(`the demo did not go as it should: ${printable(wrong.join('; '))}`, 'please report this');
@@ -179,13 +175,15 @@ function conclude(io: Io, file: string, given: string | null, played: Played): v
 
 /** At a terminal: the screens follow what the proxy captures, and stay until the user leaves them. */
 async function playOnScreen(io: Io, setting: Setting): Promise<void> {
-  const { file, ending } = setting;
-  await staged(setting, SCREEN_GAP_MS, async (stage, recorded) => {
+  const { file } = setting;
+  const left = new AbortController();
+  const ending = AbortSignal.any([setting.ending, left.signal]);
+  await staged({ ...setting, ending }, SCREEN_GAP_MS, async (stage, recorded) => {
     const { startUi } = await loadUi();
     const store = openStore(file);
-    const shown = startUi({ store, env: io.env, ascii: false, signal: ending.signal }).finally(() => ending.abort());
+    const shown = startUi({ store, env: io.env, ascii: false, signal: ending }).finally(() => left.abort());
     try {
-      for (const run of recorded.runs()) if (!ending.signal.aborted) await stage.replay(run);
+      for (const run of recorded.runs()) if (!ending.aborted) await stage.replay(run);
     } finally {
       await shown;
       store.close();

@@ -18,6 +18,7 @@ import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 import { openScreens, type Screens } from './proxy-ui.ts';
 import { plural } from './show-text.ts';
+import { untilSignal } from './signals.ts';
 import { requireTerminal } from './terminal.ts';
 
 interface Place {
@@ -53,9 +54,6 @@ export interface ProxyFlags {
   commitWait: number;
   durability: 'commit' | 'async';
 }
-
-/** Two signals within this time are one: a terminal's Ctrl-C reaches a wrapper and us, and the wrapper passes it on. */
-const SAME_SIGNAL_MS = 300;
 
 /** `stringtap proxy`: listens, captures, prints one line an exchange, until SIGINT or SIGTERM. */
 export function registerProxy(program: Command, io: Io): void {
@@ -206,9 +204,9 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
   }
   io.out(greeting(proxy, flags, recorder, metrics?.address ?? null).join('\n'));
   if (flags.ui === true) screens = openScreens(terminal, recorder.file, false);
-  const clean = await untilSignal();
+  await untilSignal();
   await screens?.close();
-  if (clean) io.chatter('finishing the exchanges under way; again to leave at once');
+  io.chatter('finishing the exchanges under way; again to leave at once');
   await proxy.close();
   keyLog?.close();
   await metrics?.close();
@@ -259,22 +257,6 @@ async function serveFigures(
 async function sendRuns(io: Io, url: string, file: string): Promise<LiveOtlp> {
   const { openLiveOtlp } = await import('../export/otlp-live.ts');
   return openLiveOtlp({ url, file, version: packageVersion() }, text => io.err(`stringtap: ${printable(text)}`));
-}
-
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
-export function untilSignal(): Promise<boolean> {
-  return new Promise(done => {
-    let first: number | null = null;
-    const handle = (signal: NodeJS.Signals): void => {
-      const now = performance.now();
-      if (first !== null && now - first > SAME_SIGNAL_MS) process.exit(signal === 'SIGINT' ? 130 : 143);
-      first ??= now;
-      done(true);
-    };
-    process.on('SIGINT', handle);
-    process.on('SIGTERM', handle);
-    process.on('SIGHUP', handle);
-  });
 }
 
 /** The tape, with a look at what passes for the lines that are printed. */

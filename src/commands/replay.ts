@@ -30,6 +30,7 @@ import { address, lossLine } from './proxy.ts';
 import { addExchange, addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
+import { untilInterrupted } from './signals.ts';
 
 /** `stringtap replay`: captured runs sent again, as the agents, to a primary. */
 export function registerReplay(program: Command, io: Io): void {
@@ -150,7 +151,7 @@ async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: 
     const { same } = resultJson(outcome, flags);
     if (flags.json === true) io.out(JSON.stringify(resultJson(outcome, flags)));
     else for (const line of resultLines(outcome, flags, io)) io.out(line);
-    if (!same) io.exitCode = 3;
+    io.exitCode = ending.exitCode ?? (same ? 0 : 3);
   } finally {
     ending.stop();
   }
@@ -259,22 +260,4 @@ function compareAll(recorded: Store, file: string, results: readonly AgentResult
   } finally {
     replayed.close();
   }
-}
-
-/** A signal that comes with the first Ctrl-C; a second one ends the process. */
-function untilInterrupted(): { signal: AbortSignal; stop(): void } {
-  const controller = new AbortController();
-  const handle = (signal: NodeJS.Signals): void => {
-    if (controller.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
-    controller.abort();
-  };
-  process.on('SIGINT', handle);
-  process.on('SIGTERM', handle);
-  return {
-    signal: controller.signal,
-    stop() {
-      process.off('SIGINT', handle);
-      process.off('SIGTERM', handle);
-    },
-  };
 }

@@ -7,8 +7,9 @@ import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { listenPlace, openCapture } from './options.ts';
-import { address, listenError, untilSignal } from './proxy.ts';
+import { address, listenError } from './proxy.ts';
 import { answerLine, summaryJson, summaryLines } from './serve-text.ts';
+import { untilSignal } from './signals.ts';
 
 interface ServeFlags {
   listen: { host: string; port: number };
@@ -116,8 +117,8 @@ async function serve(io: Io, store: Store, runs: readonly RunRow[], flags: Serve
   }
   const say = flags.json === true ? io.err : io.out;
   for (const line of greeting(store, runs, served, flags)) say(line);
-  const clean = await untilSignal();
-  if (clean) io.chatter('finishing the answers under way; again to leave at once');
+  await untilSignal();
+  io.chatter('finishing the answers under way; again to leave at once');
   await served.close();
   const summary = served.summary();
   if (flags.json === true) io.out(JSON.stringify(summaryJson(summary)));

@@ -42,7 +42,10 @@ test('the demo ends by itself without a terminal, lists its runs, and leaves not
   }
 });
 
-test('the demo is interrupted: it leaves the capture so far, and nothing else', async () => {
+test.each([
+  ['SIGINT', 130],
+  ['SIGHUP', 129],
+] as const)('the demo is interrupted by %s: it leaves the capture so far, and nothing else', async (signal, exitCode) => {
   const dir = mkdtempSync(join(tmpdir(), 'stringtap-test-demo-'));
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
   const child = spawn(process.execPath, [bin, 'demo', '--capture', 'demo.db'], {
@@ -50,9 +53,9 @@ test('the demo is interrupted: it leaves the capture so far, and nothing else', 
     env: { ...process.env, TMPDIR: dir },
   });
   createInterface({ input: child.stdout }).on('line', line => {
-    if (line.includes('first run')) child.kill('SIGINT');
+    if (line.includes('first run')) child.kill(signal);
   });
   const [code] = (await once(child, 'close')) as [number];
-  expect(code).toBe(130);
+  expect(code).toBe(exitCode);
   expect(readdirSync(dir)).toEqual(['demo.db']);
 });
