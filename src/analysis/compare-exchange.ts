@@ -3,7 +3,7 @@ import { mimeOf } from '../decode/format.ts';
 import type { Decoding } from '../decode/limits.ts';
 import { keyless } from '../decode/private-keys.ts';
 import type { Rich } from '../decode/rich-data.ts';
-import { isSecretField } from '../decode/secrets.ts';
+import { isSecretField, isUrlField } from '../decode/secrets.ts';
 import type { Fields } from '../model.ts';
 import { compareCatalogs } from './compare-catalog.ts';
 import type { BodyData, ExchangeData } from './compare-data.ts';
@@ -109,7 +109,11 @@ function compareFields(a: ExchangeData, b: ExchangeData, secrecy: Secrecy): Fiel
       const [one, other] = [before.get(name) ?? null, after.get(name) ?? null];
       if (one === other) return [];
       const shown = (value: string | null): string | null =>
-        value === null ? null : isSecretField(name) ? '(hidden)' : secrecy.text(value).slice(0, 4096);
+        value === null
+          ? null
+          : isSecretField(name)
+            ? '(hidden)'
+            : secrecy[isUrlField(name) ? 'target' : 'text'](value).slice(0, 4096);
       return [{ side, name, before: shown(one), after: shown(other) }];
     });
   });

@@ -1,5 +1,6 @@
 import { explainFailure } from '../analysis/tls-failures.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
+import { createHiding, hideInFields } from '../decode/secrets.ts';
 import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
 import { exchangeJson } from './ids.ts';
@@ -15,9 +16,10 @@ import { type Page, pageOf } from './show-text.ts';
 export function showExchange(
   io: Io,
   store: Store,
-  exchange: ExchangeDetail,
+  recorded: ExchangeDetail,
   options: { json: boolean; headers: boolean; reveal: boolean },
 ): void {
+  const exchange = options.reveal ? recorded : withoutSecretFields(recorded);
   if (options.json) {
     const decoded = decodedOf(store, exchange.id, options.reveal);
     const shown = options.headers
@@ -45,6 +47,20 @@ export function showExchange(
   }
   page.line();
   phaseFacts(page, store, exchange.phase, [exchange], true);
+}
+
+function withoutSecretFields(exchange: ExchangeDetail): ExchangeDetail {
+  const { request, response, trailers } = exchange;
+  const clean = <Head extends { fields: Fields }>(head: Head): Head => ({
+    ...head,
+    fields: hideInFields(head.fields, createHiding()),
+  });
+  return {
+    ...exchange,
+    request: clean(request),
+    response: response && clean(response),
+    trailers: hideInFields(trailers, createHiding()),
+  };
 }
 
 /** Field lines are asked for by --headers. */
@@ -92,10 +108,5 @@ function answerLine(exchange: ExchangeDetail): string {
 function showFields(page: Page, title: string, fields: Fields): void {
   page.line();
   page.line(title);
-  for (const [name, value] of fields) page.text('  ', `${printable(name)}: ${secret(name) ? '(hidden)' : printable(value)}`);
-}
-
-/** Credentials of a proxy or a person in front of the primary. */
-function secret(name: string): boolean {
-  return /^(proxy-)?authorization$|^x-authentication$|^cookie$|^set-cookie$/i.test(name);
+  for (const [name, value] of fields) page.text('  ', `${printable(name)}: ${printable(value)}`);
 }

@@ -240,10 +240,16 @@ export function isSecretField(name: string): boolean {
   return SECRET_FIELD.test(name) || isSecretName(name.replaceAll('-', '_'));
 }
 
+/** Whether a header field holds a URL: what {@link hideInTarget} takes. */
+export function isUrlField(name: string): boolean {
+  return /^(?:content-location|location|referer)$/i.test(name);
+}
+
 export function hideInFields(fields: Fields, hiding: Hiding): Fields {
-  return fields.map(
-    ([name, value]) => [name, isSecretField(name) ? replaced(value, hiding) : hideInText(value, hiding)] as const,
-  );
+  return fields.map(([name, value]) => {
+    if (isSecretField(name)) return [name, replaced(value, hiding)] as const;
+    return [name, isUrlField(name) ? hideInTarget(value, hiding) : hideInText(value, hiding)] as const;
+  });
 }
 
 /** A request target, or a URL, with the values of secret query fields and a password before the host hidden. */

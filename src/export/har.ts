@@ -123,14 +123,15 @@ function extras(exchange: ExchangeDetail, hiding: Hiding): object {
 }
 
 async function* request(selection: Selection, exchange: ExchangeDetail, hiding: Hiding): AsyncGenerator<string> {
-  const { method, httpVersion, fields } = exchange.request;
+  const { method, httpVersion } = exchange.request;
+  const fields = hideInFields(exchange.request.fields, hiding);
   const target = hideInTarget(exchange.request.target, hiding);
   const head = {
     method,
     url: urlOf(selection, exchange, target),
     httpVersion: `HTTP/${httpVersion}`,
     cookies: [],
-    headers: headers(fields, hiding),
+    headers: headers(fields),
     queryString: query(target).map(([name, value]) => ({ name, value })),
     headersSize: -1,
     bodySize: exchange.requestBytes,
@@ -150,13 +151,13 @@ async function* request(selection: Selection, exchange: ExchangeDetail, hiding: 
 
 async function* response(selection: Selection, exchange: ExchangeDetail, hiding: Hiding): AsyncGenerator<string> {
   const { response: answer, request: asked } = exchange;
-  const fields = answer?.fields ?? [];
+  const fields = hideInFields(answer?.fields ?? [], hiding);
   const head = {
     status: answer?.status ?? 0,
     statusText: answer?.reason ?? '',
     httpVersion: `HTTP/${asked.httpVersion}`,
     cookies: [],
-    headers: headers(fields, hiding),
+    headers: headers(fields),
     redirectURL: fieldValue(fields, 'location') ?? '',
     headersSize: -1,
     bodySize: answer === null ? -1 : exchange.responseBytes,
@@ -230,8 +231,8 @@ function params(bytes: Uint8Array): string {
   );
 }
 
-function headers(fields: Fields, hiding: Hiding): { name: string; value: string }[] {
-  return hideInFields(fields, hiding).map(([name, value]) => ({ name, value }));
+function headers(fields: Fields): { name: string; value: string }[] {
+  return fields.map(([name, value]) => ({ name, value }));
 }
 
 /** What no URL holds (RFC 3986); a `%` that begins no escape stays, for a URL parser to judge. */

@@ -30,6 +30,7 @@ export function* jsonLines(selection: Selection): Generator<string> {
       target: hideInTarget(exchange.target, hiding),
       request: { ...request, target: hideInTarget(request.target, hiding), fields: hideInFields(request.fields, hiding) },
       response: response === null ? null : { ...response, fields: hideInFields(response.fields, hiding) },
+      trailers: hideInFields(exchange.trailers, hiding),
       decoded: decodedOf(store, exchange.id, selection.reveal),
     });
   }

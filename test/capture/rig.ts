@@ -55,6 +55,7 @@ export interface Sending {
   bodies?: Partial<Record<Side, Uint8Array | readonly Uint8Array[]>>;
   fields?: Fields;
   responseFields?: Fields;
+  trailers?: Fields;
 }
 
 /** An agent that puts its connections and exchanges on a tape. */
@@ -147,7 +148,7 @@ function exchangeOf(recorder: Recorder, connection: Connection, request: string,
     response:
       status === null ? null : { status, reason: 'OK', fields: sending.responseFields ?? [['Content-Type', 'text/plain']] },
     primaryStatus: status,
-    trailers: [],
+    trailers: sending.trailers ?? [],
     startedAt: Date.now(),
     timing: {
       startMono: mono,

@@ -172,11 +172,18 @@ describe('HAR 1.2', () => {
       bodies: { response: Buffer.from('{"password": "hunter22-hunter22"') },
       responseFields: type,
     });
+    await line.send('GET /puppet/v3/file_content/modules/x/moved', {
+      status: 302,
+      fields: [['Referer', 'https://a.example/from?access_token=referer8']],
+      responseFields: [['Location', 'https://a.example/next?access_token=nowhere8']],
+      trailers: [['X-Auth-Token', 'trailer8']],
+    });
     line.close();
     await recorder.close();
     const { text, har: found } = await har(secret);
     valid(found);
-    for (const word of ['hunter22', 'TUlJRXBR', 'c2VjcmV0', 'abcdefgh']) expect(text, word).not.toContain(word);
+    const words = ['hunter22', 'TUlJRXBR', 'c2VjcmV0', 'abcdefgh', 'referer8', 'nowhere8', 'trailer8'];
+    for (const word of words) expect(text, word).not.toContain(word);
     expect(found.log.entries[1]!.response.content._hidden).toBe(true);
     expect(found.log.entries[3]!.response.content.text).toBe('a\n(private key)\nb\n');
     expect(found.log.entries[4]!.response.content.comment).toMatch(/cannot be searched for secrets/);
@@ -184,11 +191,17 @@ describe('HAR 1.2', () => {
       const { code, err } = await stringtap('export', '--capture', secret, '--format', format, '-o', dir.path(`out.${format}`));
       expect([code, err.filter(line => !/there is no|^hint/.test(line))]).toEqual([0, []]);
       const written = readFileSync(dir.path(format === 'curl' ? 'out.curl/curl.sh' : `out.${format}`), 'utf8');
-      for (const word of ['hunter22', 'TUlJRXBR', 'c2VjcmV0', 'abcdefgh'])
-        expect(written, `${format}: ${word}`).not.toContain(word);
+      for (const word of words) expect(written, `${format}: ${word}`).not.toContain(word);
+    }
+    for (const json of [[], ['--json']]) {
+      const shown = (reveal: string[]) => stringtap('show', 'e6', secret, '--headers', ...json, ...reveal);
+      for (const word of words.slice(4)) {
+        expect((await shown([])).out.join('\n')).not.toContain(word);
+        expect((await shown(['--reveal'])).out.join('\n')).toContain(word);
+      }
     }
     const revealed = await har(secret, '--reveal');
-    for (const word of ['hunter22', 'TUlJRXBR', 'c2VjcmV0', 'abcdefgh']) expect(revealed.text, word).toContain(word);
+    for (const word of words) expect(revealed.text, word).toContain(word);
   });
 
   test('a body over what is held whole passes in pieces, compressed or not', async () => {
