@@ -4,7 +4,7 @@ import { dataJson } from '../decode/data-json.ts';
 import { decodeContent } from '../decode/encoding.ts';
 import { parseForm, percentBytes } from '../decode/form.ts';
 import { type Body, bodyOf, formatOf, mimeOf, parseBody } from '../decode/format.ts';
-import { attempt, DEFAULT_LIMITS } from '../decode/limits.ts';
+import { attempt, DEFAULT_LIMITS, Malformed } from '../decode/limits.ts';
 import { first } from '../decode/route.ts';
 import { hideInData } from '../decode/secrets.ts';
 import { yamlText } from '../decode/yaml-text.ts';
@@ -152,24 +152,28 @@ function dataPart(
   wanted: string,
   write: (data: Data) => string,
 ): Part[] {
-  if (!exchange.bodies.some(body => body.side === side && body.size > 0)) return [];
-  const raw = Buffer.concat([...selection.store.body(exchange.id, side)]);
-  return parsedPart(selection, exchange, `${exchange.phase} ${side}`, wanted, write, () =>
+  return parsedPart(selection, exchange, side, `${exchange.phase} ${side}`, wanted, write, raw =>
     parseBody(bodyOf(raw, fieldsOf(exchange, side), DEFAULT_LIMITS), DEFAULT_LIMITS),
   );
 }
 
+/** Nothing for a side without a body. A body is held whole, up to what decoders take. */
+
 function parsedPart(
   selection: Selection,
   exchange: ExchangeDetail,
+  side: Side,
   what: string,
   wanted: string,
   write: (data: Data) => string,
-  parse: () => Data,
+  parse: (raw: Uint8Array) => Data,
 ): Part[] {
+  const body = exchange.bodies.find(one => one.side === side);
+  if (body === undefined || body.size === 0) return [];
   const hiding = selection.hiding(exchange.run);
   const text = attempt(() => {
-    const data = unwrap(parse());
+    if (body.kept > DEFAULT_LIMITS.bodyBytes) throw new Malformed(`a body of ${body.kept} bytes is too large to decode`);
+    const data = unwrap(parse(Buffer.concat([...selection.store.body(exchange.id, side)])));
     return write(hiding === null ? data : hideInData(data, hiding));
   });
   if ('error' in text) return [{ wanted, content: null, hidden: false, omitted: text.error, what }];
@@ -185,9 +189,7 @@ function catalogText(data: Data): string {
 
 /** The facts out of a catalog request's form: name, values, timestamp, expiration. */
 function factsPart(selection: Selection, exchange: ExchangeDetail, wanted: string): Part[] {
-  if (!exchange.bodies.some(body => body.side === 'request' && body.size > 0)) return [];
-  const raw = Buffer.concat([...selection.store.body(exchange.id, 'request')]);
-  return parsedPart(selection, exchange, 'catalog request, its facts', wanted, yamlText, () => {
+  return parsedPart(selection, exchange, 'request', 'catalog request, its facts', wanted, yamlText, raw => {
     const body = bodyOf(raw, exchange.request.fields, DEFAULT_LIMITS);
     if (body.format !== 'form') return field(parseBody(body, DEFAULT_LIMITS), 'facts');
     const pairs = parseForm(body.bytes);

@@ -184,6 +184,24 @@ describe('files', () => {
     expect(JSON.parse(readFileSync(join(run, 'catalog-e1.json'), 'utf8'))).toHaveProperty('resources');
   });
 
+  test('a body that no decoder takes is left out before it is read', async () => {
+    const own = dir.path('huge.db');
+    const recorder = await open(own);
+    const line = agent(recorder, 'agent.example').connect();
+    const pieces = async function* (): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < 65; n++) {
+        await new Promise<void>(go => void (recorder.ready(go) && go()));
+        yield Buffer.alloc(1 << 20, ' ');
+      }
+    };
+    await line.sendStream('POST /puppet/v3/catalog/agent.example?environment=production', pieces());
+    line.close();
+    await recorder.close();
+    const index = readFileSync(join(await files(own, 'huge'), 'r1-agent.example', 'index.json'), 'utf8');
+    const omitted = `a body of ${65 << 20} bytes is too large to decode`;
+    expect(JSON.parse(index)).toEqual([{ file: null, exchange: 'e1', what: 'catalog response', omitted }]);
+  });
+
   test('needs a folder', async () => {
     expect((await stringtap('export', 'r1', '--capture', file, '--format', 'files')).code).toBe(2);
     writeFileSync(dir.path('a-file'), '');
