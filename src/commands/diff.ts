@@ -93,6 +93,13 @@ async function diff(io: Io, first: string, words: readonly string[], options: Di
   const file = (alone ? word : more[0]) ?? null;
   const a = named(first);
   const b = alone ? null : named(word);
+  if (b === null && options.other !== undefined) {
+    throw new CliError(
+      '--other is the capture that a second run or exchange is in',
+      'as in: stringtap diff r3 r4 --other FILE',
+      2,
+    );
+  }
   if (b === null && a.kind === 'exchange') throw new CliError('diff takes two exchanges', 'as in: stringtap diff e17 e42', 2);
   if (b !== null && a.kind !== b.kind) {
     throw new CliError('a run and an exchange cannot be compared', 'as in: stringtap diff r3 r4, stringtap diff e17 e42', 2);

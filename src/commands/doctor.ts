@@ -10,7 +10,7 @@ import { certsLayout } from '../pki/layout.ts';
 import { type Certificate, readCertificate } from '../pki/x509.ts';
 import { reasonOf } from '../proxy/failure.ts';
 import { addressesOf, get, type Place, tcpTime, tlsSocket } from './doctor-probe.ts';
-import { type Io, printable } from './io.ts';
+import { CliError, type Io, printable } from './io.ts';
 import { CAPTURES, hostPort } from './options.ts';
 import { bytes, duration } from './present.ts';
 
@@ -49,6 +49,8 @@ export function registerDoctor(program: Command, io: Io): void {
     .option('--ca-cert <FILE>', "the primary's CA (default: the pinned one, or what it gives)")
     .option('--json', 'one JSON object a line')
     .action(async (flags: DoctorFlags) => {
+      if (flags.caCert !== undefined && flags.primary === undefined)
+        throw new CliError('--ca-cert is the CA of a primary', 'name it: --primary HOST', 2);
       const checks: Check[] = [];
       const add = (check: Check): void => {
         checks.push(check);

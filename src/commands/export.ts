@@ -20,7 +20,7 @@ interface ExportOptions {
   capture?: string;
   reveal?: boolean;
   to?: string;
-  certs: string;
+  certs?: string;
   ssldir?: string;
 }
 
@@ -35,11 +35,12 @@ export function registerExport(program: Command, io: Io): void {
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--to <URL>', 'with otlp: to this collector, as in http://localhost:4318', httpUrl)
     .option('--reveal', 'secrets as they are: Sensitive values, passwords, tokens, private keys')
-    .option('--certs <DIR>', 'with curl: identities and CAs of the proxy', 'certs')
+    .option('--certs <DIR>', 'with curl: identities and CAs of the proxy (default: certs)')
     .option('--ssldir <DIR>', "with curl: the agent's own ssldir in their place")
     .action(async (words: string[], options: ExportOptions) => {
-      const { runs, file } = runsAndCapture('export', words);
-      const store = await openCapture(options.capture ?? file, 'bodies');
+      requireFitting(options);
+      const { runs, file } = runsAndCapture('export', words, options.capture);
+      const store = await openCapture(file, 'bodies');
       try {
         const rows = runs.map(id => requireRun(store, id));
         const selection = select(store, rows.length === 0 ? null : rows, options.reveal === true);
@@ -48,6 +49,18 @@ export function registerExport(program: Command, io: Io): void {
         store.close();
       }
     });
+}
+
+/** @throws {CliError} for an option that is of another format */
+function requireFitting({ format, to, output, certs, ssldir }: ExportOptions): void {
+  if (to !== undefined && format !== 'otlp')
+    throw new CliError('--to is of --format otlp', 'as in: --format otlp --to http://localhost:4318', 2);
+  if (to !== undefined && output !== undefined) {
+    throw new CliError('--to sends to a collector, -o writes a file', 'leave one of them out', 2);
+  }
+  if (format !== 'curl' && (certs !== undefined || ssldir !== undefined)) {
+    throw new CliError('--certs and --ssldir are of --format curl', 'only its commands name keys and CAs', 2);
+  }
 }
 
 async function write(io: Io, selection: Selection, options: ExportOptions): Promise<void> {
@@ -98,7 +111,7 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
 /** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */
 async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }: ExportOptions): Promise<void> {
   const { curlLines } = await import('../export/curl.ts');
-  const layout = certsLayout(certs);
+  const layout = certsLayout(certs ?? 'certs');
   const named = new Set<string>();
   const noted = (file: string): string => {
     named.add(file);

@@ -59,10 +59,15 @@ function namesFile(word: string): boolean {
 /**
  * Reads `[RUN…] [CAPTURE]`: the last word is the capture when it is no number of a run.
  *
+ * @param named what `--capture` said: the file, too
  * @returns runs in the order in which they were named, each once
  * @throws CliError for any other word
  */
-export function runsAndCapture(command: string, words: readonly string[]): { runs: readonly number[]; file: string | undefined } {
+export function runsAndCapture(
+  command: string,
+  words: readonly string[],
+  named?: string,
+): { runs: readonly number[]; file: string | undefined } {
   const last = words.at(-1);
   const isFile = last !== undefined && (!RUN.test(last) || (!last.startsWith('r') && namesFile(last)));
   const runs = (isFile ? words.slice(0, -1) : words).map(word => {
@@ -81,7 +86,9 @@ export function runsAndCapture(command: string, words: readonly string[]): { run
       2,
     );
   }
-  return { runs: [...new Set(runs)], file: isFile ? last : undefined };
+  if (isFile && named !== undefined)
+    throw new CliError(`two captures are named, ${last} and ${named}`, 'leave one of them out', 2);
+  return { runs: [...new Set(runs)], file: isFile ? last : named };
 }
 
 const RUN = /^r?(\d{1,15})$/;

@@ -34,8 +34,8 @@ export function registerReuse(program: Command, io: Io): void {
     .option('--compare <FILE>', 'a second capture beside it: before and after a change of a setting')
     .option('--json', 'as one JSON object')
     .action(async (words: string[], options: ReuseOptions) => {
-      const { runs, file } = runsAndCapture('reuse', words);
-      const store = await openCapture(options.capture ?? file);
+      const { runs, file } = runsAndCapture('reuse', words, options.capture);
+      const store = await openCapture(file);
       try {
         const main = measure(store, { ...options, runs });
         const other = options.compare === undefined ? null : await measureOther(options.compare, options);

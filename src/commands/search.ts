@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Hit, SEARCHED, type Searched } from '../capture/decoded-shapes.ts';
 import { withoutSecrets } from '../capture/hidden-store.ts';
-import { idText, parseId } from './ids.ts';
+import { idText, parseId, requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { openCapture, wholeNumber } from './options.ts';
 import { clip } from './present.ts';
@@ -28,6 +28,7 @@ export function registerSearch(program: Command, io: Io): void {
         const store = withoutSecrets(await openCapture(file, 'bodies'));
         try {
           const { in: where, run, limit } = options;
+          if (run !== undefined) requireRun(store, run);
           const hits = store.decoded.search(terms, {
             limit,
             ...(where === undefined ? {} : { in: where }),

@@ -52,8 +52,8 @@ export function registerServe(program: Command, io: Io): void {
     .option('--quiet', 'no line a request')
     .option('--json', 'nothing but the summary at the end, as one JSON object')
     .action(async (words: string[], flags: ServeFlags) => {
-      const { runs, file } = runsAndCapture('serve', words);
-      const store = await openCapture(flags.capture ?? flags.from ?? file, 'bodies');
+      const { runs, file } = runsAndCapture('serve', words, flags.capture ?? flags.from);
+      const store = await openCapture(file, 'bodies');
       try {
         await serve(io, store, chosen(store, runs, flags.as ?? []), flags);
       } finally {

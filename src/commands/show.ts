@@ -60,6 +60,20 @@ async function show(io: Io, text: string, words: readonly string[], options: Sho
   if (!isExchange && (asked !== null || options.headers === true)) {
     throw new CliError('--headers, --body and --raw are of an exchange', `as in: stringtap show e${id} --headers`, 2);
   }
+  if (asked !== null && options.json === true) {
+    throw new CliError(
+      '--body is text, or bytes with --raw',
+      `--json without it has what was decoded: stringtap show e${id} --json`,
+      2,
+    );
+  }
+  if ((table === null ? 0 : 1) + (asked === null ? 0 : 1) + (options.headers === true ? 1 : 0) > 1) {
+    throw new CliError(
+      'a table, --headers and --body exclude each other',
+      `one after the other: stringtap show e${id} --headers`,
+      2,
+    );
+  }
   if (match[1] === 'c') {
     if (table !== null) throw new CliError('tables are of a run or an exchange', `as in: stringtap show r1 ${table}`, 2);
     await showConnection(io, file, id, options.json === true);
