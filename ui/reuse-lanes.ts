@@ -1,3 +1,4 @@
+import { greatest, least } from '../src/analysis/extremes.ts';
 import { type ConnectionReuse, foldReuse } from '../src/analysis/reuse.ts';
 import { paintLane, spanOf } from '../src/analysis/reuse-lanes.ts';
 import type { ConnectionRow, ExchangeRow, Store } from '../src/capture/store.ts';
@@ -39,8 +40,8 @@ export function readLanes(store: Store, run: number | null): readonly UsedConnec
 /** The time that some lanes take: those of one recording, whose clock they share. */
 export function rangeOf(lanes: readonly ConnectionReuse[], recording: number): Range {
   const spans = lanes.filter(({ facts }) => facts.recording === recording).map(spanOf);
-  const from = Math.min(...spans.map(span => span.from));
-  return { from, to: Math.max(from + 1, ...spans.map(span => span.to)) };
+  const from = least(spans.map(span => span.from));
+  return { from, to: Math.max(from + 1, greatest(spans.map(span => span.to))) };
 }
 
 /** One lane in `width` columns. */

@@ -1,3 +1,4 @@
+import { greatest, least } from '../analysis/extremes.ts';
 import { foldReuse, type Reuse } from '../analysis/reuse.ts';
 import type { PrimaryTime } from '../capture/primary-time.ts';
 import type { ConnectionRow, ExchangeDetail } from '../capture/store.ts';
@@ -27,11 +28,11 @@ interface Axis {
 
 /** Everything that belongs to the run, on one axis. */
 export function axisOf(exchanges: readonly ExchangeDetail[], connections: readonly ConnectionRow[]): Axis {
-  const first = Math.min(...exchanges.map(row => row.startMono));
+  const first = least(exchanges.map(row => row.startMono));
   // a connection to the primary may have been opened long before by another run
   const opened = connections.filter(row => row.leg === 'agent' && row.openedMono > first - 60_000).map(row => row.openedMono);
-  const from = Math.min(first, ...opened);
-  const to = Math.max(from + 1, ...exchanges.map(row => row.endMono));
+  const from = Math.min(first, least(opened));
+  const to = Math.max(from + 1, greatest(exchanges.map(row => row.endMono)));
   const scale = (WIDTH - LEFT - RIGHT) / (to - from);
   return { from, to, x: mono => LEFT + Math.min(Math.max(mono, from) - from, to - from) * scale };
 }

@@ -1,3 +1,4 @@
+import { least } from '../analysis/extremes.ts';
 import { type Data, entriesOf, field, isMapping, itemsOf, numberOf, textOf } from '../decode/data.ts';
 import { parseJson } from '../decode/json.ts';
 import { type Limits, Malformed } from '../decode/limits.ts';
@@ -169,10 +170,8 @@ function recordingOf(
   given: ReadonlyMap<string, { recording: number; connection: Omit<Connection, 'id'> }>,
 ): ReadRecording {
   const drafts = all.filter(draft => draft.recording === number).sort((a, b) => a.startedAt - b.startedAt || a.index - b.index);
-  const firstAt = Math.min(
-    ...drafts.slice(0, 1).map(draft => draft.startedAt),
-    ...[...given.values()].flatMap(one => (one.recording === number ? one.connection.openedAt : [])),
-  );
+  const opened = [...given.values()].flatMap(one => (one.recording === number ? one.connection.openedAt : []));
+  const firstAt = Math.min(drafts[0]?.startedAt ?? Number.POSITIVE_INFINITY, least(opened));
   const base = Number.isFinite(firstAt) ? firstAt : 0;
   const connections = new Map<string, Omit<Connection, 'id'>>();
   for (const [id, one] of given) if (one.recording === number) connections.set(id, one.connection);

@@ -18,6 +18,7 @@ import {
   ATTR_URL_SCHEME,
   ATTR_USER_AGENT_ORIGINAL,
 } from '@opentelemetry/semantic-conventions';
+import { greatest, least } from '../analysis/extremes.ts';
 import type { ConnectionRow, ExchangeDetail, RunRow } from '../capture/store.ts';
 import { fieldValue } from '../decode/encoding.ts';
 import { path } from '../decode/route.ts';
@@ -72,8 +73,8 @@ export function traceOf(selection: Selection, run: RunRow): TraceSpan[] {
     const failed = some.find(exchange => errorOf(exchange) !== null);
     const span: TraceSpan = {
       ...bare(traceId, idOf(`phase ${phase}`), root.spanId, phase, 'internal'),
-      startMs: Math.min(...ends),
-      endMs: Math.max(...ends),
+      startMs: least(ends),
+      endMs: greatest(ends),
       attributes: { 'puppet.phase': phase, 'stringtap.exchanges': some.length },
       error: failed === undefined ? null : errorOf(failed),
     };
@@ -114,8 +115,8 @@ function runSpan(
   const ends = exchanges.map(exchange => momentOf(exchange, exchange.timing.endMono));
   const opened = connections.filter(row => row.leg === 'agent').map(row => Date.parse(row.openedAt));
   const started = Date.parse(run.startedAt);
-  const startMs = Math.min(started, ...starts, ...opened.filter(at => at > started - BEFORE_MS));
-  const endMs = Math.max(run.endedAt === null ? 0 : Date.parse(run.endedAt), started, ...ends);
+  const startMs = least([started, ...starts, ...opened.filter(at => at > started - BEFORE_MS)]);
+  const endMs = greatest([run.endedAt === null ? 0 : Date.parse(run.endedAt), started, ...ends]);
   const reused = (leg: 'agentOrdinal' | 'primaryOrdinal'): number => exchanges.filter(row => (row[leg] ?? 0) > 1).length;
   const attributes: Attributes = {
     'puppet.certname': run.certname,

@@ -1,3 +1,4 @@
+import { greatest } from '../analysis/extremes.ts';
 import type { ConnectionRow, ExchangeDetail, RunRow, Store } from '../capture/store.ts';
 import { routeOf } from '../decode/route.ts';
 import { type Certname, type ConnectionId, type ExchangeId, type Phase, type Route, type RunId, toCertname } from '../model.ts';
@@ -141,7 +142,7 @@ function stepsOf(
     const from = exchange.startMono;
     return { from, to: exchange.endMono, step: pauseMs => ({ type: 'send', pauseMs, request }) };
   });
-  const last = Math.max(...sends.map(({ from }) => from));
+  const last = greatest(sends.map(({ from }) => from));
   // What is closed after the last request is closed by the end of the replayed run, too.
   const closings = connections.flatMap(({ id, closedMono, closedBy, exchanges: carried }): Deed[] => {
     if (closedMono === null || closedBy !== 'agent' || closedMono > last || carried === 0) return [];

@@ -1,3 +1,4 @@
+import { greatest, least } from '../analysis/extremes.ts';
 import { PHASES, type Phase } from '../model.ts';
 import { answerTo } from '../proxy/failure.ts';
 import type { AgentResult, SentRequest } from './agents-run.ts';
@@ -45,8 +46,8 @@ export interface ReplaySummary {
 
 export function summarise(results: readonly AgentResult[]): ReplaySummary {
   const sent = results.flatMap(result => result.sent);
-  const from = Math.min(...results.map(({ startedAt }) => startedAt));
-  const elapsedMs = results.length === 0 ? 0 : Math.max(...results.map(({ endedAt }) => endedAt)) - from;
+  const from = least(results.map(({ startedAt }) => startedAt));
+  const elapsedMs = results.length === 0 ? 0 : greatest(results.map(({ endedAt }) => endedAt)) - from;
   const count = (end: AgentResult['end']): number => results.filter(result => result.end === end).length;
   const setupMs = results.flatMap(({ connections }) => connections.setupMs);
   return {

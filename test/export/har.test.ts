@@ -418,6 +418,15 @@ describe('import', () => {
     expect((await stringtap('show', 'e1', '--headers', dir.path('odd.db'))).code).toBe(0);
   });
 
+  test('more connections than a call takes arguments', () => {
+    const entries = [{ request: { method: 'GET', url: 'https://x/' }, startedDateTime: '2026-01-01T00:00:01Z' }];
+    const one = { leg: 'agent', openedAt: '2026-01-01T00:00:00Z', openedMono: 0 };
+    const connections = Array.from({ length: 150_000 }, (_, n) => ({ id: `c${n}`, ...one }));
+    const read = readHar(Buffer.from(JSON.stringify({ log: { entries, _stringtap: { connections } } })));
+    expect(read.recordings[0]).toMatchObject({ startedAt: Date.parse('2026-01-01T00:00:00Z') });
+    expect(read.recordings[0]!.connections.size).toBe(150_001);
+  });
+
   test('reading keeps no entry without a time', () => {
     const read = readHar(
       Buffer.from(

@@ -1,3 +1,4 @@
+import { greatest } from '../extremes.ts';
 import { foldReuse } from '../reuse.ts';
 import { AGENT_KEEPALIVE_MS } from '../reuse-advice.ts';
 import { setupMs } from '../reuse-rows.ts';
@@ -20,7 +21,7 @@ export const keepaliveGap: Rule = {
     const { connections } = foldReuse(run.connections, run.exchanges, one => one.run === run.run.id);
     const dropped = connections.filter(one => one.facts.leg === 'agent' && !one.bootstrap && one.ending === 'agent-idle-limit');
     if (dropped.length === 0) return [];
-    const longest = Math.max(...dropped.map(one => one.idleBeforeCloseMs ?? 0));
+    const longest = greatest(dropped.map(one => one.idleBeforeCloseMs ?? 0));
     const opened = connections.filter(
       one => one.facts.leg === 'agent' && dropped.some(gone => one.facts.openedMono >= (gone.facts.closedMono ?? Infinity) - 100),
     );
