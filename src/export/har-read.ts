@@ -57,15 +57,16 @@ export function readHar(bytes: Uint8Array): ReadHar {
   if (drafts.length === 0) throw new Malformed('the HAR has no entries that could be read');
   guessCertnames(drafts, notes);
   const recordings = itemsOf(field(ours, 'recordings'));
-  const numbers = [...new Set(drafts.map(draft => draft.recording))].sort((a, b) => a - b);
+  const told = new Map(recordings.map(row => [numberOf(field(row, 'id')), row] as const).toReversed());
+  const draftsOf = Map.groupBy(drafts, draft => draft.recording);
   // A connection that carried nothing belongs to its own recording too.
-  for (const { recording } of given.values()) if (!numbers.includes(recording)) numbers.push(recording);
+  const givenOf = Map.groupBy(given, ([, { recording }]) => recording);
+  const numbers = new Set([...[...draftsOf.keys()].sort((a, b) => a - b), ...givenOf.keys()]);
   return {
     creator: creatorOf(log),
-    recordings: numbers.map(number => {
-      const known = recordings.find(row => numberOf(field(row, 'id')) === number) ?? null;
-      return recordingOf(known, number, drafts, given);
-    }),
+    recordings: [...numbers].map(number =>
+      recordingOf(told.get(number) ?? null, draftsOf.get(number) ?? [], givenOf.get(number) ?? []),
+    ),
     notes: summed(notes),
   };
 }
@@ -165,16 +166,14 @@ function inferred(draft: Draft, neighbour: Certname | null, notes: string[]): Ce
 
 function recordingOf(
   known: Data,
-  number: number,
-  all: readonly Draft[],
-  given: ReadonlyMap<string, { recording: number; connection: Omit<Connection, 'id'> }>,
+  unordered: readonly Draft[],
+  given: ReadonlyArray<readonly [id: string, { connection: Omit<Connection, 'id'> }]>,
 ): ReadRecording {
-  const drafts = all.filter(draft => draft.recording === number).sort((a, b) => a.startedAt - b.startedAt || a.index - b.index);
-  const opened = [...given.values()].flatMap(one => (one.recording === number ? one.connection.openedAt : []));
+  const drafts = unordered.toSorted((a, b) => a.startedAt - b.startedAt || a.index - b.index);
+  const opened = given.map(([, { connection }]) => connection.openedAt);
   const firstAt = Math.min(drafts[0]?.startedAt ?? Number.POSITIVE_INFINITY, least(opened));
   const base = Number.isFinite(firstAt) ? firstAt : 0;
-  const connections = new Map<string, Omit<Connection, 'id'>>();
-  for (const [id, one] of given) if (one.recording === number) connections.set(id, one.connection);
+  const connections = new Map(given.map(([id, { connection }]) => [id, connection]));
   const ordinals = new Map<string, number>();
   const exchanges = drafts.map(draft => {
     const name =
