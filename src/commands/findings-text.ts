@@ -32,7 +32,7 @@ export function ruleJson({ id, severities, title, meaning, fix, threshold, page 
 }
 
 /** Findings run by run, each with what mends it and where to look. */
-export function listFindings(io: Io, rows: readonly FindingRow[]): void {
+export function listFindings(io: Io, rows: Iterable<FindingRow>): void {
   const page = pageOf(io);
   let before: string | null = null;
   for (const row of rows) {

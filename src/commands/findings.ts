@@ -69,13 +69,14 @@ async function find(io: Io, { file, filter }: Chosen, options: FindingsOptions):
       match: filter,
     };
     const counts = new Map<Severity, number>();
-    const rows: FindingRow[] = [];
-    for (const row of store.findings(wanted)) {
-      counts.set(row.severity, (counts.get(row.severity) ?? 0) + 1);
-      if (options.json === true) io.out(JSON.stringify(findingJson(row)));
-      else rows.push(row);
+    function* counted(): Generator<FindingRow> {
+      for (const row of store.findings(wanted)) {
+        counts.set(row.severity, (counts.get(row.severity) ?? 0) + 1);
+        yield row;
+      }
     }
-    if (options.json !== true) listFindings(io, rows);
+    if (options.json === true) for (const row of counted()) io.out(JSON.stringify(findingJson(row)));
+    else listFindings(io, counted());
     io.chatter(tallyText(counts));
     const bad = failOn === undefined ? [] : SEVERITIES.slice(0, SEVERITIES.indexOf(failOn) + 1);
     if (bad.some(one => counts.has(one))) io.exitCode = 3;

@@ -12,7 +12,7 @@ import { tellLosses } from './losses.ts';
 import { noteText } from './note.ts';
 import { wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
-import { problems, showProblems } from './show-problems.ts';
+import { noteProblem, type Problem, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
 
 /** The rows of a capture, as tables or NDJSON. */
@@ -207,7 +207,7 @@ export function listRuns(io: Io, rows: Iterable<RunRow>, store: Store): void {
   printTable(io, columns, rows, 'no runs');
 }
 
-export function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
+function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
   const columns: Column<ExchangeRow>[] = [
     { title: 'ID', value: row => idText('exchange', row.id) },
     { title: 'RUN', value: row => dash(idText('run', row.run)) },
@@ -226,8 +226,14 @@ export function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
   printTable(io, columns, rows, 'no exchanges');
 }
 
-export function listConnections(io: Io, given: Iterable<ConnectionRow>): void {
-  const rows = [...given];
+function listConnections(io: Io, given: Iterable<ConnectionRow>): void {
+  const found = new Map<string, Problem>();
+  function* noted(): Generator<ConnectionRow> {
+    for (const row of given) {
+      noteProblem(found, idText('connection', row.id), explainTls(row));
+      yield row;
+    }
+  }
   const columns: Column<ConnectionRow>[] = [
     { title: 'ID', value: row => idText('connection', row.id) },
     { title: 'LEG', value: row => row.leg },
@@ -249,9 +255,8 @@ export function listConnections(io: Io, given: Iterable<ConnectionRow>): void {
     { title: 'CLOSED BY', value: row => (row.closedBy === null ? '-' : `${row.closedBy}: ${row.cause}`) },
     { title: 'NOTE', value: row => row.refusal ?? row.error ?? '' },
   ];
-  printTable(io, columns, rows, 'no connections');
+  printTable(io, columns, noted(), 'no connections');
   const page = pageOf(io);
-  const failed = problems(rows.flatMap(row => ({ id: idText('connection', row.id), words: explainTls(row) })));
-  if (failed.length > 0) page.line();
-  showProblems(page, failed);
+  if (found.size > 0) page.line();
+  showProblems(page, found.values());
 }
