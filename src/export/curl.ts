@@ -60,32 +60,47 @@ export function curlOf(selection: Selection, exchange: ExchangeDetail, places: C
   const hiding = hidingOr(selection, exchange.run);
   const target = hideInTarget(request.target, hiding);
   if (place === null || !target.startsWith('/') || CONTROL.test(target)) return null;
-  const { host, port, name } = place;
+  const { host, port, name, plain } = place;
   const authority = (text: string): string => (text.includes(':') ? `[${text}]` : text);
   const words = ['curl', '--silent', '--show-error', '--http1.1', '--path-as-is', '--globoff', '--compressed'];
-  words.push('--cacert', places.ca(host, port));
+  if (!plain) words.push('--cacert', places.ca(host, port));
   if (name !== host) words.push('--connect-to', `${authority(name)}:${port}:${authority(host)}:${port}`);
-  const identity = certname === null ? null : places.identity(certname);
+  const identity = certname === null || plain ? null : places.identity(certname);
   if (identity !== null) words.push('--cert', identity.cert, ...(identity.key === null ? [] : ['--key', identity.key]));
   words.push(...method(request.method), ...headers(exchange, selection));
+  if (plain && certname !== null) words.push('--header', 'X-Client-Verify: SUCCESS', '--header', `X-Client-DN: CN=${certname}`);
   const body = bodyOf(selection, exchange, places);
   if (body !== null) words.push('--data-binary', body.from);
-  words.push(`https://${authority(name)}:${port}${target}`);
+  words.push(`${plain ? 'http' : 'https'}://${authority(name)}:${port}${target}`);
   const line = words.map(shellWord).join(' ');
   return body?.pipe === undefined ? line : `${body.pipe} | ${line}`;
 }
 
-/** The primary that was asked, or would have been, and the name that it was asked for by SNI. */
-function placeOf(selection: Selection, exchange: ExchangeDetail): { host: string; port: number; name: string } | null {
+interface Place {
+  host: string;
+  port: number;
+  /** For which it was asked by SNI. */
+  name: string;
+  /** Over HTTP without TLS, where the agent is named in header fields. */
+  plain: boolean;
+}
+
+/** The primary that was asked, or would have been. */
+function placeOf(selection: Selection, exchange: ExchangeDetail): Place | null {
   const agent = selection.connections.get(exchange.agentConnection);
   if (agent?.via === 'plain' || agent?.via === 'blind') return null;
   const upstream = exchange.primaryConnection === null ? undefined : selection.connections.get(exchange.primaryConnection);
   const address = upstream?.target ?? selection.recordings.get(exchange.recording)?.primaries[0] ?? '';
-  const match = /^(?:\[([0-9a-f:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/i.exec(address);
+  const match = /^(http:\/\/)?(?:\[([0-9a-f:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/i.exec(address);
   if (match === null) return null;
-  const host = match[1] ?? match[2]!;
+  const host = match[2] ?? match[3]!;
   const name = upstream?.serverName ?? host;
-  return { host, port: Number(match[3]), name: /^[A-Za-z0-9._:-]{1,253}$/.test(name) ? name : host };
+  return {
+    host,
+    port: Number(match[4]),
+    name: /^[A-Za-z0-9._:-]{1,253}$/.test(name) ? name : host,
+    plain: upstream?.via === 'plain' || match[1] !== undefined,
+  };
 }
 
 function method(name: string): string[] {

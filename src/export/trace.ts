@@ -214,14 +214,15 @@ function exchangeSpans(
   const { primaryConnection, primaryOrdinal } = exchange;
   if (primaryConnection === null || primaryOrdinal === null) return [agent];
   const upstream = connections.get(primaryConnection);
+  const origin = `${upstream?.via === 'plain' ? 'http' : 'https'}://${upstream?.target ?? url?.host ?? ''}`;
   const primary: TraceSpan = {
     ...bare(parent.traceId, idOf(`e${exchange.id} primary`), agent.spanId, request.method, 'client'),
     startMs: momentOf(exchange, timing.primaryReadyMono ?? timing.startMono),
     endMs,
     attributes: {
       ...common,
-      [ATTR_URL_FULL]: `https://${upstream?.target ?? url?.host ?? ''}${target}`,
-      ...serverOf(URL.parse(`https://${upstream?.target ?? ''}`)),
+      [ATTR_URL_FULL]: `${origin}${target}`,
+      ...serverOf(URL.parse(origin)),
       ...legOf('primary', primaryConnection, primaryOrdinal),
       ...peerOf(upstream, ATTR_NETWORK_PEER_ADDRESS, ATTR_NETWORK_PEER_PORT),
       ...(exchange.resent > 0 ? { [ATTR_HTTP_REQUEST_RESEND_COUNT]: exchange.resent } : {}),
