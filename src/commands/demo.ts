@@ -16,6 +16,7 @@ import { CliError, type Io, printable } from './io.ts';
 import { listRuns } from './lists.ts';
 import { clip } from './present.ts';
 import { defaultCapture } from './proxy.ts';
+import { plural } from './show-text.ts';
 import { untilInterrupted } from './signals.ts';
 import { loadUi } from './ui.ts';
 
@@ -200,7 +201,7 @@ function wordsOf(store: Store, run: RunRow): string {
   const failed = store.decoded.rows('resource_status', { run: run.id }).filter(status => status.failed === true).length;
   const words = [isFirst ? 'first run' : 'run'];
   if (refusal !== undefined) words.push('its catalog does not compile');
-  else if (failed > 0) words.push(`${failed} resource failed`);
+  else if (failed > 0) words.push(`${plural(failed, 'resource')} failed`);
   else if (report?.status === 'unchanged') words.push('nothing to do');
   else if (report?.status === 'changed') words.push('applies changes');
   return words.join(': ');

@@ -11,6 +11,7 @@ import { type DiffLine, exchangeLines, runLines } from './diff-lines.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture } from './options.ts';
+import { takesColour } from './terminal.ts';
 
 interface DiffOptions {
   other?: string;
@@ -176,8 +177,9 @@ const COLOURS: Record<DiffLine['style'], string> = {
 };
 
 /** Lines for the terminal: long ones go on below with the same indent. Without a terminal nothing is broken or coloured. */
-export function painter({ stdoutIsTerminal, columns, env }: Io): (line: DiffLine) => string[] {
-  const colour = stdoutIsTerminal && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb';
+export function painter(io: Io): (line: DiffLine) => string[] {
+  const { stdoutIsTerminal, columns } = io;
+  const colour = takesColour(io);
   return ({ style, indent, text }) => {
     const room = stdoutIsTerminal ? Math.max(20, columns - indent) : Number.MAX_SAFE_INTEGER;
     const count = Math.max(1, Math.ceil(text.length / room));

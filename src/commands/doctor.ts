@@ -13,6 +13,7 @@ import { addressesOf, get, type Place, tcpTime, tlsSocket } from './doctor-probe
 import { CliError, type Io, printable } from './io.ts';
 import { CAPTURES, hostPort } from './options.ts';
 import { bytes, duration } from './present.ts';
+import { plural } from './show-text.ts';
 
 /** One thing that was looked at; also a line of `stringtap doctor --json`. */
 export interface Check {
@@ -115,7 +116,7 @@ function validity(name: string, what: string, notAfter: number, remedy: string):
   const end = new Date(notAfter).toISOString().slice(0, 10);
   if (left <= 0) return { level: 'fail', name, detail: `${what} ended on ${end}`, remedy };
   const soon = left < SOON_MS;
-  const detail = `${what} is valid until ${end}${soon ? `, ${Math.floor(left / DAY_MS)} days` : ''}`;
+  const detail = `${what} is valid until ${end}${soon ? `, ${plural(Math.floor(left / DAY_MS), 'day')}` : ''}`;
   return { level: soon ? 'warn' : 'ok', name, detail, remedy: soon ? remedy : null };
 }
 
@@ -254,7 +255,7 @@ function checkCrls(pem: string | null, add: Add): void {
     return;
   }
   for (const { nextUpdate, revoked } of lists) {
-    const what = `a CRL with ${revoked.size} certificates`;
+    const what = `a CRL with ${plural(revoked.size, 'certificate')}`;
     if (nextUpdate !== null) add(validity('crl', what, nextUpdate, remedy));
   }
 }

@@ -157,7 +157,7 @@ async function writeFiles(io: Io, selection: Selection, output: string | undefin
     else await writePieces(file, content);
     count += 1;
   }
-  io.chatter(`${count} files in ${output}`);
+  io.chatter(`${plural(count, 'file')} in ${output}`);
   if (!selection.reveal)
     io.err('stringtap: secrets are hidden: a catalog with placeholders is to be read, not to be applied (--reveal)');
 }

@@ -8,6 +8,7 @@ import { type Identity, openIdentities, removeIdentity } from '../pki/identity.t
 import { certsLayout } from '../pki/layout.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { table } from './present.ts';
+import { lineWidth } from './terminal.ts';
 
 interface ImportOptions {
   certs: string;
@@ -107,7 +108,7 @@ function list(found: readonly Identity[], io: Io): string[] {
     { title: 'UNTIL', value: (one: Identity) => day(one.notAfter) + (one.notAfter <= Date.now() ? ' (over)' : '') },
     { title: 'SHA-256', value: (one: Identity) => one.fingerprint },
   ];
-  return [...table(columns, found, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER)];
+  return [...table(columns, found, lineWidth(io))];
 }
 
 /** The documented shape of `identity list --json`. */

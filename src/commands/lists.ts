@@ -14,6 +14,7 @@ import { wholeNumber } from './options.ts';
 import { bytes, type Column, clock, duration, table, use } from './present.ts';
 import { noteProblem, type Problem, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
+import { lineWidth } from './terminal.ts';
 
 /** The rows of a capture, as tables or NDJSON. */
 export function registerRuns(program: Command, io: Io): void {
@@ -149,15 +150,10 @@ function print<Row>(
   else list(io, rows);
 }
 
-/** Without a terminal nothing is cut: the reader is a program. */
-function width(io: Io): number {
-  return io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER;
-}
-
 /** Prints rows as they are read; a head without rows is no answer. */
 function printTable<Row>(io: Io, columns: readonly Column<Row>[], rows: Iterable<Row>, none: string): void {
   let head: string | null = null;
-  for (const line of table(columns, rows, width(io))) {
+  for (const line of table(columns, rows, lineWidth(io))) {
     if (head === null) head = line;
     else {
       if (head !== '') io.out(head);

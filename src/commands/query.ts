@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { type Io, printable } from './io.ts';
 import { openCapture, wholeNumber } from './options.ts';
 import { table } from './present.ts';
+import { lineWidth } from './terminal.ts';
 
 /** `stringtap query SQL`: read-only SQL on a capture. */
 export function registerQuery(program: Command, io: Io): void {
@@ -21,7 +22,7 @@ export function registerQuery(program: Command, io: Io): void {
           return;
         }
         const cells = columns.map((title, i) => ({ title, value: (row: readonly unknown[]) => textValue(row[i]) }));
-        for (const line of table(cells, rows, io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER)) io.out(line);
+        for (const line of table(cells, rows, lineWidth(io))) io.out(line);
       } finally {
         store.close();
       }

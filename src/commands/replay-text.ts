@@ -12,6 +12,7 @@ import { type Column, duration, table } from './present.ts';
 import { address } from './proxy.ts';
 import type { ReplayFlags } from './replay-flags.ts';
 import { plural } from './show-text.ts';
+import { lineWidth } from './terminal.ts';
 
 /** What a replay came to, as text and as JSON. */
 export interface ReplayOutcome {
@@ -116,11 +117,7 @@ export function requestLines({ plan }: PreparedReplay, io: Io): string[] {
     { title: 'METHOD', value: row => row.request.method },
     { title: 'TARGET', value: row => row.request.target },
   ];
-  return [...table(columns, rows, widthOf(io))];
-}
-
-function widthOf(io: Io): number {
-  return io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER;
+  return [...table(columns, rows, lineWidth(io))];
 }
 
 export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io): string[] {
@@ -133,7 +130,7 @@ export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io):
   const setup = connections.setup === null ? '' : `, opened in ${percentileText(connections.setup)}`;
   const failed = connections.failed === 0 ? '' : `, ${connections.failed} failed`;
   lines.push(`${plural(connections.opened, 'connection')}, ${connections.recorded} when it was recorded${setup}${failed}`);
-  if (agents.gaveUp > 0) lines.push(`${agents.gaveUp} agents gave up: three requests in a row failed`);
+  if (agents.gaveUp > 0) lines.push(`${plural(agents.gaveUp, 'agent')} gave up: three requests in a row failed`);
   for (const { reason, requests, example } of summary.failures) lines.push(`${requests} × ${reason}: ${printable(example)}`);
   lines.push('', ...phaseLines(summary, io));
   const others = results.flatMap(result => result.sent.filter(hasOtherStatus));
@@ -147,7 +144,7 @@ function resultText({ requests, failed, abandoned, otherStatus, otherContent }: 
   const same = requests - failed - abandoned - otherStatus;
   const parts = [`${same} answered with the recorded status`];
   if (otherStatus > 0) parts.push(`${otherStatus} with another`);
-  if (otherContent > 0) parts.push(`${otherContent} files with another content`);
+  if (otherContent > 0) parts.push(`${plural(otherContent, 'file')} with another content`);
   if (failed > 0) parts.push(`${failed} failed`);
   if (abandoned > 0) parts.push(`${abandoned} broken off`);
   return parts.join(', ');
@@ -168,7 +165,7 @@ function phaseLines({ phases }: ReplaySummary, io: Io): string[] {
     { title: 'P99', right: true, value: row => duration(row.p99Ms) },
     { title: 'MAX', right: true, value: row => duration(row.maxMs) },
   ];
-  return [...table(columns, phases, widthOf(io))];
+  return [...table(columns, phases, lineWidth(io))];
 }
 
 function otherLines(others: readonly SentRequest[], io: Io): string[] {
@@ -180,7 +177,7 @@ function otherLines(others: readonly SentRequest[], io: Io): string[] {
     { title: 'TARGET', value: row => row.target },
   ];
   const more = others.length - MAX_LISTED;
-  return [...table(columns, others.slice(0, MAX_LISTED), widthOf(io)), ...(more > 0 ? [`and ${more} more`] : [])];
+  return [...table(columns, others.slice(0, MAX_LISTED), lineWidth(io)), ...(more > 0 ? [`and ${more} more`] : [])];
 }
 
 /** Many agents with one run differ in the same way: one is shown. */

@@ -30,6 +30,7 @@ import { address, lossLine } from './proxy.ts';
 import { addExchange, addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
+import { plural } from './show-text.ts';
 import { untilInterrupted } from './signals.ts';
 
 /** `stringtap replay`: captured runs sent again, as the agents, to a primary. */
@@ -201,7 +202,7 @@ async function identify(
         : `${printable(flags.ssldir)} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
     throw new CliError(`there is no identity for ${names}`, hint);
   }
-  io.err(`enrolling ${unknown.length === 1 ? '1 name' : `${unknown.length} names`} at ${address(flags.to)}: ${names}`);
+  io.err(`enrolling ${plural(unknown.length, 'name')} at ${address(flags.to)}: ${names}`);
   const waiting = await enrolNames(unknown, { target, certsDir: flags.certs, waitMs: flags.waitForCert, signal });
   if (signal.aborted) throw new CliError('interrupted before anything was replayed');
   if (waiting.length > 0) {

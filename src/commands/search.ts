@@ -5,6 +5,7 @@ import { idText, parseId, requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { openCapture, wholeNumber } from './options.ts';
 import { clip } from './present.ts';
+import { lineWidth, takesColour } from './terminal.ts';
 
 /** `stringtap search TERMS`: full-text search over what was decoded. Sensitive values are not in the index. */
 export function registerSearch(program: Command, io: Io): void {
@@ -52,10 +53,10 @@ function print(io: Io, hit: Hit, json: boolean): void {
     io.out(JSON.stringify({ ...hit, exchange: idText('exchange', hit.exchange), run: idText('run', hit.run), snippet: plain }));
     return;
   }
-  const width = io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER;
+  const width = lineWidth(io);
   const run = hit.run === null ? '' : ` ${idText('run', hit.run)}`;
   io.out(clip(printable(`${idText('exchange', hit.exchange)}${run}  ${hit.in}  ${hit.place}`), width));
-  const bold = io.stdoutIsTerminal && io.env.NO_COLOR === undefined && io.env.TERM !== 'dumb';
+  const bold = takesColour(io);
   const cut = clip(hit.snippet.replace(/\s+/g, ' '), Math.max(20, width - 4));
   // The text between the marks is untrusted: it is escaped piece by piece, and the marks of ours are put around it afterwards.
   const pieces = cut

@@ -165,7 +165,9 @@ export function reportSummary(store: Store, which: Which): string | null {
   const words = ['changed', 'failed', 'skipped', 'out_of_sync', 'corrective_change']
     .filter(name => (counts.get(name) ?? 0) > 0)
     .map(name => `${counts.get(name)} ${name.replaceAll('_', ' ')}`);
-  const of = counts.has('total') ? `, ${counts.get('total')} resources${words.length === 0 ? '' : `: ${words.join(', ')}`}` : '';
+  const of = counts.has('total')
+    ? `, ${plural(counts.get('total') ?? 0, 'resource')}${words.length === 0 ? '' : `: ${words.join(', ')}`}`
+    : '';
   const flags = [report.noop === true ? 'noop' : '', report.correctiveChange === true ? 'corrective' : ''].filter(
     word => word !== '',
   );

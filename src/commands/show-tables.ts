@@ -5,6 +5,7 @@ import { type Io, printable } from './io.ts';
 import { type Column, table } from './present.ts';
 import { placeOf, resourceName } from './show-catalog.ts';
 import { change, day, valueText } from './show-text.ts';
+import { lineWidth } from './terminal.ts';
 
 /** What `show RUN …` lists: the kind of rows, and their columns for a person. */
 interface Listed<K extends DecodedKind> {
@@ -105,7 +106,7 @@ function print<K extends DecodedKind>(
   filter: string | null,
   { json, reveal }: { json: boolean; reveal: boolean },
 ): void {
-  const width = io.stdoutIsTerminal ? io.columns : Number.MAX_SAFE_INTEGER;
+  const width = lineWidth(io);
   const shown = columns(width);
   const wanted = filter?.toLowerCase() ?? null;
   const rows = store.decoded

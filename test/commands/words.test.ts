@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lasting, sized } from '../../src/analysis/findings/finding.ts';
 import { explainTls } from '../../src/analysis/tls-failures.ts';
 import type { Io } from '../../src/commands/io.ts';
-import { requireTerminal } from '../../src/commands/terminal.ts';
+import { bytes, duration } from '../../src/commands/present.ts';
+import { requireTerminal, takesColour } from '../../src/commands/terminal.ts';
 import { rows, stringtap } from './stringtap.ts';
 
 const SAMPLE = fileURLToPath(new URL('../../captures/sample.db', import.meta.url));
@@ -18,6 +20,43 @@ beforeAll(() => {
 });
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('figures', () => {
+  test.each([
+    [9.94, '9.9 ms'],
+    [9.96, '10 ms'],
+    [999.4, '999 ms'],
+    [999.6, '1.00 s'],
+    [59_994, '59.99 s'],
+    [59_996, '1 min 00 s'],
+  ])('a time of %d ms is %s', (ms, text) => {
+    expect(duration(ms)).toBe(text);
+  });
+
+  test.each([
+    [999, '999 B'],
+    [9949, '9.9 kB'],
+    [9951, '10 kB'],
+    [999_600, '1.0 MB'],
+  ])('%d bytes are %s, for the rules too', (count, text) => {
+    expect([bytes(count), sized(count)]).toEqual([text, text]);
+  });
+
+  test('a rule says 1.0 s and 10 s as they are', () => {
+    expect([994, 996, 9940, 9960, 59_600].map(lasting)).toEqual(['0.99 s', '1.0 s', '9.9 s', '10 s', '1 min 0 s']);
+  });
+
+  test('an empty NO_COLOR forbids nothing', () => {
+    const at = (env: Io['env'], stdoutIsTerminal = true) => takesColour({ stdoutIsTerminal, env } as unknown as Io);
+    expect([at({}), at({ NO_COLOR: '' }), at({ NO_COLOR: '0' }), at({ TERM: 'dumb' }), at({}, false)]).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+});
 
 describe('how a run went', () => {
   const RESULTS = ['changed', 'unchanged', 'changed', 'failed', 'compile error', 'unchanged', 'changed'];

@@ -81,8 +81,8 @@ export function counted(count: number, one: string, many = `${one}s`): string {
 /** `0.35 s`, `4.2 s`, `12 s`, `3 min 5 s`, `2 h 5 min`. */
 export function lasting(ms: number): string {
   const s = Math.abs(ms) / 1000;
-  if (s < 1) return `${s.toFixed(2)} s`;
-  if (s < 10) return `${s.toFixed(1)} s`;
+  if (s < 0.995) return `${s.toFixed(2)} s`;
+  if (s < 9.95) return `${s.toFixed(1)} s`;
   const whole = Math.round(s);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
@@ -93,8 +93,8 @@ export function lasting(ms: number): string {
 /** `1.3 MB`, powers of 1000. */
 export function sized(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 999_500) return `${(bytes / 1000).toFixed(bytes < 10_000 ? 1 : 0)} kB`;
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+  if (bytes < 999_500) return `${(bytes / 1000).toFixed(bytes < 9950 ? 1 : 0)} kB`;
+  return `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)} MB`;
 }
 
 /** `2031-11-21`, of an ISO time. */
