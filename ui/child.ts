@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
  */
 
 export interface ChildResult {
-  /** `null`: it was ended by a signal. */
+  /** `null`: it was ended by {@link signal}. */
   readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
   readonly out: string;
   readonly err: string;
 }
@@ -60,14 +61,14 @@ export async function runStringtap(args: readonly string[], options: ChildOption
     for (const line of lines) onLine?.(line);
   });
   try {
-    const code = await new Promise<number | null>((resolve, reject) => {
+    const ended = await new Promise<Pick<ChildResult, 'code' | 'signal'>>((resolve, reject) => {
       child.once('error', reject);
-      child.once('close', resolve);
+      child.once('close', (code, signal) => resolve({ code, signal }));
     });
     signal?.throwIfAborted();
     if (tooMuch)
       throw new Error(`the answer is larger than ${MAX_CHARACTERS / 2 ** 20} MiB: stringtap ${args[0]} in a shell prints it`);
-    return { code, out, err };
+    return { ...ended, out, err };
   } finally {
     running.delete(child);
     signal?.removeEventListener('abort', end);
@@ -84,11 +85,12 @@ export async function askStringtap<Answer>(args: readonly string[], options: Chi
 }
 
 /** `stringtap: what` and `hint: what to do` of a command that failed. */
-export function childWords({ err, code }: ChildResult): { what: string; hint: string | null } {
+export function childWords({ err, code, signal }: ChildResult): { what: string; hint: string | null } {
   const lines = err.trim().split('\n');
   const what = lines.findLast(line => /^(stringtap|error): /.test(line))?.replace(/^\w+: /, '');
   const hint = lines.findLast(line => line.startsWith('hint: '))?.slice('hint: '.length) ?? null;
-  return { what: what ?? (lines.at(-1) || `exit code ${code}`), hint };
+  const end = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`;
+  return { what: what ?? (lines.at(-1) || end), hint };
 }
 
 /** The same in one line. */

@@ -1,4 +1,4 @@
-import { editInput, remember } from './input.ts';
+import { editInput, type InputState, insertText, MAX_TEXT, remember } from './input.ts';
 import type { Action, Binding, KeyMap } from './keymap.ts';
 import { commandsFor, resolveKey, specOf } from './keymap.ts';
 import type { KeyName } from './keys.ts';
@@ -295,7 +295,10 @@ export function createEngine(options: EngineOptions): Engine {
       return;
     }
     const input = editInput(prompt.input, key);
-    if (input === null) return;
+    if (input !== null) change(prompt, input);
+  }
+
+  function change(prompt: Prompt, input: InputState): void {
     const changed = prompt.change(input, env());
     set({ prompt: changed.prompt });
     if (changed.action !== undefined) act(changed.action);
@@ -337,11 +340,13 @@ export function createEngine(options: EngineOptions): Engine {
     },
     press: keys => keys.forEach(press),
     paste(text) {
+      if (state.prompt === null) return;
       // Lines become blanks: a pasted newline must not run what was pasted.
-      for (const character of text.slice(0, 10_000).replace(/\s+/g, ' ')) {
-        if (state.prompt !== null && !/\p{Cc}/u.test(character))
-          pressPrompt(state.prompt, character === ' ' ? 'space' : character);
-      }
+      const line = text
+        .slice(0, MAX_TEXT)
+        .replace(/\s+/g, ' ')
+        .replace(/\p{Cc}/gu, '');
+      change(state.prompt, insertText(state.prompt.input, line));
     },
     act,
     resize(size) {

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { type AppState, type Engine, viewSize } from './engine.ts';
+import { characterAt } from './input.ts';
 import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope, specOf } from './keymap.ts';
 import { paint } from './paint.ts';
 import type { Env, Prompt, Screen, Tabs } from './screen.ts';
@@ -141,7 +142,7 @@ function said(state: AppState): Span | null {
 function promptLine({ label, input, problem }: Prompt, columns: number): Line {
   const bad = problem !== null && input.text !== '';
   const before = input.text.slice(0, input.cursor);
-  const at = [...input.text.slice(input.cursor)][0] ?? ' ';
+  const at = characterAt(input) || ' ';
   const room = columns - widthOf(label) - 2;
   const shown = cutStart(before, Math.max(1, Math.floor(room * 0.8)));
   const rest = input.text.slice(input.cursor + at.length);

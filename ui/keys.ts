@@ -47,7 +47,7 @@ function specialOf(key: Key): KeyName | null {
   if (key.return) return 'enter';
   if (key.escape) return 'esc';
   if (key.tab) return key.shift ? 'shift-tab' : 'tab';
-  if (key.backspace) return 'backspace';
+  if (key.backspace) return key.meta ? 'alt-backspace' : 'backspace';
   if (key.delete) return 'delete';
   return null;
 }
@@ -69,7 +69,7 @@ function plain(character: string): KeyName[] {
       return ['backspace'];
     default: {
       const code = character.codePointAt(0)!;
-      if (code < 0x20) return [`ctrl-${String.fromCharCode(code + 0x60)}`];
+      if (code < 0x20) return [`ctrl-${String.fromCharCode(code + 0x40).toLowerCase()}`];
       return [character];
     }
   }

@@ -1,3 +1,4 @@
+import type { FactType } from '../decode/facts.ts';
 import type { Side } from '../model.ts';
 
 /*
@@ -172,7 +173,7 @@ export interface CatalogRequestRow extends OfExchange {
 export interface FactRow extends OfExchange {
   n: number;
   path: string;
-  type: string;
+  type: FactType;
   value: string;
   bytes: number;
 }

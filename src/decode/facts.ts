@@ -3,11 +3,14 @@ import { budgetOf, type Limits, Malformed } from './limits.ts';
 import { type Rich, type RichMap, richMapOf } from './rich-data.ts';
 import { richText } from './rich-text.ts';
 
+/** Type of a leaf, by Puppet's names. */
+export type FactType = 'String' | 'Integer' | 'Float' | 'Boolean' | 'Undef' | 'Binary' | 'Hash' | 'Array' | 'Other';
+
 /** One leaf of the facts: what a person looks for, and what can be compared between runs. */
 export interface FactRow {
   /** `os.release.major`, `processors.models.0`; a key with a dot in it is quoted. */
   path: string;
-  type: 'String' | 'Integer' | 'Float' | 'Boolean' | 'Undef' | 'Binary' | 'Hash' | 'Array' | 'Other';
+  type: FactType;
   value: string;
   /** Of the value as text, in UTF-8. */
   bytes: number;
@@ -132,7 +135,7 @@ function longest(record: Longest, bytes: number, path: string): void {
   record.path = path;
 }
 
-function typeOf(value: Rich): FactRow['type'] {
+function typeOf(value: Rich): FactType {
   if (value === null) return 'Undef';
   if (Array.isArray(value)) return 'Array';
   switch (typeof value) {

@@ -1,11 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Key } from 'ink';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
-import { editInput, remember, startInput } from '../../ui/input.ts';
+import { childWords } from '../../ui/child.ts';
+import { characterAt, editInput, insertText, remember, startInput } from '../../ui/input.ts';
 import { COMMANDS, defaultKeyMap, keysText, resolveKey } from '../../ui/keymap.ts';
-import { keySequence } from '../../ui/keys.ts';
+import { keySequence, keysOf } from '../../ui/keys.ts';
 import { keysFile, readKeyMap } from '../../ui/keys-file.ts';
 import { LIST_START, type Move, moveList, settle } from '../../ui/list.ts';
 import { paintLine } from '../../ui/paint.ts';
@@ -172,9 +174,68 @@ describe('a typed line', () => {
     const recalled = editInput(editInput(state, 'up')!, 'up')!;
     expect(recalled.text).toBe('older');
     expect(editInput(editInput(recalled, 'down')!, 'down')!.text).toBe('a bc');
+    expect(editInput(editInput(state, 'ctrl-p')!, 'ctrl-n')!.text).toBe('a bc');
     expect(editInput(state, 'enter')).toBeNull();
     expect(remember(['a', 'b'], 'a')).toEqual(['b', 'a']);
   });
+
+  test('has words for alt-b, alt-f, alt-d and alt-backspace', () => {
+    const line = startInput('~phase file & größe');
+    const keys = (...all: string[]): [string, number] => {
+      const { text, cursor } = all.reduce((state, key) => editInput(state, key)!, line);
+      return [text, cursor];
+    };
+    expect(keys('alt-b')).toEqual(['~phase file & größe', 14]);
+    expect(keys('alt-b', 'alt-b')).toEqual(['~phase file & größe', 7]);
+    expect(keys('ctrl-a', 'alt-f')).toEqual(['~phase file & größe', 6]);
+    expect(keys('ctrl-a', 'alt-f', 'alt-d')).toEqual(['~phase & größe', 6]);
+    expect(keys('alt-backspace')).toEqual(['~phase file & ', 14]);
+    expect(keys('ctrl-a', 'ctrl-d')).toEqual(['phase file & größe', 0]);
+    expect(keys('alt-b', 'ctrl-u')).toEqual(['größe', 0]);
+  });
+
+  test('goes by what is read as one character, and never halves one', () => {
+    for (const one of ['é', 'e\u0301', '👍🏽', '👩‍👩‍👧', '🇩🇪', '漢']) {
+      const line = startInput(`a${one}`);
+      expect(editInput(line, 'backspace')).toMatchObject({ text: 'a', cursor: 1 });
+      expect(editInput(line, 'left')).toMatchObject({ cursor: 1 });
+      expect(editInput(editInput(line, 'left')!, 'right')).toMatchObject({ cursor: 1 + one.length });
+      expect(editInput(editInput(line, 'left')!, 'ctrl-d')).toMatchObject({ text: 'a', cursor: 1 });
+      expect(characterAt(editInput(line, 'left')!)).toBe(one);
+    }
+    const full = insertText(startInput(), `${'x'.repeat(9_999)}👍`);
+    expect(full).toMatchObject({ text: 'x'.repeat(9_999), cursor: 9_999 });
+  });
+});
+
+describe('keys of a terminal', () => {
+  /** What Ink says about an event that it has no name for. */
+  const NO_KEY = Object.fromEntries(
+    [...'upArrow downArrow leftArrow rightArrow pageUp pageDown home end return escape tab backspace delete'.split(' ')]
+      .concat('ctrl shift meta super hyper capsLock numLock'.split(' '))
+      .map(name => [name, false]),
+  ) as unknown as Key;
+
+  test('control characters that came in one read with others have the names that keys.yaml has for them', () => {
+    const keys = keysOf('\x01\x1a\x1c\x1d\x1e\x1f\x00', NO_KEY);
+    expect(keys).toEqual(['ctrl-a', 'ctrl-z', 'ctrl-\\', 'ctrl-]', 'ctrl-^', 'ctrl-_', 'ctrl-@']);
+    expect(keys.map(keySequence)).toEqual(keys);
+  });
+
+  test('alt-backspace is no backspace', () => {
+    expect(keysOf('', { ...NO_KEY, backspace: true, meta: true })).toEqual(['alt-backspace']);
+    expect(keysOf('', { ...NO_KEY, backspace: true })).toEqual(['backspace']);
+  });
+});
+
+test('a command that failed says why, also when a signal ended it', () => {
+  const ended = { code: 1, signal: null, out: '', err: '' };
+  expect(childWords({ ...ended, err: 'stringtap: no such run\nhint: stringtap runs\n' })).toEqual({
+    what: 'no such run',
+    hint: 'stringtap runs',
+  });
+  expect(childWords(ended).what).toBe('it ended with exit code 1');
+  expect(childWords({ ...ended, code: null, signal: 'SIGKILL' }).what).toBe('it was ended by SIGKILL');
 });
 
 describe('the key map', () => {

@@ -258,3 +258,30 @@ test('lists are sorted and filtered by the thread, and counted', async () => {
 function took(run: (typeof runs)[number]): number {
   return Date.parse(run.endedAt ?? run.startedAt) - Date.parse(run.startedAt);
 }
+
+test('facts that are no strings are told from those that are', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type(`run ${whole.id}`);
+  await ui.send('3');
+  await ui.shows('architecture: ');
+  const line = (name: string): string =>
+    ui
+      .raw()
+      .split('\n')
+      .find(text => text.includes(name)) ?? '';
+  // Names are coloured; behind them only what is no string is.
+  expect(line('architecture: ')).toContain('architecture: \x1b[39mamd64');
+  expect(line('clientnoop: ')).toContain('clientnoop: false\x1b[39m');
+});
+
+test('a text that is pasted goes into the line that is typed as one, without what a terminal would obey, and runs nothing', async () => {
+  using ui = openUi(store, SMALL);
+  ui.engine.paste('j');
+  expect(ui.engine.state().prompt).toBeNull();
+  await ui.send(';');
+  ui.engine.paste('select\n\t1\x1b[2J👍');
+  await ui.shows('sql; select 1[2J👍');
+  ui.engine.paste(`${'x '.repeat(1_000_000)}👍`);
+  expect(ui.engine.state().prompt?.input.text).toHaveLength(10_000);
+});

@@ -1,7 +1,7 @@
 import type { RunComparison } from '../../src/analysis/compare-result.ts';
 import { duration } from '../../src/commands/present.ts';
 import { plural } from '../../src/commands/show-text.ts';
-import { childError, runStringtap } from '../child.ts';
+import { type ChildResult, childError, runStringtap } from '../child.ts';
 import { type Subject, subjectText } from '../marks.ts';
 import { delegate } from '../pane.ts';
 import { textPane } from '../panes/text.ts';
@@ -115,7 +115,7 @@ function said(state: Sending, text: string): Sending {
   return { ...state, lines: [...state.lines, text].slice(-KEPT), sent: state.sent + (isRequest ? 1 : 0) };
 }
 
-function resultOf(outcome: { code: number | null; out: string; err: string }, state: Sending, env: Env): Screen {
+function resultOf(outcome: ChildResult, state: Sending, env: Env): Screen {
   const result = outcome.code === 0 || outcome.code === 3 ? read(outcome.out) : null;
   if (result !== null) return treePane({ roots: resultNodes(result), levels: 1, open: openRecorded });
   const why = childError(outcome).message;

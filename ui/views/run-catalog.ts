@@ -134,7 +134,7 @@ function nodesOf({ kids }: Branch): TreeNode[] {
         return { key: name, label: [span(name, 'name'), span(` {${branch.kids.size}}`, 'dim')], kids: () => nodesOf(branch) };
       return {
         key: name,
-        label: [span(`${name}: `, 'name'), span(fact?.value ?? '', fact?.type === 'string' ? 'value' : 'changed')],
+        label: [span(`${name}: `, 'name'), span(fact?.value ?? '', fact?.type === 'String' ? 'value' : 'changed')],
       };
     });
 }
