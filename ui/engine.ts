@@ -39,7 +39,7 @@ export interface Engine {
   paste(text: string): void;
   act(action: Action): void;
   resize(size: Size): void;
-  /** The capture has grown. */
+  /** The capture has grown, or time has passed while it may. */
   refresh(): void;
   say(notice: Notice): void;
   /** Lines that a view has for itself. */
@@ -357,7 +357,12 @@ export function createEngine(options: EngineOptions): Engine {
     refresh() {
       try {
         source.grown();
-        set({ stack: replaced(top().refresh(env())), live: source.isLive() });
+        const live = source.isLive();
+        set({
+          stack: replaced(top().refresh(env())),
+          live,
+          ...(state.live && !live && source.isCutOff() && { notice: CUT_OFF }),
+        });
       } catch (error) {
         set({ notice: noticeOf(error) });
       }
@@ -368,6 +373,11 @@ export function createEngine(options: EngineOptions): Engine {
     theme,
   };
 }
+
+const CUT_OFF: Notice = {
+  text: 'the proxy is gone without having closed the capture; leaving and opening it again settles runs that were open',
+  kind: 'warning',
+};
 
 function noticeOf(error: unknown): Notice {
   const hint = error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? ` (${error.hint})` : '';

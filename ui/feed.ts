@@ -7,8 +7,15 @@ const SLOWEST_MS = 160;
 /** Of a core at most about this part is spent on what others write: the rest is for keys, and for the proxy. */
 const SHARE = 0.12;
 
-/** Calls `changed` when something was committed to the capture. The result ends it. */
-export function followCapture(store: Pick<Store, 'version'>, changed: () => void): () => void {
+/** What is open takes longer and longer, and a proxy that was killed commits nothing: while one writes, it is looked at this often at least. */
+const TICK_MS = 1000;
+
+/**
+ * Calls `changed` when something was committed to the capture, and now and then while `isLive` says that a proxy writes it. The result
+ * ends it.
+ */
+export function followCapture(store: Pick<Store, 'version'>, changed: () => void, isLive: () => boolean): () => void {
+  let told = performance.now();
   let version = store.version();
   let timer: NodeJS.Timeout;
   let spent = process.cpuUsage();
@@ -17,8 +24,9 @@ export function followCapture(store: Pick<Store, 'version'>, changed: () => void
     const { user, system } = process.cpuUsage(spent);
     spent = process.cpuUsage();
     const now = versionOf(store, version);
-    if (now !== version) {
+    if (now !== version || (performance.now() - told >= TICK_MS && isLive())) {
       version = now;
+      told = performance.now();
       changed();
     }
     const wait = (user + system) / 1000 / SHARE;

@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Severity } from '../src/analysis/findings/finding.ts';
 import type { Browser } from '../src/capture/browse.ts';
 import type { BrowsedList, BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { hidingFor, withoutSecrets } from '../src/capture/hidden-store.ts';
+import { isLocked } from '../src/capture/lock.ts';
 import { type RunResult, resultOf } from '../src/capture/run-result.ts';
 import type { RunRow, Store } from '../src/capture/store.ts';
 import type { Hiding } from '../src/decode/secrets.ts';
@@ -32,6 +33,8 @@ export interface Source {
   close(): Promise<void>;
   /** A proxy has the capture open. */
   isLive(): boolean;
+  /** The proxy is gone, and has not closed the capture. */
+  isCutOff(): boolean;
 }
 
 /** Runs whose result is remembered: several screens full. */
@@ -57,6 +60,8 @@ export function createSource(whole: Store): Source {
     exchange: { list: place => store.exchanges(place), row: id => store.exchange(id) },
     connection: { list: place => store.connections(place), row: id => store.connection(id) },
   };
+  const file = resolve(store.file);
+  const isOpen = (): boolean => store.recordings().at(-1)?.endedAt === null;
   let browser: Browser | null = null;
   const results = new Map<number, RunResult>();
   const found = new Map<number, ReadonlyMap<Severity, number>>();
@@ -87,7 +92,8 @@ export function createSource(whole: Store): Source {
       return browser;
     },
     close: async () => browser?.close(),
-    isLive: () => store.recordings().at(-1)?.endedAt === null && existsSync(`${store.file}.lock`),
+    isLive: () => isOpen() && isLocked(file) !== false,
+    isCutOff: () => isOpen() && isLocked(file) === false,
   };
 }
 

@@ -88,7 +88,12 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
   if (theme.reader) stdout.prependListener('resize', resized);
   else stdout.on('resize', resized);
   ended = () => app.unmount();
-  const stop = followCapture(store, engine.refresh);
+  const stop = followCapture(
+    store,
+    engine.refresh,
+    // Read aloud, what only counts on would be said again and again.
+    () => engine.state().live && !theme.reader,
+  );
   const leave = (): void => app.unmount();
   signal?.addEventListener('abort', leave);
   for (const name of SIGNALS) process.on(name, leave);

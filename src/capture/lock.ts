@@ -1,4 +1,4 @@
-import { closeSync, openSync, rmSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { sqliteCode } from './errors.ts';
 
@@ -34,6 +34,18 @@ export function lockCapture(file: string, waitMs: number): Lock | null {
     }
     if (inode(path) === before) return { release: () => release(db, path) };
     db.close();
+  }
+}
+
+/** Whether somebody writes a capture: a lock file alone may be left over. `null` when it cannot be told, as the folder is not ours to write. */
+export function isLocked(file: string): boolean | null {
+  if (!existsSync(`${file}.lock`)) return false;
+  try {
+    const lock = lockCapture(file, 0);
+    lock?.release();
+    return lock === null;
+  } catch {
+    return null;
   }
 }
 

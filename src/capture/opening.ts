@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { openForReading, readingError } from './database.ts';
 import { DECODING_SQL } from './decoded-statements.ts';
 import { OutdatedError, sqliteCode } from './errors.ts';
 import { JUDGING_SQL } from './findings-statements.ts';
-import { lockCapture } from './lock.ts';
+import { isLocked } from './lock.ts';
 import { createStore } from './reading.ts';
 import { LAST_SQL, MARK_SQL } from './statements.ts';
 import type { Store } from './store-shape.ts';
@@ -32,7 +32,7 @@ export function openUpToDate(file: string, wants: Wants): Store | null {
     if (error instanceof OutdatedError) return null;
     throw error;
   }
-  if (isUpToDate(db, wants) || isBeingWritten(file)) return openWith(db, file);
+  if (isUpToDate(db, wants) || isLocked(resolve(file)) === true) return openWith(db, file);
   db.close();
   return null;
 }
@@ -70,19 +70,6 @@ function isDecoded(db: Database): boolean {
 
 function isJudged(db: Database): boolean {
   return db.prepare<[], number>(JUDGING_SQL.pending).pluck().get() === 0;
-}
-
-/** The lock is held; a lock file alone may be left over. */
-function isBeingWritten(file: string): boolean {
-  const path = resolve(file);
-  if (!existsSync(`${path}.lock`)) return false;
-  try {
-    const lock = lockCapture(path, 0);
-    lock?.release();
-    return lock === null;
-  } catch {
-    return false; // a folder that cannot be written: nobody writes there
-  }
 }
 
 /** The capture in `dir` that was written last, or `null`. */

@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { openStore } from '../../src/capture/store.ts';
 import { followCapture } from '../../ui/feed.ts';
@@ -12,7 +15,7 @@ test('what a proxy writes is shown while it writes, and followed until somebody 
   try {
     const store = openStore(file);
     using ui = openUi(store, LARGE, { first: requestsScreen });
-    const stop = followCapture(store, ui.engine.refresh);
+    const stop = followCapture(store, ui.engine.refresh, () => ui.engine.state().live);
     try {
       expect(ui.frame()[0]).toContain('● capturing');
       await ui.shows('no requests yet');
@@ -51,7 +54,7 @@ test('a run is followed while it is open, and says when it has ended', async () 
   try {
     const store = openStore(file);
     using ui = openUi(store, LARGE);
-    const stop = followCapture(store, ui.engine.refresh);
+    const stop = followCapture(store, ui.engine.refresh, () => ui.engine.state().live);
     try {
       await ui.shows('waiting for an agent');
       await ui.shows('puppet agent --test --server localhost --serverport 8140');
@@ -74,6 +77,36 @@ test('a run is followed while it is open, and says when it has ended', async () 
     }
   } finally {
     await recorder.close();
+  }
+});
+
+test('what is open takes longer while one looks, and a proxy that was killed is told of', async () => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const holder = spawn(process.execPath, [fileURLToPath(new URL('../capture/holder.ts', import.meta.url)), file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(holder.stdout, 'data');
+  const store = openStore(file);
+  using ui = openUi(store, LARGE);
+  let looks = 0;
+  const looked = (): void => {
+    looks += 1;
+    ui.engine.refresh();
+  };
+  const stop = followCapture(store, looked, () => ui.engine.state().live);
+  try {
+    expect(ui.frame()[0]).toContain('● capturing');
+    await expect.poll(() => looks, { timeout: 20_000 }).toBeGreaterThan(1);
+    expect(ui.frame()[0]).toContain('● capturing');
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+    await ui.shows('the proxy is gone without having closed the capture');
+    expect(ui.frame()[0]).toContain('○ ended');
+  } finally {
+    stop();
+    store.close();
+    holder.kill('SIGKILL');
   }
 });
 
