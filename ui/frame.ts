@@ -25,7 +25,8 @@ function linesOf(engine: Engine, state: AppState): Line[] {
   const env = engine.env();
   const tabs = screen.tabs();
   const size = viewSize(state.size, tabs !== null, state.hints);
-  const view = bodyOf(drawn(screen, env).slice(0, size.rows), state.prompt, env);
+  const over = state.prompt === null ? longWords(state, env) : [...state.prompt.draw(env), ...problemLines(state.prompt, env)];
+  const view = covered(drawn(screen, env).slice(0, size.rows), over.slice(0, Math.max(0, size.rows - 1)), env);
   const filled = [...view, ...Array.from({ length: size.rows - view.length }, () => EMPTY)];
   return [
     titleLine(engine, state),
@@ -46,10 +47,8 @@ function drawn(screen: Screen, env: Env): readonly Line[] {
   }
 }
 
-/** A prompt's own lines cover the lowest lines of the view. */
-function bodyOf(view: readonly Line[], prompt: Prompt | null, env: Env): readonly Line[] {
-  const over =
-    prompt === null ? [] : [...prompt.draw(env), ...problemLines(prompt, env)].slice(0, Math.max(0, env.size.rows - 1));
+/** What a prompt shows, or what was said at length, covers the lowest lines of the view. */
+function covered(view: readonly Line[], over: readonly Line[], env: Env): readonly Line[] {
   if (over.length === 0) return view;
   const room = env.size.rows - over.length - 1;
   const below = Array.from({ length: room }, (_, i) => view[i] ?? EMPTY);
@@ -65,6 +64,14 @@ function problemLines({ label, input, problem }: Prompt, env: Env): Line[] {
   const { columns } = env.size;
   if (problem === null || input.text === '' || problemFits({ label, input, problem }, columns)) return [];
   return wrapText(problem, columns - 2, 4).map(text => line(` ${text}`, 'error'));
+}
+
+/** What was said, when the line for it has no room for all of it: the end of an error is what to do. */
+function longWords(state: AppState, env: Env): Line[] {
+  const { columns } = env.size;
+  const words = said(state);
+  if (words === null || widthOf(words.text) <= columns) return [];
+  return wrapText(words.text.trimStart(), columns - 2, 8).map(text => [{ ...words, text: ` ${text}` }]);
 }
 
 function titleLine(engine: Engine, state: AppState): Line {
@@ -113,11 +120,12 @@ function tabLine(tabs: Tabs, columns: number): Line {
 function statusLine(state: AppState, status: string): Line {
   const { columns } = state.size;
   if (state.prompt !== null) return promptLine(state.prompt, columns);
-  const left = said(state);
+  const words = said(state);
+  const left = words === null || widthOf(words.text) > columns ? null : words;
   const marked = state.marks.length === 0 ? '' : `${state.marks.length} marked  `;
   const right = cut(`${marked}${status}`, Math.max(0, columns - 2));
   if (left === null) return [span(pad('', Math.max(0, columns - widthOf(right)))), span(right, 'dim')];
-  const room = Math.max(Math.min(widthOf(left.text), columns), columns - widthOf(right) - 2);
+  const room = Math.max(widthOf(left.text), columns - widthOf(right) - 2);
   return [{ ...left, text: pad(left.text, room) }, span('  '), span(columns - room > 4 ? right : '', 'dim')];
 }
 
@@ -128,7 +136,9 @@ function said(state: AppState): Span | null {
       const does = action.argument ?? action.name;
       return key === does ? key : `${key} ${does}`;
     });
-    return span(` ${state.pending.keys} … ${next.join('  ')}`, 'key');
+    // Letters for rows are too many to be told one by one.
+    const words = next.length > 9 ? `${next[0]} … ${next.at(-1)}` : next.join('  ');
+    return span(` ${state.pending.keys} … ${words}`, 'key');
   }
   if (state.notice !== null) {
     const { kind, text } = state.notice;

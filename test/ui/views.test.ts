@@ -285,3 +285,24 @@ test('a text that is pasted goes into the line that is typed as one, without wha
   ui.engine.paste(`${'x '.repeat(1_000_000)}👍`);
   expect(ui.engine.state().prompt?.input.text).toHaveLength(10_000);
 });
+
+test('what is said at length is said to its end, over the lowest lines of the view', async () => {
+  using ui = openUi(store, { columns: 60, rows: 15 });
+  const text = `cannot write ${'/a/long/path'.repeat(6)} (free some room on the disk, then try again)`;
+  ui.engine.say({ text, kind: 'error' });
+  await pause(20);
+  const lines = ui.frame();
+  expect(lines).toHaveLength(15);
+  expect(
+    lines
+      .slice(-5)
+      .map(line => line.trim())
+      .join(''),
+  ).toContain('then try again)');
+  expect(lines.join('').replace(/\s/g, '')).toContain(`error:${text}`.replace(/\s/g, ''));
+  expect(lines.at(-2)).toContain('1 of ');
+  await ui.send('j');
+  expect(ui.frame().join('\n')).not.toContain('error: ');
+  await ui.send('m');
+  expect((await ui.shows('m … a … z')).join('\n')).not.toContain('b  c');
+});
