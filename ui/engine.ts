@@ -178,6 +178,7 @@ export function createEngine(options: EngineOptions): Engine {
   function start(job: Job): void {
     running?.abort();
     const controller = new AbortController();
+    const { id } = top();
     running = controller;
     set({ job: { label: job.label, progress: '' } });
     const report = (progress: string): void => {
@@ -187,7 +188,9 @@ export function createEngine(options: EngineOptions): Engine {
       if (running !== controller) return;
       running = null;
       set({ job: null });
-      take(step);
+      // What would have been the next state of a screen is nothing to one that was gone to meanwhile.
+      const { screen, ...rest } = step;
+      guarded(() => take(screen === undefined || top().id !== id ? rest : step));
     };
     job.run(report, controller.signal).then(done, (error: unknown) => done({ say: noticeOf(error) }));
   }
@@ -199,16 +202,16 @@ export function createEngine(options: EngineOptions): Engine {
     set({ job: null, notice: { text: 'cancelled', kind: 'info' } });
   }
 
-  function act(action: Action): void {
+  /** A row that cannot be read must not end the session at which somebody looks. */
+  function guarded(work: () => void): void {
     try {
-      perform(action);
+      work();
     } catch (error) {
-      // A row that cannot be read must not end the session at which somebody looks.
       set({ notice: noticeOf(error) });
     }
   }
 
-  function perform(action: Action): void {
+  function act(action: Action): void {
     const here = env();
     const step = top().act(action, here) ?? options.navigate(action, here, top()) ?? common(action, here);
     if (step !== null) take(step);
@@ -223,7 +226,7 @@ export function createEngine(options: EngineOptions): Engine {
       case 'quit':
         return { quit: true };
       case 'help':
-        return { push: options.help(screen, map, here) };
+        return screen.scopes().includes('help') ? { back: true } : { push: options.help(screen, map, here) };
       case 'command':
         return { prompt: commandPrompt(screen.scopes(), histories.get(':') ?? []) };
       case 'palette':
@@ -338,34 +341,32 @@ export function createEngine(options: EngineOptions): Engine {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    press: keys => keys.forEach(press),
+    press(keys) {
+      for (const key of keys) guarded(() => press(key));
+    },
     paste(text) {
-      if (state.prompt === null) return;
+      const { prompt } = state;
+      if (prompt === null) return;
       // Lines become blanks: a pasted newline must not run what was pasted.
       const line = text
         .slice(0, MAX_TEXT)
         .replace(/\s+/g, ' ')
         .replace(/\p{Cc}/gu, '');
-      change(state.prompt, insertText(state.prompt.input, line));
+      guarded(() => change(prompt, insertText(prompt.input, line)));
     },
-    act,
+    act: action => guarded(() => act(action)),
     resize(size) {
       if (size.columns === state.size.columns && size.rows === state.size.rows) return;
       state = { ...state, size };
-      set({ stack: replaced(top().refresh(env())) });
+      guarded(() => set({ stack: replaced(top().refresh(env())) }));
     },
     refresh() {
-      try {
+      guarded(() => {
         source.grown();
         const live = source.isLive();
-        set({
-          stack: replaced(top().refresh(env())),
-          live,
-          ...(state.live && !live && source.isCutOff() && { notice: CUT_OFF }),
-        });
-      } catch (error) {
-        set({ notice: noticeOf(error) });
-      }
+        const lost = state.live && !live && source.isCutOff();
+        set({ stack: replaced(top().refresh(env())), live, ...(lost && { notice: CUT_OFF }) });
+      });
     },
     say: notice => set({ notice }),
     env,

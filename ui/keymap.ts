@@ -16,6 +16,9 @@ export type Scope =
   | 'exchange'
   | 'tree'
   | 'text'
+  | 'table'
+  | 'problems'
+  | 'raw'
   | 'connections'
   | 'diff'
   | 'replay'
@@ -40,6 +43,8 @@ export interface CommandSpec {
 const command = <Name extends string>(spec: CommandSpec & { readonly name: Name }): CommandSpec & { readonly name: Name } => spec;
 
 const ANY: readonly Scope[] = ['any'];
+const PROBLEMS: readonly Scope[] = ['runs', 'requests', 'waterfall', 'connections', 'problems'];
+const SEARCHED: readonly Scope[] = ['waterfall', 'tree', 'text', 'table'];
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
 
 export const COMMANDS = [
@@ -65,9 +70,13 @@ export const COMMANDS = [
     keys: ['1', '2', '3', '4', '5', '6', '7', '8', '9'].map(n => [n, n] as const),
     argument: 'NAME',
   }),
-  command({ name: 'next-problem', help: 'next error or finding', short: 'error', scopes: ANY, keys: ['e'] }),
-  command({ name: 'previous-problem', help: 'previous error or finding', scopes: ANY, keys: ['E'] }),
-  command({ name: 'follow', help: 'follow what is newest', short: 'follow', scopes: ['runs', 'requests', 'run'], keys: ['F'] }),
+  command({
+    name: 'follow',
+    help: 'follow what is newest',
+    short: 'follow',
+    scopes: ['runs', 'requests', 'waterfall'],
+    keys: ['F'],
+  }),
   command({
     name: 'sort',
     help: 'sort by the next column, or the one named',
@@ -89,7 +98,7 @@ export const COMMANDS = [
   command({
     name: 'time',
     help: 'time column: clock, since the start, since the one before',
-    scopes: ['runs', 'requests', 'run'],
+    scopes: ['requests', 'waterfall'],
     keys: ['t'],
   }),
   command({
@@ -106,18 +115,24 @@ export const COMMANDS = [
     name: 'search',
     help: 'search in this view',
     short: 'search',
-    scopes: ['run', 'exchange', 'tree', 'text'],
+    scopes: SEARCHED,
     keys: ['/'],
     argument: 'TEXT',
   }),
-  command({ name: 'next-match', help: 'next match', scopes: ['run', 'exchange', 'tree', 'text'], keys: ['n'] }),
-  command({ name: 'previous-match', help: 'previous match', scopes: ['run', 'exchange', 'tree', 'text'], keys: ['N'] }),
+  command({ name: 'next-match', help: 'next match', scopes: SEARCHED, keys: ['n'] }),
+  command({ name: 'previous-match', help: 'previous match', scopes: SEARCHED, keys: ['N'] }),
   command({ name: 'fold', help: 'fold or unfold', short: 'fold', scopes: ['tree'], keys: ['z', 'space'] }),
   command({ name: 'fold-all', help: 'fold everything, or unfold it', scopes: ['tree'], keys: ['Z'] }),
-  command({ name: 'wrap', help: 'wrap long lines, or cut them', scopes: ['run', 'exchange', 'tree', 'text'], keys: ['w'] }),
-  command({ name: 'hex', help: 'bytes as hex, or as text', scopes: ['exchange'], keys: ['x'] }),
+  command({ name: 'wrap', help: 'all of a long row below the list, or not', scopes: ['tree', 'table'], keys: ['w'] }),
+  command({ name: 'hex', help: 'bytes as hex, or as text', scopes: ['raw'], keys: ['x'] }),
   command({ name: 'leg', help: 'the body on the agent leg, or on the primary leg', scopes: ['exchange'], keys: ['L'] }),
-  command({ name: 'maximise', help: 'give the pane the whole screen', short: 'max', scopes: ['run'], keys: ['\\'] }),
+  command({
+    name: 'maximise',
+    help: 'lanes and list, the list alone, the lanes alone',
+    short: 'max',
+    scopes: ['waterfall'],
+    keys: ['\\'],
+  }),
   command({ name: 'next-row', help: 'the exchange after this one', scopes: ['exchange'], keys: ['J'] }),
   command({ name: 'previous-row', help: 'the exchange before this one', scopes: ['exchange'], keys: ['K'] }),
   command({
@@ -134,6 +149,8 @@ export const COMMANDS = [
     keys: LETTERS.map(letter => [`m ${letter}`, letter] as const),
     argument: 'LETTER',
   }),
+  command({ name: 'next-problem', help: 'next error or finding', short: 'error', scopes: PROBLEMS, keys: ['e'] }),
+  command({ name: 'previous-problem', help: 'previous error or finding', scopes: PROBLEMS, keys: ['E'] }),
   command({
     name: 'named',
     help: 'go to the row that has a letter',

@@ -57,11 +57,13 @@ function completion(name: string, matching: readonly Spec[]): string {
 
 /** A whole name, or the start of one that only one command has. */
 function actionOf(text: string, specs: readonly Spec[]): Action | null {
-  const [word = '', ...rest] = text.trim().split(/\s+/);
+  const trimmed = text.trim();
+  const [word = ''] = trimmed.split(/\s/, 1);
+  const argument = trimmed.slice(word.length).trim();
   const starting = specs.filter(spec => spec.name.startsWith(word));
   const exact = toCommand(word);
   const name = exact !== null ? exact : starting.length === 1 ? starting[0]!.name : null;
-  return name === null || word === '' ? null : { name, argument: rest.length === 0 ? null : rest.join(' ') };
+  return name === null || word === '' ? null : { name, argument: argument === '' ? null : argument };
 }
 
 /** Every command with its key; typing narrows it, enter runs the one under the cursor. */

@@ -3,7 +3,7 @@ import { parseFilter } from '../src/analysis/filter-parse.ts';
 import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { type BrowsedList, type Listed, SORTS } from '../src/capture/browse-shapes.ts';
 import { type Browsed, browse, browsedPlace, grown, moveBrowsed, reread, tasksOf } from './browsed.ts';
-import { filterPrompt } from './filter-prompt.ts';
+import { filterPrompt, problemText } from './filter-prompt.ts';
 import type { Action } from './keymap.ts';
 import type { Move } from './list.ts';
 import { moveOf } from './moves.ts';
@@ -150,7 +150,7 @@ export function filtered<List extends BrowsedList>(
   height: number,
 ): RowList<List> | string {
   const parsed = parseFilter(text, rows.list);
-  if (parsed.type === 'wrong') return parsed.problem.message;
+  if (parsed.type === 'wrong') return problemText(parsed.problem);
   return openRows({ ...rows, filterText: text.trim(), filter: parsed.filter, filterOff: false }, env, height);
 }
 

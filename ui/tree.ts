@@ -115,6 +115,7 @@ export function searchTree(state: TreeState, query: string, by: 1 | -1, inclusiv
   const { rows } = state;
   const budget = { left: MAX_SEARCHED };
   const count = rows.length;
+  if (count === 0) return null;
   for (let i = inclusive ? 0 : by === 1 ? 0 : 1; i <= count; i += 1) {
     const index = (((state.place.cursor + i * by) % count) + count) % count;
     const row = rows[index]!;

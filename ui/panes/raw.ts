@@ -24,7 +24,7 @@ const rowsOf = (state: Raw, env: Env): number =>
   Math.max(1, Math.ceil((state.exchange.bodies[state.body]?.kept ?? 0) / perRow(state, env)));
 
 const VIEW: View<Raw> = {
-  scopes: () => [],
+  scopes: () => ['raw'],
   title: () => '',
   act(state, action, env) {
     const rows = rowsOf(state, env);

@@ -45,7 +45,7 @@ function heightOf(state: { whole: boolean; rows: readonly unknown[] }, env: Env)
 
 function viewOf<Row>(): View<Table<Row>> {
   return {
-    scopes: () => ['text'],
+    scopes: ({ options }) => (options.isProblem === undefined ? ['table'] : ['table', 'problems']),
     title: () => '',
     act(state, action, env) {
       const height = heightOf(state, env);

@@ -190,7 +190,8 @@ function selected(state: Requests, place: ListState): Requests {
 function problem(state: Requests, by: 1 | -1, height: number): StepOf<Requests> {
   const { exchanges } = state.data;
   const found = nextMatch(exchanges.length, state.place.cursor + by, by, i => isProblem(exchanges[i]!));
-  if (found === null) return { say: { text: 'no request of this run went wrong', kind: 'info' } };
+  if (found === null)
+    return { say: { text: 'no request of this run went wrong; 4 shows what resources did, 9 what was found', kind: 'info' } };
   return { state: selected(state, moveList(state.place, { to: found }, exchanges.length, height)) };
 }
 

@@ -1,0 +1,113 @@
+import { afterAll, expect, test } from 'vitest';
+import { type Screen, screenOf, type View } from '../../ui/screen.ts';
+import { span } from '../../ui/text.ts';
+import { KEY, openUi, pause, SMALL, sample } from './rig.ts';
+
+/** What holds for any view: keys, jobs and prompts around it. */
+
+const capture = sample();
+const { store } = capture;
+afterAll(() => capture[Symbol.dispose]());
+
+const last = [...store.runs()].at(-1)!;
+
+test('what a job makes of a screen is not put in place of another that was gone to meanwhile', async () => {
+  const jobs: (() => void)[] = [];
+  const view: View<string> = {
+    scopes: () => [],
+    title: state => state,
+    act: (state, action) =>
+      action.name === 'open'
+        ? {
+            job: {
+              label: 'working',
+              run: async () => {
+                await new Promise<void>(resolve => jobs.push(resolve));
+                return { screen: screenOf(view, `${state} done`), say: { text: 'it is done', kind: 'info' } };
+              },
+            },
+          }
+        : null,
+    refresh: state => state,
+    draw: state => [[span(state)]],
+  };
+  const first = (): Screen => screenOf(view, 'first');
+  using ui = openUi(store, SMALL, { first });
+  await ui.send(KEY.enter);
+  await ui.shows('working: working');
+  await ui.send('?');
+  await ui.shows('Keys of this view');
+  jobs.pop()!();
+  await ui.shows('it is done');
+  expect(ui.frame()[0]).toContain('first › help');
+  await ui.send(KEY.esc, KEY.enter);
+  await ui.shows('working: working');
+  jobs.pop()!();
+  await ui.shows('first done');
+});
+
+test('a view that cannot be read after a resize says so, and the keys go on', async () => {
+  const view: View<number> = {
+    scopes: () => [],
+    title: () => 'breaks',
+    act: () => null,
+    refresh: () => {
+      throw new Error('the row is damaged');
+    },
+    draw: () => [],
+  };
+  using ui = openUi(store, SMALL, { first: () => screenOf(view, 0) });
+  ui.engine.resize({ columns: 80, rows: 20 });
+  await pause(20);
+  await ui.shows('error: the row is damaged');
+  await ui.send('?');
+  await ui.shows('Keys of this view');
+});
+
+test('a search in a tree that has nothing finds nothing', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type(`run ${last.id}`);
+  await ui.send('7', '/');
+  await ui.type('CN=');
+  expect((await ui.shows('CN= is nowhere here')).join('\n')).not.toContain('error');
+});
+
+test('what stands behind the name of a command is passed on as it was typed', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type("sql select 'a  b' as two");
+  await ui.shows('a  b');
+  await ui.send(KEY.esc, ':');
+  await ui.type('filter ~zz');
+  expect((await ui.shows('~zz is not known')).join(' ').replace(/\s+/g, ' ')).toContain('~d ~q ~s ~e');
+});
+
+test('help is left by the key that shows it, and fits the terminal when that changes', async () => {
+  using ui = openUi(store, { columns: 120, rows: 40 });
+  await ui.send('?');
+  await ui.shows('Keys of this view: runs');
+  ui.engine.resize({ columns: 60, rows: 20 });
+  await pause(20);
+  const lines = await ui.shows('Keys of this view: runs');
+  expect(lines.filter(line => line.trimEnd().endsWith('…'))).toEqual([]);
+  await ui.send('?');
+  expect((await ui.shows('1 of ')).join('\n')).not.toContain('Keys of this view');
+});
+
+test('keys that a tab has nothing for are not offered there', async () => {
+  using ui = openUi(store, { columns: 160, rows: 24 });
+  await ui.send(KEY.enter);
+  const offered = async (text: string): Promise<string> => (await ui.shows(text)).at(-1)!;
+  expect(await offered('[1 Requests]')).toMatch(/F follow .*max .*e error/);
+  await ui.send('3');
+  expect(await offered('[3 Facts]')).not.toMatch(/follow|max|error/);
+  await ui.send('4');
+  expect(await offered('[4 Events]')).toMatch(/e error/);
+  await ui.send('1', KEY.enter);
+  await ui.shows('[1 Summary]');
+  await ui.send('x');
+  await ui.shows(`export r${last.id}: `);
+  await ui.send(KEY.esc, '6', 'x');
+  await ui.shows('x as hex');
+});
