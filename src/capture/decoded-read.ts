@@ -171,11 +171,17 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
         const sql = `SELECT exchange, side FROM file_content WHERE complete = 1 AND ${type} = ? ORDER BY exchange LIMIT 1`;
         return (prepared(sql).get(value.toLowerCase()) ?? null) as ReturnType<DecodedStore['content']>;
       }),
-    behind: () =>
+    behind: of =>
       reading(() => {
-        const sql =
-          "SELECT count(*) AS count FROM exchange_row WHERE seq > coalesce((SELECT seq FROM derived WHERE name = 'bodies'), 0)";
-        return (prepared(sql).get() as { count: number }).count;
+        const [condition, ...ids] =
+          of === undefined
+            ? ['']
+            : 'run' in of
+              ? [' AND id IN (SELECT exchange FROM run_exchange WHERE run = ?)', of.run]
+              : [' AND id = ?', of.exchange];
+        const sql = `SELECT count(*) AS count FROM exchange_row
+          WHERE seq > coalesce((SELECT seq FROM derived WHERE name = 'bodies'), 0)${condition}`;
+        return (prepared(sql).get(...ids) as { count: number }).count;
       }),
   };
 }

@@ -386,6 +386,6 @@ export interface DecodedStore {
   search(terms: string, filter?: SearchFilter): Hit[];
   /** The first exchange, of any run, that carried a whole file of this content (content codings undone); `null` when none did. */
   content(type: 'sha256' | 'md5', value: string): { exchange: number; side: Side } | null;
-  /** Exchanges whose bodies are not decoded yet. */
-  behind(): number;
+  /** Exchanges whose bodies are not decoded yet: of the capture, of a run, or the one. */
+  behind(of?: { run: number } | { exchange: number }): number;
 }

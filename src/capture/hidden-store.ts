@@ -13,18 +13,33 @@ const REMEMBERED = 16;
  * @param run `null` for exchanges of no run
  */
 export function hidingFor(store: Store): (run: number | null) => Hiding & { count: number } {
-  const known = new Map<number, RegExp | null>();
+  const known = new Map<number, Known>();
   return run => {
     if (run === null) return createHiding();
-    let pattern = known.get(run);
-    if (pattern === undefined) {
-      const rows = store.decoded.rows('resource', { run, reveal: true });
-      pattern = knownPattern(rows.flatMap(row => secretsIn(row.parameters as Data)));
-      if (known.size >= REMEMBERED) known.clear();
-      known.set(run, pattern);
-    }
+    const version = store.version();
+    const before = known.get(run);
+    if (before?.version === version) return createHiding(before.pattern);
+    // The capture has grown, and with it perhaps the run: a catalog may have come with secrets of its own.
+    const exchanges = store.run(run)?.exchanges ?? 0;
+    const decoded = exchanges - store.decoded.behind({ run });
+    const pattern = before?.decoded === decoded ? before.pattern : patternOf(store, run);
+    if (known.size >= REMEMBERED) known.clear();
+    known.set(run, { pattern, version, decoded });
     return createHiding(pattern);
   };
+}
+
+interface Known {
+  readonly pattern: RegExp | null;
+  /** Of the capture, when it was looked at. */
+  readonly version: number;
+  /** Exchanges of the run that were decoded then. */
+  readonly decoded: number;
+}
+
+function patternOf(store: Store, run: number): RegExp | null {
+  const rows = store.decoded.rows('resource', { run, reveal: true });
+  return knownPattern(rows.flatMap(row => secretsIn(row.parameters as Data)));
 }
 
 /**
@@ -41,7 +56,13 @@ export function withoutSecrets(store: Store): Store {
       rows<K extends DecodedKind>(kind: K, filter: Parameters<Store['decoded']['rows']>[1]): DecodedRows[K][] {
         const rows = decoded.rows(kind, filter);
         if (filter.reveal === true) return rows;
-        return rows.map(row => hideInData(row as unknown as Data, hiding(row.run)) as unknown as DecodedRows[K]);
+        const ofRun = new Map<number | null, Hiding>();
+        const hidingOf = (run: number | null): Hiding => {
+          const one = ofRun.get(run) ?? hiding(run);
+          ofRun.set(run, one);
+          return one;
+        };
+        return rows.map(row => hideInData(row as unknown as Data, hidingOf(row.run)) as unknown as DecodedRows[K]);
       },
       search: (terms, filter) =>
         decoded.search(terms, filter).map(hit => ({ ...hit, snippet: hideInText(hit.snippet, hiding(hit.run)) })),
