@@ -42,17 +42,15 @@ const REMEMBERED = 5000;
 
 export function createSource(whole: Store): Source {
   const store = withoutSecrets(whole);
-  /** Runs that were open or not decoded when they were asked about: what is known of them may change with the capture. */
+  /** Runs of which more may become known as the capture grows. */
   const unsettled = new Set<number>();
-  let behind: number | null = null;
   function remembered<T>(known: Map<number, T>, run: RunRow, read: () => T): T {
     const before = known.get(run.id);
     if (before !== undefined) return before;
     const value = read();
     if (known.size >= REMEMBERED) known.clear();
     known.set(run.id, value);
-    behind ??= whole.decoded.behind();
-    if (run.end === null || behind > 0) unsettled.add(run.id);
+    if (!isSettled(whole, run)) unsettled.add(run.id);
     return value;
   }
   const readers: Readers = {
@@ -84,7 +82,6 @@ export function createSource(whole: Store): Source {
         found.delete(id);
       }
       unsettled.clear();
-      behind = null;
     },
     hiding: hidingFor(whole),
     browser() {
@@ -95,6 +92,11 @@ export function createSource(whole: Store): Source {
     isLive: () => isOpen() && isLocked(file) !== false,
     isCutOff: () => isOpen() && isLocked(file) === false,
   };
+}
+
+/** Nothing more is to come of a run: it is over, and all of it is decoded and judged. */
+export function isSettled(store: Store, run: RunRow): boolean {
+  return run.end !== null && store.decoded.behind({ run: run.id }) === 0 && store.isJudged(run.id);
 }
 
 interface Place {

@@ -26,6 +26,7 @@ const FINDING = 'SELECT id, run, rule, severity, subject, at, summary, fix, evid
 
 export const READ_SQL = {
   run: `${RUN} WHERE id = ?`,
+  judged: 'SELECT judged FROM run WHERE id = ?',
   exchange: `${EXCHANGE} WHERE id = ?`,
   connection: `${CONNECTION} WHERE id = ?`,
   exchangeMore: `SELECT e.indirection, e.key, e.environment, e.request_http_version AS httpVersion, e.reason, e.primary_status AS primaryStatus,

@@ -57,6 +57,7 @@ const MAX_PREPARED = 64;
 /** The store over an open read-only connection, which it closes in the end. */
 export function createStore(db: Database, file: string): Store {
   const run = db.prepare<[number], RunRow>(READ_SQL.run);
+  const judged = db.prepare<[number], number>(READ_SQL.judged).pluck();
   const exchange = db.prepare<[number], StoredExchange>(READ_SQL.exchange);
   const exchangeMore = db.prepare<[number], StoredMore>(READ_SQL.exchangeMore);
   const connection = db.prepare<[number], StoredConnection>(READ_SQL.connection);
@@ -183,6 +184,7 @@ export function createStore(db: Database, file: string): Store {
           .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[], imported: row.imported === 1 })),
       ),
     findings: (filter = {}) => pages(findingListing(filter), findingRow),
+    isJudged: id => reading(() => judged.get(id)) === 1,
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
     notes: (filter = {}) => reading(() => readNotes(db, filter)),
     primaryTimes: filter => reading(() => readPrimaryTimes(db, filter)),

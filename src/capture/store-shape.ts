@@ -42,6 +42,8 @@ export interface Store {
   losses(): LossRow[];
   /** What rules found, run by run, the most severe of each first; complete when the store was opened for `bodies`. */
   findings(filter?: FindingFilter): Iterable<FindingRow>;
+  /** Whether the rules have looked at a run as it is now. */
+  isJudged(run: number): boolean;
   /** What people noted, the oldest first; of a run also what was noted of its exchanges. */
   notes(filter?: { run?: number; exchange?: number }): NoteRow[];
   /** What the primary's own log says, by exchange, of a run or one exchange; empty unless a log was joined. */

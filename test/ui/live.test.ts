@@ -2,10 +2,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import type { DecodedFilter, DecodedKind } from '../../src/capture/decoded-shapes.ts';
 import { openStore } from '../../src/capture/store.ts';
+import type { Fields } from '../../src/model.ts';
 import { followCapture } from '../../ui/feed.ts';
+import { exchangeScreen } from '../../ui/views/exchange.ts';
 import { requestsScreen } from '../../ui/views/requests.ts';
 import { agent, open, tempDir } from '../capture/rig.ts';
+import { fixture } from '../decode/rig.ts';
 import { KEY, LARGE, openUi, pause } from './rig.ts';
 
 test('what a proxy writes is shown while it writes, and followed until somebody looks at something else', async () => {
@@ -76,6 +80,75 @@ test('a run is followed while it is open, and says when it has ended', async () 
       store.close();
     }
   } finally {
+    await recorder.close();
+  }
+});
+
+const TYPED: Fields = [['Content-Type', 'application/json']];
+const REPORT = {
+  fields: TYPED,
+  responseFields: TYPED,
+  bodies: { request: fixture('report.json') },
+};
+
+test.each([
+  ['4', 'no events in this run', 'RESOURCE'],
+  ['5', 'no log lines in this run', 'MESSAGE'],
+])('tab %s of a run shows what its report says as soon as that is decoded', async (tab, before, after) => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  const store = openStore(file);
+  using ui = openUi(store, LARGE);
+  const stop = followCapture(store, ui.engine.refresh, () => true);
+  try {
+    const line = agent(recorder, 'agent.example').connect();
+    await line.send('GET /puppet/v3/node/agent.example?environment=production');
+    await ui.shows('● open');
+    await ui.send(KEY.enter, tab);
+    await ui.shows(before);
+    await line.send('PUT /puppet/v3/report/agent.example?environment=production', REPORT);
+    await ui.shows(after);
+    await ui.send('9');
+    await ui.shows('[9 Findings]');
+    await ui.send(tab);
+    await ui.shows(after);
+  } finally {
+    stop();
+    store.close();
+    await recorder.close();
+  }
+});
+
+test('an exchange that is looked at before it is decoded says what it holds as soon as it is', async () => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  const store = openStore(file);
+  try {
+    const line = agent(recorder, 'agent.example').connect();
+    const id = await line.send('PUT /puppet/v3/report/agent.example?environment=production', REPORT);
+    const { behind, rows } = store.decoded;
+    // The thread that decodes may have been quicker than the screen.
+    let late = true;
+    Object.assign(store.decoded, {
+      behind: (of?: Parameters<typeof behind>[0]) => (late ? 1 : behind(of)),
+      rows: (kind: DecodedKind, filter: DecodedFilter) => (late ? [] : rows(kind, filter)),
+    });
+    using ui = openUi(store, LARGE, { first: env => exchangeScreen(id, env)! });
+    await ui.shows('nothing in its bodies was decoded');
+    await expect.poll(() => behind(), { timeout: 20_000 }).toBe(0);
+    late = false;
+    ui.engine.refresh();
+    expect((await ui.shows('Puppet 7.23.0')).join('\n')).not.toContain('nothing in its bodies');
+    await ui.send('5');
+    await ui.shows('still open');
+    line.close();
+    await expect.poll(() => store.connection(1)?.closedAt, { timeout: 20_000 }).not.toBeNull();
+    ui.engine.refresh();
+    await ui.shows('end by the agent');
+  } finally {
+    store.close();
     await recorder.close();
   }
 });

@@ -41,7 +41,10 @@ const VIEW: View<Message> = {
       panes: state.panes.map((known, i) => (i === state.focus ? { ...known, pane } : known)),
     }));
   },
-  refresh: state => state,
+  refresh: (state, env) => ({
+    ...state,
+    panes: state.panes.map(({ name, pane }) => ({ name, pane: pane.refresh(half(env, state)) })),
+  }),
   draw(state, env) {
     const inner = half(env, state);
     if (state.panes.length < 2) return state.panes[0]!.pane.draw(env);
@@ -66,6 +69,7 @@ export function messagePane(exchange: ExchangeDetail, of: 'request' | 'response'
     pane: treePane({
       roots: rootsOf(exchange, of, side, env),
       levels: 1,
+      reread: at => rootsOf(at.source.store.exchange(exchange.id) ?? exchange, of, side, at),
       open: (node, at) => decodeAll(node, exchange, side, at),
     }),
   }));

@@ -14,16 +14,40 @@ interface Exchange {
   readonly exchange: ExchangeDetail;
   readonly tab: number;
   readonly panes: ReadonlyMap<number, Screen>;
+  /** Its bodies were decoded when it was read. */
+  readonly settled: boolean;
 }
 
 const TABS: readonly { name: string; pane(exchange: ExchangeDetail, env: Env): Screen }[] = [
-  { name: 'Summary', pane: (exchange, env) => textPane({ lines: columns => summaryLines(exchange, env, columns) }, env) },
+  {
+    name: 'Summary',
+    pane: (exchange, env) =>
+      textPane({ lines: columns => summaryLines(asItIs(exchange, env), env, columns), changing: true }, env),
+  },
   { name: 'Request', pane: (exchange, env) => messagePane(exchange, 'request', env) },
   { name: 'Response', pane: (exchange, env) => messagePane(exchange, 'response', env) },
   { name: 'Timing', pane: (exchange, env) => textPane({ lines: columns => timingLines(exchange, env, columns) }, env) },
-  { name: 'Connection', pane: (exchange, env) => textPane({ lines: columns => connectionLines(exchange, env, columns) }, env) },
+  {
+    name: 'Connection',
+    pane: (exchange, env) => textPane({ lines: columns => connectionLines(exchange, env, columns), changing: true }, env),
+  },
   { name: 'Raw', pane: exchange => rawPane(exchange, exchange.response === null ? 'request' : 'response') },
 ];
+
+const CONNECTION = TABS.findIndex(({ name }) => name === 'Connection');
+
+/** Its run may not be known at once. */
+function asItIs(exchange: ExchangeDetail, env: Env): ExchangeDetail {
+  return env.source.store.exchange(exchange.id) ?? exchange;
+}
+
+function isSettled(exchange: ExchangeDetail, env: Env): boolean {
+  return env.source.store.decoded.behind({ exchange: exchange.id }) === 0;
+}
+
+function openedAt(exchange: ExchangeDetail, tab: number, env: Env): Exchange {
+  return atTab({ exchange, tab, panes: new Map(), settled: isSettled(exchange, env) }, tab, env);
+}
 
 function paneOf({ exchange, tab, panes }: Exchange, env: Env): Screen {
   return panes.get(tab) ?? TABS[tab]!.pane(exchange, env);
@@ -61,11 +85,14 @@ const VIEW: View<Exchange> = {
         return delegate(paneOf(state, env), action, env, pane => withPane(state, pane));
     }
   },
-  // What was captured of an exchange does not change; what was decoded of it may come later.
-  refresh: (state, env) =>
-    env.source.store.decoded.behind() === 0 && state.panes.size > 0
-      ? state
-      : withPane({ ...state, panes: new Map() }, paneOf(state, env)),
+  refresh(state, env) {
+    const exchange = state.settled ? state.exchange : asItIs(state.exchange, env);
+    const settled = isSettled(exchange, env);
+    // What was captured of an exchange does not change; what was decoded of it comes later, and its connections go on.
+    const refreshed = (tab: number, pane: Screen): Screen => (state.settled && tab !== CONNECTION ? pane : pane.refresh(env));
+    const panes = new Map([...state.panes].map(([tab, pane]) => [tab, refreshed(tab, pane)]));
+    return { ...state, exchange, settled, panes };
+  },
   draw: (state, env) => drawPane(paneOf(state, env), env, 0),
   status: (state, env) => paneOf(state, env).status(env),
   subject: ({ exchange }) => ({ type: 'exchange', id: exchange.id }),
@@ -85,12 +112,12 @@ function neighbour({ exchange, tab }: Exchange, next: boolean, env: Env): { stat
   const [row] = env.source.store.exchanges({ ...run, ...place, limit: 1 });
   const detail = row === undefined ? null : env.source.store.exchange(row.id);
   if (detail === null) return { say: { text: `this is the ${next ? 'last' : 'first'} one`, kind: 'info' } };
-  return { state: atTab({ exchange: detail, tab, panes: new Map() }, tab, env) };
+  return { state: openedAt(detail, tab, env) };
 }
 
 export function exchangeScreen(id: number, env: Env): Screen | null {
   const exchange = env.source.store.exchange(id);
-  return exchange === null ? null : screenOf(VIEW, atTab({ exchange, tab: 0, panes: new Map() }, 0, env));
+  return exchange === null ? null : screenOf(VIEW, openedAt(exchange, 0, env));
 }
 
 export function openExchange(id: number, env: Env): Step {

@@ -6,6 +6,7 @@ import { tablePane } from '../panes/table.ts';
 import { treePane } from '../panes/tree.ts';
 import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
+import { isSettled } from '../source.ts';
 import type { Column } from '../table.ts';
 import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
@@ -59,8 +60,9 @@ export function findingsPane(env: Env, filter: FindingFilter): Screen {
   });
 }
 
-function isJudged({ source: { store } }: Env, run: number | undefined): boolean {
-  return run === undefined || (store.run(run)?.end !== null && store.decoded.behind() === 0);
+function isJudged({ source: { store } }: Env, id: number | undefined): boolean {
+  const run = id === undefined ? null : store.run(id);
+  return run === null || isSettled(store, run);
 }
 
 /** One finding with its evidence. */

@@ -6,6 +6,7 @@ import { delegate, drawPane, paneEnv } from '../pane.ts';
 import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
+import { isSettled } from '../source.ts';
 import { type Line, line, type Span, span, wrapText } from '../text.ts';
 import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
@@ -18,6 +19,10 @@ interface Run {
   readonly row: RunRow;
   readonly tab: number;
   readonly panes: ReadonlyMap<number, Screen>;
+  /** Tabs that were read before the capture grew. */
+  readonly stale: ReadonlySet<number>;
+  /** Nothing more was to come of the run when it was read. */
+  readonly settled: boolean;
 }
 
 const TABS: readonly { name: string; short?: string; pane(run: number, env: Env, row: RunRow): Screen }[] = [
@@ -41,8 +46,9 @@ function withPane(state: Run, pane: Screen): Run {
 }
 
 function atTab(state: Run, tab: number, env: Env): Run {
-  const next = { ...state, tab };
-  return withPane(next, paneOf(next, env));
+  const next = { ...state, tab, stale: new Set([...state.stale].filter(other => other !== tab)) };
+  const pane = paneOf(next, env);
+  return withPane(next, state.stale.has(tab) ? pane.refresh(below(state.row, env)) : pane);
 }
 
 const VIEW: View<Run> = {
@@ -66,11 +72,14 @@ const VIEW: View<Run> = {
     }
   },
   refresh(state, env) {
-    const row = env.source.store.run(state.row.id) ?? state.row;
-    // A run that is over does not change any more, once all of it is decoded.
-    const settled = state.row.end !== null && row.exchanges === state.row.exchanges && env.source.store.decoded.behind() === 0;
-    const pane = paneOf(state, env);
-    return withPane({ ...state, row, panes: settled ? state.panes : new Map() }, settled ? pane : pane.refresh(below(row, env)));
+    const { store } = env.source;
+    const row = store.run(state.row.id) ?? state.row;
+    if (state.settled && row.exchanges === state.row.exchanges) return { ...state, row };
+    // Asked before the tab is read: what comes meanwhile is read the next time.
+    const settled = isSettled(store, row);
+    const pane = paneOf(state, env).refresh(below(row, env));
+    const stale = new Set([...state.panes.keys()].filter(tab => tab !== state.tab));
+    return withPane({ ...state, row, stale, settled }, pane);
   },
   draw(state, env) {
     const head = headOf(state.row, env);
@@ -124,5 +133,7 @@ function headLine(row: RunRow, env: Env): Line {
 
 export function runScreen(id: number, env: Env): Screen | null {
   const row = env.source.store.run(id);
-  return row === null ? null : screenOf(VIEW, atTab({ row, tab: 0, panes: new Map() }, 0, env));
+  if (row === null) return null;
+  const settled = isSettled(env.source.store, row);
+  return screenOf(VIEW, atTab({ row, tab: 0, panes: new Map(), stale: new Set(), settled }, 0, env));
 }
