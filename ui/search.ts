@@ -12,12 +12,15 @@ export function matcher(query: string): (text: string) => boolean {
   return text => text.toLowerCase().includes(query);
 }
 
+/** Of a longer text no screen shows more. */
+const SHOWN = 8000;
+
 /** The line with what matches made visible. */
 export function emphasise(line: Line, query: string): Line {
   if (query === '') return line;
   const exact = /\p{Lu}/u.test(query);
   return line.flatMap((part): Span[] => {
-    const text = clean(part.text);
+    const text = clean(part.text.slice(0, SHOWN));
     const haystack = exact ? text : text.toLowerCase();
     // Lower-casing may change the length of a text (İ): then nothing is made visible rather than the wrong part.
     if (haystack.length !== text.length || !haystack.includes(query)) return [part];

@@ -69,22 +69,33 @@ export function line(text: string, style?: StyleName): Line {
 
 export const EMPTY: Line = [];
 
-/** Breaks a text into lines of at most `columns`, at blanks where there are some. */
+/** UTF-16 units that are looked at for a column, at most: letters with a heap of accents are cut. */
+const AHEAD = 8;
+
+/** Breaks a text into lines of at most `columns`, at blanks where there are some; what is behind the last of `limit` lines is cut with `…`. */
 export function wrapText(text: string, columns: number, limit = 1000): string[] {
   const room = Math.max(1, columns);
+  const safe = clean(text.slice(0, (limit + 1) * room * AHEAD));
   const lines: string[] = [];
-  let rest = clean(text);
-  while (rest !== '' && lines.length < limit) {
-    if (widthOf(rest) <= room) {
-      lines.push(rest);
+  for (let at = 0; at < safe.length; ) {
+    if (lines.length === limit) {
+      const last = lines[limit - 1]!;
+      lines[limit - 1] = widthOf(last) < room ? `${last}…` : cut(`${last} `, room);
       break;
     }
-    let part = NARROW.test(rest.slice(0, room)) ? rest.slice(0, room) : sliceAnsi(rest, 0, room);
-    if (part === '') part = [...rest][0] ?? ''; // wider than the line
+    // However long the text is, no more of it is measured than a line can hold.
+    const ahead = safe.slice(at, at + room * AHEAD).replace(/[\ud800-\udbff]$/, '');
+    if (at + ahead.length === safe.length && widthOf(ahead) <= room) {
+      lines.push(ahead);
+      break;
+    }
+    let part = NARROW.test(ahead.slice(0, room)) ? ahead.slice(0, room) : sliceAnsi(ahead, 0, room);
+    if (part === '') part = [...ahead][0] ?? safe.slice(at, at + 1); // wider than the line
     const blank = part.lastIndexOf(' ');
-    const end = blank > room / 3 && rest[part.length] !== ' ' ? blank : part.length;
-    lines.push(rest.slice(0, end).trimEnd());
-    rest = rest.slice(end).trimStart();
+    const end = blank > room / 3 && ahead[part.length] !== ' ' ? blank : part.length;
+    lines.push(ahead.slice(0, end).trimEnd());
+    at += end;
+    while (at < safe.length && safe[at]!.trim() === '') at += 1;
   }
   return lines.length === 0 ? [''] : lines;
 }

@@ -11,6 +11,7 @@ import { keySequence, keysOf } from '../../ui/keys.ts';
 import { keysFile, readKeyMap } from '../../ui/keys-file.ts';
 import { LIST_START, type Move, moveList, settle } from '../../ui/list.ts';
 import { paintLine } from '../../ui/paint.ts';
+import { detailLines } from '../../ui/panes/table.ts';
 import { cut, cutStart, pad, span, widthOf, wrapText } from '../../ui/text.ts';
 import { createTheme } from '../../ui/theme.ts';
 import { openTree, searchTree, type TreeNode, toggle, toggleAll } from '../../ui/tree.ts';
@@ -120,6 +121,31 @@ describe('text', () => {
         expect(widthOf(cutStart(text, columns))).toBeLessThanOrEqual(columns);
         for (const part of wrapText(text, columns)) expect(widthOf(part)).toBeLessThanOrEqual(Math.max(4, columns));
       }),
+    );
+  });
+
+  test('of megabytes only what is shown is measured; what is cut at the end is said to be', () => {
+    const text = 'größe 漢字 '.repeat(1 << 20);
+    const lines = wrapText(text, 40, 500);
+    expect(lines).toHaveLength(500);
+    expect(lines.at(-1)).toMatch(/…$/);
+    expect(text.startsWith(lines.slice(0, -1).join(' ').slice(0, 1000))).toBe(true);
+    const below = detailLines([['message', text]], 80, 5);
+    expect(below.length).toBe(5);
+    expect(wrapText('one two', 3, 2)).toEqual(['one', 'two']);
+    expect(wrapText('one two three', 3, 2)).toEqual(['one', 'tw…']);
+  });
+
+  test('wrapped text has all of its words in their order', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.stringMatching(/^[a-zä漢é]{1,12}$/), { maxLength: 30 }),
+        fc.integer({ min: 2, max: 50 }),
+        (words, columns) => {
+          const bare = (parts: readonly string[]): string => parts.join('').replaceAll(' ', '');
+          expect(bare(wrapText(words.join(' '), columns))).toBe(bare(words));
+        },
+      ),
     );
   });
 

@@ -5,8 +5,7 @@ import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { emphasise, matcher, nextMatch } from '../search.ts';
 import { type Column, headOf, layoutOf, rowOf } from '../table.ts';
-import { clean, type Line, line, span, wrapText } from '../text.ts';
-import type { StyleName } from '../theme.ts';
+import { type Line, line, span, wrapText } from '../text.ts';
 import { textPane } from './text.ts';
 
 /** A list of rows that are all at hand, as a pane: search, the whole of the cursor's row below, and enter for all of it. */
@@ -109,7 +108,8 @@ function viewOf<Row>(): View<Table<Row>> {
       const current = rows[place.cursor];
       if (height + 1 >= env.size.rows || current === undefined) return list;
       const blank = Array.from({ length: height + 1 - list.length }, () => line(''));
-      const below = detailLines(options.details(current), env.size.columns).slice(0, env.size.rows - height - 2);
+      const room = env.size.rows - height - 2;
+      const below = detailLines(options.details(current), env.size.columns, room).slice(0, room);
       return [...list, ...blank, line(env.theme.signs.rule.repeat(env.size.columns), 'dim'), ...below];
     },
     status: ({ rows, place, query }) =>
@@ -117,22 +117,34 @@ function viewOf<Row>(): View<Table<Row>> {
   };
 }
 
-/** `name  value` lines; a long value goes on in the next line with the same indent. */
+/** Lines of one value without a line end, at most, and of all of them. */
+const VALUE_LINES = 500;
+const MOST_LINES = 100_000;
+
+/**
+ * `name  value` lines; a long value goes on in the next line with the same indent.
+ *
+ * @param limit lines that are wanted: of a value of megabytes no more is looked at
+ */
 export function detailLines(
   details: readonly (readonly [name: string, value: string])[],
   columns: number,
-  style: StyleName = 'value',
+  limit = MOST_LINES,
 ): Line[] {
   const width = Math.max(4, ...details.map(([name]) => name.length));
-  return details.flatMap(([name, value]) =>
-    value
-      .split('\n')
-      .flatMap((part, n) =>
-        wrapText(clean(part.replaceAll('\t', '    ')), columns - width - 4, 500).map(
-          (text, i): Line => [span(` ${(n + i === 0 ? name : '').padEnd(width)}  `, 'dim'), span(text, style)],
-        ),
-      ),
-  );
+  const most = Math.min(limit, VALUE_LINES);
+  const lines: Line[] = [];
+  for (const [name, value] of details) {
+    let shown = name;
+    for (const part of value.split('\n', limit)) {
+      for (const text of wrapText(part.replaceAll('\t', '    '), columns - width - 4, most)) {
+        lines.push([span(` ${shown.padEnd(width)}  `, 'dim'), span(text, 'value')]);
+        shown = '';
+      }
+      if (lines.length >= limit) return lines;
+    }
+  }
+  return lines;
 }
 
 export function tablePane<Row>(options: TablePaneOptions<Row>): Screen {

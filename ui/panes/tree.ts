@@ -125,8 +125,11 @@ function drawRow(row: TreeRow, { theme }: Env): Line {
 function wholeOf(state: Tree, env: Env): string[] {
   const row = state.tree.rows[state.tree.place.cursor];
   if (!state.whole || row === undefined || env.size.rows < 8 || env.unfocused) return [];
-  const text = textOfLine(drawRow(row, env)).trimStart();
-  if (text.length <= env.size.columns / 2 || widthOf(textOfLine(drawRow(row, env))) <= env.size.columns) return [];
+  const { columns } = env.size;
+  const drawn = textOfLine(drawRow(row, env));
+  const text = drawn.trimStart();
+  // What is far longer than the line need not be measured.
+  if (text.length <= columns / 2 || (text.length <= columns * 8 && widthOf(drawn) <= columns)) return [];
   return wrapText(text, env.size.columns - 2, Math.min(WHOLE_LINES, Math.floor(env.size.rows / 3)));
 }
 
