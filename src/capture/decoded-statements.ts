@@ -177,8 +177,9 @@ export const CLEAR_DECODED_SQL = {
   ].join('\n'),
 } as const;
 
-const METADATA_OF = `l.owner = :body AND l.kind = ${LIST_TABLES.file_metadata.code}`;
+const METADATA_OF = `l.owner = +:body AND l.kind = ${LIST_TABLES.file_metadata.code}`;
 
+/** A variable with a plus: see statements.ts. */
 export const DECODING_SQL = {
   mark: "SELECT seq FROM derived WHERE name = 'bodies'",
   last: 'SELECT coalesce(max(seq), 0) FROM exchange_row',
@@ -196,15 +197,15 @@ export const DECODING_SQL = {
   decodedBody: 'SELECT settled FROM decoded_body WHERE body = ?',
   /** Where the metadata of a file's content may be, the latest first. */
   promises: `SELECT m.n, e.id, e.indirection, e.key, e.response_body AS body FROM run_exchange m JOIN exchange e ON e.id = m.exchange
-    WHERE m.run = ? AND m.n >= ? AND m.n < ? AND e.response_body IS NOT NULL
+    WHERE m.run = +? AND m.n >= +? AND m.n < +? AND e.response_body IS NOT NULL
       AND (e.phase = 'catalog' OR e.indirection IN ('file_metadata', 'file_metadatas'))
-    ORDER BY m.n DESC LIMIT ?`,
-  /** Rows of the list that the body's own is based on, as they are there, and rows of its own. */
+    ORDER BY m.n DESC LIMIT +?`,
+  /** Rows of the list that the body's own is based on, as they are there, and rows of its own. An index of an expression serves an expression alone: `+l.base`. */
   promise: `SELECT type, value FROM (
       SELECT r.checksum_type AS type, r.checksum AS value
-      FROM list l CROSS JOIN file_metadata_row b ON b.id >> ${N_BITS} = l.base AND b.place = :place AND b.id & ${N_MASK} <= l.count
+      FROM list l CROSS JOIN file_metadata_row b ON b.id >> ${N_BITS} = +l.base AND b.place = +:place AND b.id & ${N_MASK} <= l.count
       CROSS JOIN file_metadata_row r ON r.id = ifnull((SELECT o.id FROM file_metadata_row o WHERE o.id = (l.id << ${N_BITS}) + (b.id & ${N_MASK})), b.id)
-      WHERE ${METADATA_OF} AND coalesce(r.place, b.place) = :place
-      UNION ALL SELECT r.checksum_type, r.checksum FROM list l CROSS JOIN file_metadata_row r ON r.id >> ${N_BITS} = l.id AND r.place = :place WHERE ${METADATA_OF}
+      WHERE ${METADATA_OF} AND coalesce(r.place, b.place) = +:place
+      UNION ALL SELECT r.checksum_type, r.checksum FROM list l CROSS JOIN file_metadata_row r ON r.id >> ${N_BITS} = +l.id AND r.place = +:place WHERE ${METADATA_OF}
     ) WHERE value IS NOT NULL LIMIT 1`,
 } as const;

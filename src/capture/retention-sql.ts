@@ -10,7 +10,7 @@ const unused = (columns: readonly string[]): string =>
 
 const NOTED = 'SELECT m.run FROM note t JOIN run_exchange m ON m.exchange = t.exchange';
 
-/** The statements of retention.ts. */
+/** The statements of retention.ts. A variable with a plus: see statements.ts. */
 export const RETENTION_SQL = {
   /** Only a capture with --retain has them: they cost its writer some microseconds an exchange. */
   indexes: indexed
@@ -23,16 +23,16 @@ export const RETENTION_SQL = {
   /** Runs that somebody noted something of stay, and are not counted; so does the newest. */
   oldest: `SELECT id, ended_at AS endedAt, "end" FROM run WHERE id < (SELECT max(id) FROM run) AND id NOT IN (${NOTED}) ORDER BY id LIMIT 1`,
   runCount: `SELECT count(*) FROM run WHERE id NOT IN (${NOTED})`,
-  lastSeq: 'SELECT max(e.seq) FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = ?',
+  lastSeq: 'SELECT max(e.seq) FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = +?',
   decoded: "SELECT coalesce(min(seq), 0) FROM derived WHERE name IN ('bodies', 'runs')",
-  exchangesOf: 'SELECT exchange FROM run_exchange WHERE run = ? ORDER BY n LIMIT ?',
+  exchangesOf: 'SELECT exchange FROM run_exchange WHERE run = +? ORDER BY n LIMIT +?',
   firstKept: `SELECT m.exchange, r.started_at AS startedAt FROM run r JOIN run_exchange m ON m.run = r.id
     WHERE r.id = (SELECT min(id) FROM run) ORDER BY m.n LIMIT 1`,
   loose: `SELECT e.id FROM exchange e WHERE e.id < ? AND NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)
     AND NOT EXISTS (SELECT 1 FROM note t WHERE t.exchange = e.id) ORDER BY e.id LIMIT 200`,
   partsOf: `SELECT request_fields AS requestFields, response_fields AS responseFields, trailers, request_body AS requestBody,
     response_body AS responseBody, primary_request_body AS primaryRequestBody, primary_response_body AS primaryResponseBody
-    FROM exchange WHERE id = ?`,
+    FROM exchange WHERE id = +?`,
   routeOf: 'SELECT route FROM exchange_row WHERE id = ?',
   deleteRoute: 'DELETE FROM route WHERE id = :id AND NOT EXISTS (SELECT 1 FROM exchange_row WHERE route = :id)',
   deleteExchange: [
@@ -45,7 +45,7 @@ export const RETENTION_SQL = {
     where => `DELETE FROM ${where} = ?`,
   ),
   lastBody: 'SELECT coalesce(max(id), 0) FROM body',
-  bodiesAfter: 'SELECT id FROM body WHERE id > ? AND id <= ? AND sha256 IS NOT NULL ORDER BY id LIMIT ?',
+  bodiesAfter: 'SELECT id FROM body WHERE id > ? AND id <= ? AND sha256 IS NOT NULL ORDER BY id LIMIT +?',
   bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id LIMIT 1`,
   dictionaryOf: 'SELECT dictionary FROM packed WHERE body = ?',
   fieldsUsed: `${unused(FIELDS_OF)} LIMIT 1`,

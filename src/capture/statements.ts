@@ -160,7 +160,12 @@ export const MARK_SQL = {
 /** Empties every derived table, before they are built again. */
 export const CLEAR_DERIVED_SQL = 'DELETE FROM run_exchange; DELETE FROM run_connection; DELETE FROM run; DELETE FROM derived;';
 
-/** What the deriver reads, in the order in which it happened. */
+/**
+ * What the deriver reads, in the order in which it happened.
+ *
+ * A plus before a variable hides it from SQLite's planner. The planner looks at the value of a LIMIT, and of what is compared with a column when there
+ * are indexes with a condition, and then plans the statement anew each time that it is given values: 20 µs, where the rest takes one or two.
+ */
 export const EVENT_SQL = {
   exchanges: `SELECT e.seq, e.recording, e.id, e.certname, e.phase, e.indirection, e.key, e.environment, e.transaction_uuid AS transactionUuid,
       e.target, e.status, e.outcome, e.started_at AS startedAt, e.start_mono AS startMono, e.end_mono AS endMono,
@@ -168,9 +173,9 @@ export const EVENT_SQL = {
       e.primary_connection AS primaryConnection, e.request_fields AS requestFields, e.request_body AS requestBody,
       c.peer, c.opened_at AS openedAt
     FROM exchange e LEFT JOIN connection c ON c.id = e.agent_connection
-    WHERE e.seq > ? ORDER BY e.seq LIMIT ?`,
+    WHERE e.seq > +? ORDER BY e.seq LIMIT +?`,
   closings: `SELECT closed_seq AS seq, recording, id, via, peer, opened_at AS openedAt, closed_at AS closedAt, closed_by AS closedBy, cause, exchanges
-    FROM connection WHERE closed_seq > ? AND leg = 'agent' ORDER BY closed_seq LIMIT ?`,
+    FROM connection WHERE closed_seq > +? AND leg = 'agent' ORDER BY closed_seq LIMIT +?`,
   fields: 'SELECT lines FROM fields WHERE id = ?',
   recordingOf: 'SELECT id, first_seq AS firstSeq FROM recording WHERE first_seq <= ? ORDER BY first_seq DESC, id DESC LIMIT 1',
   lastRunBefore: 'SELECT coalesce(max(id), 0) FROM run WHERE recording < ?',

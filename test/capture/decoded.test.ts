@@ -5,6 +5,7 @@ import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { createBodyDecoding } from '../../src/capture/decoded-derivation.ts';
 import type { DecodedKind } from '../../src/capture/decoded-shapes.ts';
+import { DECODING_SQL } from '../../src/capture/decoded-statements.ts';
 import { createApplyDerived } from '../../src/capture/log.ts';
 import { redecode, rederive } from '../../src/capture/rederive.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
@@ -326,6 +327,17 @@ describe('files that are fetched again', () => {
       [7, 5, sha256('hello'), null, 'unchecked'],
       [9, 5, sha256('hello'), 8, 'mismatch'],
     ]);
+  });
+
+  test('no table is read whole for what was promised of one', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    (await captured(file, sendRun)).close();
+    using db = closing(new Database(file));
+    const plan = db.prepare<[{ body: number; place: string }], { detail: string }>(`EXPLAIN QUERY PLAN ${DECODING_SQL.promise}`);
+    const steps = plan.all({ body: 1, place: 'm/motd' }).map(({ detail }) => detail);
+    expect(steps.filter(step => step.startsWith('SCAN'))).toEqual([]);
+    expect(steps.filter(step => step.includes('file_metadata_row_place'))).toHaveLength(2);
   });
 
   test('and files after one another share the transactions of the writer', async () => {
