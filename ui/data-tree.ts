@@ -7,6 +7,7 @@ import {
   isList,
   isMapping,
   itemsOf,
+  ptypeOf,
   SYMBOL,
   Tagged,
   textOf,
@@ -27,7 +28,7 @@ export function dataNode(key: string, data: Data, name: string = key): TreeNode 
     const inner = dataNode(key, data.value, name);
     return { ...inner, label: [...inner.label, span(` ${data.tag}`, 'dim')] };
   }
-  if (textOf(field(data, '__ptype')) === 'Sensitive') return { key, label: [nameOf(name), span(HIDDEN, 'warning')] };
+  if (textOf(ptypeOf(data)) === 'Sensitive') return { key, label: [nameOf(name), span(HIDDEN, 'warning')] };
   if (isMapping(data)) {
     const entries = [...entriesOf(data)];
     const secret = new Set(has(data, 'sensitive_parameters') ? textsOf(field(data, 'sensitive_parameters')) : []);

@@ -1,6 +1,18 @@
 import { keyless } from '../capture/decoded-cells.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
-import { type Data, entriesOf, field, has, isMapping, itemsOf, SYMBOL, Tagged, textOf, textsOf } from '../decode/data.ts';
+import {
+  type Data,
+  entriesOf,
+  field,
+  has,
+  isMapping,
+  itemsOf,
+  ptypeOf,
+  SYMBOL,
+  Tagged,
+  textOf,
+  textsOf,
+} from '../decode/data.ts';
 import { type Body, bodyOf, isPrintable, isStructured, parseBody } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS } from '../decode/limits.ts';
 import { percentDecode } from '../decode/route.ts';
@@ -111,7 +123,7 @@ function* pretty(data: Data, reveal: boolean, indent = '', before = '', after = 
     yield* pretty(data.value, reveal, indent, `${before}${printable(data.tag)} `, after);
     return;
   }
-  if (!reveal && textOf(field(data, '__ptype')) === 'Sensitive') {
+  if (!reveal && textOf(ptypeOf(data)) === 'Sensitive') {
     yield `${indent}${before}${JSON.stringify(HIDDEN)}${after}`;
     return;
   }

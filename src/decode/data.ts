@@ -53,6 +53,24 @@ export function has(data: Data, key: string): boolean {
   return from !== null && (from instanceof Map ? from.has(key) : Object.hasOwn(from, key));
 }
 
+/** The key that names the type of a value in rich data, and that of its value; up to Puppet 5 in other words (`pops/serialization.rb`). */
+const PTYPE_KEYS = ['__ptype', '__pcore_type__'] as const;
+const PVALUE_KEYS = ['__pvalue', '__pcore_value__'] as const;
+
+export function isTypeKey(name: string): boolean {
+  return name === PTYPE_KEYS[0] || name === PTYPE_KEYS[1];
+}
+
+/** The type of a value in rich data; `null` of a hash that is just one, and of anything else. */
+export function ptypeOf(data: Data): Data {
+  return field(data, PTYPE_KEYS[0]) ?? field(data, PTYPE_KEYS[1]);
+}
+
+/** What a typed value is, `null` for one that is written in attributes. */
+export function pvalueOf(data: Data): Data {
+  return field(data, PVALUE_KEYS[0]) ?? field(data, PVALUE_KEYS[1]);
+}
+
 /** Key and value of every entry; of anything but a mapping, none. */
 export function entriesOf(data: Data): Iterable<readonly [Data, Data]> {
   const from = container(data);

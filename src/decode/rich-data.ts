@@ -1,4 +1,4 @@
-import { type Data, entriesOf, field, has, isMapping, itemsOf, SYMBOL, Tagged, textOf } from './data.ts';
+import { type Data, entriesOf, field, isMapping, isTypeKey, itemsOf, ptypeOf, pvalueOf, SYMBOL, Tagged, textOf } from './data.ts';
 import { type Budget, spend } from './limits.ts';
 
 /**
@@ -24,9 +24,6 @@ export type Typed =
   /** Any other `__ptype` with attributes, and YAML nodes with a tag. */
   | { type: 'Object'; ptype: string; attributes: Rich };
 
-const PTYPE = '__ptype';
-const PVALUE = '__pvalue';
-
 /**
  * The value of parsed data. With `rich`, hashes with a `__ptype` are read as `pops/serialization/to_data_converter.rb` writes them;
  * facts and reports are plain data, where such a key is a key.
@@ -39,7 +36,7 @@ export function richOf(data: Data, budget: Budget, rich: boolean, depth = 0): Ri
   if (data instanceof Uint8Array) return { type: 'Binary', base64: base64(data) };
   if (Array.isArray(data)) return data.map(item => richOf(item, budget, rich, depth + 1));
   if (data instanceof Tagged) return taggedOf(data, budget, rich, depth);
-  if (rich && has(data, PTYPE)) return typedOf(data, budget, depth);
+  if (rich && ptypeOf(data) !== null) return typedOf(data, budget, depth);
   return hashOf(data, budget, rich, depth);
 }
 
@@ -67,8 +64,8 @@ function taggedOf(data: Tagged, budget: Budget, rich: boolean, depth: number): R
 }
 
 function typedOf(data: Data, budget: Budget, depth: number): Rich {
-  const type = field(data, PTYPE);
-  const value = field(data, PVALUE);
+  const type = ptypeOf(data);
+  const value = pvalueOf(data);
   // A type may be written out as a hash (an object type that the reader need not know).
   const ptype = textOf(type) ?? 'Object';
   switch (ptype) {
@@ -104,9 +101,9 @@ function pairsOf(items: readonly Data[], budget: Budget, depth: number): [Rich, 
 
 function objectOf(data: Data, ptype: string, budget: Budget, depth: number): Rich {
   const attributes = new Map<string, Rich>();
-  const typeIsText = typeof field(data, PTYPE) === 'string';
+  const typeIsText = typeof ptypeOf(data) === 'string';
   for (const [key, value] of entriesOf(data)) {
-    if (key === PTYPE && typeIsText) continue;
+    if (typeIsText && typeof key === 'string' && isTypeKey(key)) continue;
     attributes.set(textOf(key) ?? '', richOf(value, budget, true, depth + 1));
   }
   return { type: 'Object', ptype, attributes };

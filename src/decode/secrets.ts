@@ -1,5 +1,18 @@
 import type { Fields } from '../model.ts';
-import { type Data, entriesOf, field, has, isMapping, SYMBOL, Tagged, textOf, textsOf } from './data.ts';
+import {
+  type Data,
+  entriesOf,
+  field,
+  has,
+  isMapping,
+  isTypeKey,
+  ptypeOf,
+  pvalueOf,
+  SYMBOL,
+  Tagged,
+  textOf,
+  textsOf,
+} from './data.ts';
 import { dataJson } from './data-json.ts';
 
 /*
@@ -140,9 +153,9 @@ function walk(data: Data, hiding: Hiding, secret: boolean): Data {
   if (data instanceof Uint8Array) return bytes(data, hiding, secret);
   if (Array.isArray(data)) return data.map(item => walk(item, hiding, secret));
   if (data instanceof Tagged) return data.tag === SYMBOL ? data : new Tagged(data.tag, walk(data.value, hiding, secret));
-  const ptype = textOf(field(data, '__ptype'));
+  const ptype = textOf(ptypeOf(data));
   if (ptype === 'Sensitive') {
-    const shown = hiding.replace(plain(field(data, '__pvalue')), 'sensitive');
+    const shown = hiding.replace(plain(pvalueOf(data)), 'sensitive');
     if (hiding.typed !== true) return shown;
     return like(data, [
       ['__ptype', 'Sensitive'],
@@ -154,7 +167,7 @@ function walk(data: Data, hiding: Hiding, secret: boolean): Data {
   const entries = [...entriesOf(data)].map(([key, value]): [Data, Data] => {
     const name = textOf(key) ?? '';
     if (name === 'parameters' && special.sensitive.size > 0) return [key, parameters(value, special.sensitive, hiding)];
-    if (name === '__ptype' || (ptype === 'Deferred' && name === 'name')) return [key, value];
+    if (isTypeKey(name) || (ptype === 'Deferred' && name === 'name')) return [key, value];
     return [key, walk(value, hiding, secret || special.fields.has(name) || isSecretName(name))];
   });
   return like(data, entries);
@@ -191,7 +204,7 @@ function parameters(data: Data, sensitive: ReadonlySet<string>, hiding: Hiding):
     [...entriesOf(data)].map(([key, value]): [Data, Data] => {
       const name = textOf(key) ?? '';
       if (sensitive.has(name) && plain(value) !== '(sensitive)') {
-        const typed = hiding.typed === true && textOf(field(value, '__ptype')) === 'Sensitive';
+        const typed = hiding.typed === true && textOf(ptypeOf(value)) === 'Sensitive';
         return [key, typed ? walk(value, hiding, false) : hiding.replace(plain(value), 'sensitive')];
       }
       return [key, walk(value, hiding, isSecretName(name))];
@@ -207,7 +220,7 @@ function like(data: Data, entries: readonly (readonly [Data, Data])[]): Data {
 
 /** What a value is as a text: itself, or its JSON; of a Sensitive value what is in it. */
 function plain(data: Data): string {
-  const inner = textOf(field(data, '__ptype')) === 'Sensitive' ? field(data, '__pvalue') : data;
+  const inner = textOf(ptypeOf(data)) === 'Sensitive' ? pvalueOf(data) : data;
   return textOf(inner) ?? dataJson(inner);
 }
 
@@ -227,7 +240,7 @@ function bytes(data: Uint8Array, hiding: Hiding, secret: boolean): Data {
 }
 
 function binary(data: Data, hiding: Hiding, secret: boolean): Data {
-  const value = textOf(field(data, '__pvalue')) ?? '';
+  const value = textOf(pvalueOf(data)) ?? '';
   if (secret) return hiding.replace(value, 'named');
   return Buffer.from(value, 'base64').includes('PRIVATE KEY-----') ? hiding.replace(value, 'private-key') : data;
 }

@@ -1,4 +1,4 @@
-import { type Data, entriesOf, isMapping, SYMBOL, Tagged, textOf } from './data.ts';
+import { type Data, entriesOf, isMapping, isTypeKey, ptypeOf, pvalueOf, SYMBOL, Tagged, textOf } from './data.ts';
 import type { Pseudonyms } from './pseudonyms.ts';
 import { FACT_NAMES } from './vocabulary.ts';
 
@@ -33,25 +33,20 @@ function walk(data: Data, part: Part, phase: string, names: Pseudonyms): Data {
   if (data instanceof Uint8Array) return full ? names.filler(data, false) : data;
   if (Array.isArray(data)) return data.map(item => walk(item, part, phase, names));
   if (data instanceof Tagged) return data.tag === SYMBOL ? data : new Tagged(data.tag, walk(data.value, part, phase, names));
-  if (textOf(fieldOf(data, '__ptype')) === 'Binary' && full) return binary(data, names);
+  if (textOf(ptypeOf(data)) === 'Binary' && full) return binary(data, names);
   const entries = [...entriesOf(data)].map(([key, value]): [Data, Data] => {
     const name = textOf(key);
     if (name === null) return [key, walk(value, part, phase, names)];
-    if (name === '__ptype' && part !== 'facts') return [key, value];
+    if (isTypeKey(name) && part !== 'facts') return [key, value];
     return [keyOf(name, part, names), walk(value, partOf(name, value, part, phase), phase, names)];
   });
   // an object would order keys that are numbers, and know `__proto__`
   return new Map(entries);
 }
 
-function fieldOf(data: Data, name: string): Data {
-  for (const [key, value] of entriesOf(data)) if (key === name) return value;
-  return null;
-}
-
 /** Bytes as Puppet's rich data writes them; the text is base64 still. */
 function binary(data: Data, names: Pseudonyms): Data {
-  const bytes = Buffer.from(textOf(fieldOf(data, '__pvalue')) ?? '', 'base64');
+  const bytes = Buffer.from(textOf(pvalueOf(data)) ?? '', 'base64');
   return new Map<Data, Data>([
     ['__ptype', 'Binary'],
     ['__pvalue', Buffer.from(names.filler(bytes, false)).toString('base64')],

@@ -74,6 +74,14 @@ describe('printing', () => {
   const SECRET =
     '{"password":{"__ptype":"Sensitive","__pvalue":{"a":["s3cret"]}},"list":[1,{"__ptype":"Sensitive","__pvalue":"t0p"}]}';
 
+  test('as Puppet 5 spells them', () => {
+    const older = read(
+      '{"pin":{"__pcore_type__":"Sensitive","__pcore_value__":"t0p"},"at":{"__pcore_type__":"Timespan","__pcore_value__":"1-00:00:00.0"}}',
+    );
+    expect(richText(older, 'hide')).toBe("{'pin' => (sensitive), 'at' => Timespan('1-00:00:00.0')}");
+    expect(richText(older, 'reveal')).toContain("Sensitive('t0p')");
+  });
+
   test('hides Sensitive values wherever they are', () => {
     const rich = read(SECRET);
     expect(richJson(rich, 'hide')).toBe('{"password":"(sensitive)","list":[1,"(sensitive)"]}');

@@ -65,6 +65,7 @@ describe('data', () => {
         uid: 1000,
         options: { nested: [{ api_key: 'k-12345' }], plain: 'x' },
         pin: { __ptype: 'Sensitive', __pvalue: 4711 },
+        older: { __pcore_type__: 'Sensitive', __pcore_value__: 'of Puppet 5' },
         pass: 2,
         purge_ssh_keys: true,
       },
@@ -78,12 +79,13 @@ describe('data', () => {
         uid: 1000,
         options: { nested: [{ api_key: '(hidden)' }], plain: 'x' },
         pin: '(sensitive)',
+        older: '(sensitive)',
         pass: 2,
         purge_ssh_keys: true,
       },
     });
     expect(secretsIn({ parameters: { o: { a: ['in a list'] } }, sensitive_parameters: ['o'] })).toContain('in a list');
-    expect(secretsIn(resource).sort()).toEqual(['$6$hash', '4711', 'k-12345', 'whole file']);
+    expect(secretsIn(resource).sort()).toEqual(['$6$hash', '4711', 'k-12345', 'of Puppet 5', 'whole file']);
   });
 
   test('events, log lines, facts and extensions of secret names', () => {
