@@ -87,6 +87,8 @@ interface Held extends AgentConnection {
   /** The stream that HTTP is read from: the TLS socket, or the wire itself. */
   stream: Socket | null;
   busy: number;
+  /** To the newest request. */
+  answer: ServerResponse | null;
   closing: boolean;
 }
 
@@ -139,6 +141,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
       return;
     }
     agent.busy += 1;
+    agent.answer = response;
     agent.record.exchanges += 1;
     // Asked for by the agent, or HTTP/1.0. Not before the answer is out: until then the connection may end for another reason.
     if (!response.shouldKeepAlive) response.once('finish', () => agent.ending.note('agent', 'connection-close'));
@@ -192,7 +195,11 @@ export async function intercept(options: InterceptOptions): Promise<Interception
         agent.record.error ??= `${reasonOf(error)}${error.code ? ` (${error.code})` : ''}`;
         noteError(agent.ending, error, 'agent');
       }
-      if (agent && socket.writable && error.code?.startsWith('HPE_')) {
+      const underWay = agent && agent.busy > 0 ? agent.answer : null;
+      const isTheirs = error.code?.startsWith('HPE_') || error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+      // What is wrong came after a whole request: that one is answered first.
+      if (agent && isTheirs && underWay?.req.complete) agent.closeWhenIdle();
+      else if (agent && socket.writable && error.code?.startsWith('HPE_') && !underWay?.headersSent) {
         const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
         farewell(socket, agent.wire, `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       } else socket.destroy();
@@ -303,6 +310,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
       wire,
       stream: null,
       busy: 0,
+      answer: null,
       closing: false,
       certificatePem: () =>
         agent.stream instanceof TLSSocket ? (agent.stream.getPeerX509Certificate()?.toString() ?? null) : null,

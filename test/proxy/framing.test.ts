@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Script } from '../rig/raw.ts';
+import type { Accepted, Script } from '../rig/raw.ts';
 import { eventually, makeRig } from '../rig/rig.ts';
 import { fieldIn, type Message, statusOf } from '../rig/wire.ts';
 
@@ -279,6 +279,45 @@ test('what is no HTTP gets a 400 and leaves a row with the reason', async () => 
   big.write(`GET /x HTTP/1.1\r\nHost: x\r\nX-Big: ${'x'.repeat(70_000)}\r\n\r\n`);
   expect((await big.answer()).start).toBe('HTTP/1.1 431 Request Header Fields Too Large');
   await eventually(() => rig.tape.connections.some(({ error }) => error?.includes('HPE_HEADER_OVERFLOW')));
+});
+
+/** A primary that answers in two halves; the second waits for `go`. */
+function inHalves(): { raw(connection: Accepted): Promise<void>; go(): void } {
+  let go = (): void => undefined;
+  const gone = new Promise<void>(resolve => {
+    go = resolve;
+  });
+  return {
+    async raw(connection) {
+      await connection.until('\r\n\r\n');
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst');
+      await gone;
+      connection.write('other');
+    },
+    go: () => go(),
+  };
+}
+
+test('what is no HTTP behind a request leaves the answer to that request as it is', async () => {
+  const { raw, go } = inHalves();
+  await using rig = await makeRig({ raw });
+  const agent = await rig.agent();
+  agent.write(`${GET}this is no request\r\n\r\n`);
+  await agent.until('first');
+  go();
+  expect((await agent.rest()).toString()).toBe('other');
+  const row = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+  expect(row.closed).toMatchObject({ by: 'proxy', cause: 'protocol-error' });
+});
+
+test('a request body that is no HTTP breaks off the answer that has begun', async () => {
+  const { raw } = inHalves();
+  await using rig = await makeRig({ raw });
+  const agent = await rig.agent();
+  agent.write('POST /puppet/v3/catalog/agent1.example HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n');
+  await agent.until('first');
+  agent.write('no chunk\r\n');
+  expect((await agent.rest()).toString()).toBe('');
 });
 
 const SMUGGLED: [string, string][] = [
