@@ -102,7 +102,8 @@ function factsOf(error: unknown): ErrorFacts {
 }
 
 /** Codes that X509_verify_cert's results have in Node (`lib/internal/tls`), and Node's own name check. */
-export const UNTRUSTED = /^(ERR_TLS_CERT|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_)/;
+export const UNTRUSTED =
+  /^(ERR_TLS_CERT|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_|PATH_LENGTH_|ERROR_IN_|UNSPECIFIED)/;
 
 /** TLS alerts with which a peer says that it does not like our certificate (RFC 8446 section 6.2). */
 const CERTIFICATE_ALERT = /alert.*(certificate|unknown ca|access denied|bad certificate)/i;
@@ -148,7 +149,7 @@ export function failureOf(
       return { reason: 'primary-closed', origin, detail, partial: context.partial };
     default:
       if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return { reason: 'primary-protocol', origin, detail };
-      if (code.startsWith('ERR_SSL_')) return { reason: 'primary-unreachable', origin, code: detail };
+      if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return { reason: 'primary-unreachable', origin, code: detail };
       return { reason: 'internal', detail: `${detail} (${code})` };
   }
 }

@@ -92,7 +92,7 @@ export function noteError(ending: Ending, error: NodeJS.ErrnoException, peer: Le
   else if (code.startsWith('UND_ERR_')) ending.note(code === 'UND_ERR_SOCKET' ? peer : 'proxy', 'aborted');
   else if (code.startsWith('HPE_') || error.name === 'HTTPParserError') ending.note('proxy', 'protocol-error');
   else if (/ALERT/.test(code)) ending.note(peer, 'tls-alert');
-  else if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || UNTRUSTED.test(code)) ending.note('proxy', 'tls-failed');
+  else if (/^(ERR_SSL_|ERR_TLS_|EPROTO)/.test(code) || UNTRUSTED.test(code)) ending.note('proxy', 'tls-failed');
   else if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNREFUSED') ending.note(peer, 'reset');
   else ending.note('proxy', 'aborted');
 }

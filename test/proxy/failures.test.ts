@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Certname, Exchange, Failure } from '../../src/model.ts';
-import { subjectAltName } from '../../src/pki/x509.ts';
+import { nothing } from '../../src/pki/der.ts';
+import { extension, subjectAltName } from '../../src/pki/x509.ts';
 import { answerTo, failureOf, reasonOf } from '../../src/proxy/failure.ts';
 import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import type { Script } from '../rig/raw.ts';
@@ -127,6 +128,19 @@ describe('a primary that cannot be used', () => {
     const { start, message } = await refused(rig);
     expect(start).toBe('HTTP/1.1 502 Primary not trusted');
     expect(message).toMatch(/CERT_HAS_EXPIRED/);
+  });
+
+  test('has a certificate that demands what nobody knows', async () => {
+    await using rig = await makeRig({ raw: idle });
+    const key = await makeKey('ec');
+    const extensions = [subjectAltName(['localhost']), extension('1.2.3.4', true, nothing())];
+    const cert = rig.ca.issue('puppet.example.com', key.publicKey, { extensions });
+    await instead(rig, createTlsServer({ key: key.pem, cert }));
+    const { start, message } = await refused(rig);
+    expect(start).toBe('HTTP/1.1 502 Primary not trusted');
+    expect(message).toContain('unhandled critical extension (UNSPECIFIED)');
+    const row = await rig.connection(({ leg, closed }) => leg === 'primary' && closed !== null);
+    expect(row.closed).toMatchObject({ by: 'proxy', cause: 'tls-failed' });
   });
 
   test('does not like our certificate: openssl s_server that wants one of another CA', async () => {
@@ -322,6 +336,15 @@ test.each(WORDS)('the words for %o', (failure, status, reason, message) => {
     message: `stringtap: ${message}`,
     issueKind: `STRINGTAP_${failure.reason.replaceAll('-', '_').toUpperCase()}`,
   });
+});
+
+test.each([
+  ['path length constraint exceeded', 'PATH_LENGTH_EXCEEDED', 'primary-untrusted'],
+  ["format error in certificate's notAfter field", 'ERROR_IN_CERT_NOT_AFTER_FIELD', 'primary-untrusted'],
+  ['write EPROTO 00:error:0A000126:SSL routines::unexpected eof while reading:ssl/record.c:1:', 'EPROTO', 'primary-unreachable'],
+])('%j is no fault of the proxy', (message, code, reason) => {
+  const context = { origin: ORIGIN, certname: CERTNAME, partial: false, timeoutMs: 1 };
+  expect(failureOf(Object.assign(new Error(message), { code }), context).reason).toBe(reason);
 });
 
 test('an error is named by its code wherever in its chain of causes it is', () => {
