@@ -7,7 +7,7 @@ import { reasonOf } from './failure.ts';
 import { field, requestFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
 import { authority } from './tracking.ts';
-import type { Presented, Primary, Upstream } from './upstream.ts';
+import type { Call, Presented, Primary, Upstream } from './upstream.ts';
 
 /** CSRs: far above any real one, far below what hurts. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
@@ -28,6 +28,8 @@ export interface BootstrapRequest {
   method: string;
   target: string;
   route: Route;
+  /** Told of a request that nobody needs any more when the agent leaves. */
+  onCall(call: Call): void;
 }
 
 /**
@@ -218,6 +220,8 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
           onFailure: resolve,
         },
       );
+      // What the primary made of a CSR counts, whoever hears of it.
+      if (exchange.method === 'GET') exchange.onCall(call);
     });
   }
 

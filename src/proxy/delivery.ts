@@ -87,6 +87,9 @@ function opened(tape: Tape, agent: AgentConnection, request: IncomingMessage, op
 
 const nothing = (): void => undefined;
 
+/** For what comes after the exchange is on the tape. */
+const DEAF: BodyTap = { write: nothing };
+
 /** What came of an answer is gathered up to this much: a TLS record of 16 KiB would cost a write of its own. */
 const GATHER_BYTES = 128 * 1024;
 
@@ -137,7 +140,7 @@ class AgentDelivery implements Delivery {
   }
 
   tap(side: Side): BodyTap {
-    return this.#tape.tap(this.exchange.id, side);
+    return this.#over ? DEAF : this.#tape.tap(this.exchange.id, side);
   }
 
   requestEnded(): void {

@@ -96,8 +96,11 @@ class Carriage implements Answering, DeliveryHooks {
     const route = this.#route;
     const target = this.#target;
     if (bootstrap.takes(method, route)) {
+      const onCall = (call: Call): void => {
+        this.#call = call;
+      };
       bootstrap
-        .serve({ agent: this.#agent, request, delivery, primary, identity, method, target, route })
+        .serve({ agent: this.#agent, request, delivery, primary, identity, method, target, route, onCall })
         .catch((error: unknown) => {
           // A request that the agent broke off ends with its connection, as abandoned.
           if (request.complete) delivery.fail({ reason: 'internal', detail: reasonOf(error) });

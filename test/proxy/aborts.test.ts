@@ -170,3 +170,20 @@ test('after a cut answer the next agent connection works as ever', async () => {
   two.write(GET);
   expect((await two.answer()).body.toString()).toBe('ok');
 });
+
+test('an agent that leaves while it asks for the CA leaves nothing behind: the primary is not waited for', async () => {
+  let asked = false;
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      asked = true;
+    },
+  });
+  const agent = await rig.agent();
+  agent.write('GET /puppet-ca/v1/certificate/ca HTTP/1.1\r\nHost: x\r\n\r\n');
+  await eventually(() => asked);
+  agent.destroy();
+  expect((await rig.exchange()).outcome).toEqual({ type: 'abandoned' });
+  const row = await rig.connection(({ leg, closed }) => leg === 'primary' && closed !== null);
+  expect(row.closed).toMatchObject({ by: 'proxy', cause: 'aborted' });
+});
