@@ -163,7 +163,8 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
     redacted = clean.redacted;
     return clean;
   };
-  let proxy: RunningProxy;
+  let proxy: RunningProxy | null = null;
+  let bundles: Bundles;
   let metrics: ServedMetrics | null = null;
   try {
     metrics = flags.metrics === undefined ? null : await serveFigures(flags.metrics, recorder, flags.metricsCertname === true);
@@ -195,14 +196,16 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       ...(keyLog && { onKeys: keyLog.line }),
       onNotice: line => io.err(`stringtap: ${printable(line)}`),
     });
+    bundles = writeBundles(flags.certs, proxy);
   } catch (error) {
+    await proxy?.close();
     await metrics?.close();
     await recorder.close();
     await otlp?.close();
     if (!existed) discardCapture(file);
     throw listenError(error, flags.listen);
   }
-  io.out(greeting(proxy, flags, recorder, metrics?.address ?? null).join('\n'));
+  io.out(greeting(proxy, flags, bundles, recorder, metrics?.address ?? null).join('\n'));
   if (flags.ui === true) screens = openScreens(terminal, recorder.file, false);
   await untilSignal();
   await screens?.close();
@@ -323,22 +326,39 @@ export function listenError(error: unknown, listen: { host: string; port: number
   }
 }
 
+/** Files for agents that the primary has signed already. */
+interface Bundles {
+  caFile: string;
+  crlFile: string;
+}
+
+/** @throws {CliError} */
+function writeBundles(certs: string, { trust }: RunningProxy): Bundles {
+  const dir = resolve(certs, 'bundle');
+  const files = { caFile: join(dir, 'ca.pem'), crlFile: join(dir, 'crl.pem') };
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    writeFileSync(files.caFile, trust.bundle().pem, { mode: 0o644 });
+    writeFileSync(files.crlFile, trust.crlBundle().pem, { mode: 0o644 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw new CliError(`cannot write the bundles of our CA to ${dir}: ${code}`, '--certs DIR takes another folder');
+  }
+  return files;
+}
+
 /** What is printed at the start: where, what, and the exact command lines that use it. */
 function greeting(
   proxy: RunningProxy,
   flags: ProxyFlags,
+  { caFile, crlFile }: Bundles,
   recorder: Recorder,
   metrics: { host: string; port: number } | null,
 ): string[] {
   const { host, port } = proxy.address;
   const reach = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
   const loopback = reach === '127.0.0.1' || reach === '::1' || reach === 'localhost';
-  const bundles = join(flags.certs, 'bundle');
-  mkdirSync(bundles, { recursive: true, mode: 0o755 });
-  const caFile = resolve(bundles, 'ca.pem');
-  const crlFile = resolve(bundles, 'crl.pem');
-  writeFileSync(caFile, proxy.trust.bundle().pem, { mode: 0o644 });
-  writeFileSync(crlFile, proxy.trust.crlBundle().pem, { mode: 0o644 });
   const isSaid = flags.primaries.every(one => one.plain === true || flags.identity === 'headers');
   const imports = isSaid ? '' : 'once `stringtap identity import --ssldir DIR`, then ';
   const direct = `--server ${loopback ? 'localhost' : reach} --serverport ${port}`;

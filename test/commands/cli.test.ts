@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -120,6 +120,17 @@ describe('bad input gets one line, a hint and an exit code', () => {
       expect(result.code).toBe(1);
       expectOneLine(result.stderr);
     }
+  });
+
+  test('bundles that cannot be written: nothing listens any more', async () => {
+    mkdirSync(join(dir, 'certs-full'), { mode: 0o700 });
+    writeFileSync(join(dir, 'certs-full', 'bundle'), '');
+    const args = ['--primary', origin, '--listen', '127.0.0.1:0', '--certs', 'certs-full', '--capture', 'full.db'];
+    const result = await stringtap(dir, 'proxy', ...args);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/cannot write the bundles .*: EEXIST\n/);
+    expectOneLine(result.stderr);
+    expect(existsSync(join(dir, 'full.db'))).toBe(false);
   });
 });
 
