@@ -26,6 +26,8 @@ const AGENT_IDLE_MS = 30_000;
 const HEAD_MS = 60_000;
 /** From accept to the end of the TLS handshake; Node's own default. */
 const HANDSHAKE_MS = 120_000;
+/** Requests under way on one connection. Agents wait for each answer; each request that does not may cost a connection to the primary. */
+const MAX_UNDER_WAY = 32;
 /** Puppet's longest real head is a few kB; a node request with many query fields may reach 16 kB. */
 const MAX_HEAD_BYTES = 64 * 1024;
 /** First byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method starts with it. */
@@ -137,6 +139,12 @@ export async function intercept(options: InterceptOptions): Promise<Interception
   const engine = new SilentEngine((secure, request, response, target) => {
     const agent = bySocket.get(request.socket);
     if (!agent) {
+      request.socket.destroy();
+      return;
+    }
+    if (agent.busy === MAX_UNDER_WAY) {
+      agent.record.error ??= `more than ${MAX_UNDER_WAY} requests at once`;
+      agent.ending.note('proxy', 'policy');
       request.socket.destroy();
       return;
     }

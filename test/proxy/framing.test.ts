@@ -147,6 +147,17 @@ test('Expect: 100-continue is answered by the proxy, and the body goes up', asyn
   expect(fieldIn(asked[0]!, 'expect')).toBeNull();
 });
 
+test('an agent that asks for more and more without waiting is cut off', async () => {
+  await using rig = await makeRig({ raw: () => undefined });
+  const agent = await rig.agent();
+  agent.write(GET.repeat(1000));
+  await agent.ended;
+  const row = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+  expect(row).toMatchObject({ error: 'more than 32 requests at once', exchanges: 32, closed: { by: 'proxy', cause: 'policy' } });
+  await eventually(() => rig.tape.exchanges.length === 32);
+  expect(new Set(rig.tape.exchanges.map(({ outcome }) => outcome.type))).toEqual(new Set(['abandoned']));
+});
+
 test('pipelined requests are answered in their order', async () => {
   await using rig = await makeRig({
     raw: async connection => {
