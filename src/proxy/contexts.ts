@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { Authority } from '../pki/authority.ts';
 import type { ServerContexts } from './intercept.ts';
@@ -8,6 +9,8 @@ import type { ServerContexts } from './intercept.ts';
 const MAX_CONTEXTS = 256;
 /** A leaf is asked for again after this time, so that a long-lived proxy gets its renewed one. */
 const CONTEXT_AGE_MS = 3_600_000;
+/** A host of many containers has an address for each, and what is on a leaf goes over the wire with every handshake. */
+const MAX_ADDRESSES = 60;
 /** RFC 1123 host names, underscore allowed as Puppet allows it. */
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i;
 
@@ -23,6 +26,16 @@ export interface LeafContextsOptions {
 export interface LeafContexts extends ServerContexts {
   /** Makes new contexts from now on. */
   renew(): Promise<void>;
+}
+
+/**
+ * The addresses by which agents may reach a place where we listen: for "everywhere", those of this machine that are no link-local ones,
+ * which an agent could not name without an interface of its own. The first 60 of them.
+ */
+export function ownAddresses(host: string, interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces()): string[] {
+  if (host !== '0.0.0.0' && host !== '::') return [host];
+  const addresses = Object.values(interfaces).flatMap(list => (list ?? []).map(({ address }) => address.split('%', 1)[0]!));
+  return addresses.filter(address => !/^fe[89ab]/i.test(address)).slice(0, MAX_ADDRESSES);
 }
 
 /** @throws when our CA cannot issue the first leaf */

@@ -1,4 +1,3 @@
-import { networkInterfaces } from 'node:os';
 import type { TLSSocket } from 'node:tls';
 import type { Connection, PoolPolicy, Tape } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
@@ -11,7 +10,7 @@ import type { RevocationMode, Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
 import type { PrimaryAddress } from './contact.ts';
-import { openLeafContexts } from './contexts.ts';
+import { openLeafContexts, ownAddresses } from './contexts.ts';
 import { reasonOf } from './failure.ts';
 import { serveHandout } from './handout.ts';
 import { openHeaderIdentities } from './header-identity.ts';
@@ -240,10 +239,6 @@ function openOwn(
 
 /** What the leaf without SNI carries: agents reach us by the primary's name, by a name given, or by an address of ours. */
 function leafNames({ listen, primary, standbys = [], others = [], names }: ProxyOptions): string[] {
-  const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
-  const addresses = everywhere
-    ? Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address.split('%', 1)[0]!))
-    : [listen.host];
   return [
     ...new Set([
       primary.host,
@@ -252,7 +247,7 @@ function leafNames({ listen, primary, standbys = [], others = [], names }: Proxy
       'localhost',
       '127.0.0.1',
       '::1',
-      ...addresses,
+      ...ownAddresses(listen.host),
     ]),
   ];
 }

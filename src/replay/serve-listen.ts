@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type ServerOptions } from 'node:https';
-import { networkInterfaces } from 'node:os';
 import type { Duplex } from 'node:stream';
-import type { LeafContexts } from '../proxy/contexts.ts';
+import { type LeafContexts, ownAddresses } from '../proxy/contexts.ts';
 
 /** As Jetty keeps an idle connection; agents drop theirs after 4 s. */
 const IDLE_MS = 30_000;
@@ -76,9 +75,7 @@ export function serverNames(
   names: readonly string[],
   primaries: readonly { host: string }[],
 ): string[] {
-  const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
-  const addresses = everywhere
-    ? Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address.split('%', 1)[0]!))
-    : [listen.host];
-  return [...new Set([...primaries.map(({ host }) => host), ...names, 'localhost', '127.0.0.1', '::1', ...addresses])];
+  return [
+    ...new Set([...primaries.map(({ host }) => host), ...names, 'localhost', '127.0.0.1', '::1', ...ownAddresses(listen.host)]),
+  ];
 }
