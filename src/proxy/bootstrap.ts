@@ -11,6 +11,8 @@ import type { Call, Presented, Primary, Upstream } from './upstream.ts';
 
 /** CSRs: far above any real one, far below what hurts. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
+/** An agent sends its CSR in one piece: so long may the next one take. Nothing else would end the wait. */
+const BODY_IDLE_MS = 60_000;
 /** What the primary answers: the list of an old CA with a hundred thousand revoked certificates has 4 MB. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
@@ -50,6 +52,8 @@ export interface BootstrapOptions {
   onNotice(line: string): void;
   /** The primary's CA became known or changed: new handshakes must accept its agents. */
   onTrustChanged(): void;
+  /** How long the next piece of a request body may take; default {@link BODY_IDLE_MS}. */
+  bodyIdleMs?: number;
 }
 
 const PHASES: ReadonlySet<Phase> = new Set<Phase>(['ca', 'crl', 'csr', 'certificate']);
@@ -61,7 +65,7 @@ interface Answer {
 }
 
 export function openBootstrap(options: BootstrapOptions): Bootstrap {
-  const { upstream, enrolmentFor, onNotice } = options;
+  const { upstream, enrolmentFor, onNotice, bodyIdleMs = BODY_IDLE_MS } = options;
 
   async function serve(exchange: BootstrapRequest): Promise<void> {
     switch (exchange.route.indirection) {
@@ -117,8 +121,8 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
   }
 
   async function serveCsr(exchange: BootstrapRequest): Promise<void> {
-    const { delivery, request, route } = exchange;
-    const body = await collect(request, delivery);
+    const { delivery, route } = exchange;
+    const body = await collect(exchange);
     if (body === null) return delivery.fail({ reason: 'not-forwarded', detail: 'the certificate request is larger than 1 MiB' });
     const name = toCertname(route.key ?? '');
     const swap = name === null ? null : await enrolmentFor(exchange.primary).request(name, body.toString('latin1'));
@@ -151,7 +155,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
   /** Puppet 8 asks for a certificate of the key that it presented, shortly before the old one ends. */
   async function serveRenewal(exchange: BootstrapRequest): Promise<void> {
     const { delivery, agent, identity } = exchange;
-    await collect(exchange.request, delivery);
+    await collect(exchange);
     const answer = await ask(exchange, Buffer.alloc(0));
     if ('reason' in answer) return delivery.fail(answer);
     const presented = agent.certificatePem();
@@ -165,11 +169,35 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
   }
 
   async function passOn(exchange: BootstrapRequest): Promise<void> {
-    const body = await collect(exchange.request, exchange.delivery);
+    const body = await collect(exchange);
     if (body === null) return exchange.delivery.fail({ reason: 'not-forwarded', detail: 'the request is larger than 1 MiB' });
     const answer = await ask(exchange, body);
     if ('reason' in answer) return exchange.delivery.fail(answer);
     relayAnswer(exchange.delivery, answer);
+  }
+
+  /** Gathers a request body, `null` when it is too large. Throws when the agent leaves within it, or sends no more. */
+  async function collect({ request, delivery, agent }: BootstrapRequest): Promise<Buffer | null> {
+    const tap = delivery.tap('request');
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.setTimeout(bodyIdleMs, () => {
+      agent.ending.note('proxy', 'idle-timeout');
+      request.destroy();
+    });
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > MAX_REQUEST_BYTES) {
+        request.resume();
+        return null;
+      }
+      tap.write(chunk);
+      delivery.requestBytes(chunk.length);
+      chunks.push(chunk);
+    }
+    request.setTimeout(0);
+    delivery.requestEnded();
+    return Buffer.concat(chunks);
   }
 
   /** Sends the agent's request with `body` in place of its own and gathers the answer. */
@@ -226,25 +254,6 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
   }
 
   return { takes: (method, route) => PHASES.has(route.phase) && method !== 'HEAD', serve };
-}
-
-/** Gathers a request body, `null` when it is too large. */
-async function collect(request: IncomingMessage, delivery: Delivery): Promise<Buffer | null> {
-  const tap = delivery.tap('request');
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_REQUEST_BYTES) {
-      request.resume();
-      return null;
-    }
-    tap.write(chunk);
-    delivery.requestBytes(chunk.length);
-    chunks.push(chunk);
-  }
-  delivery.requestEnded();
-  return Buffer.concat(chunks);
 }
 
 function recordPrimary(delivery: Delivery, answer: Answer): void {

@@ -61,6 +61,8 @@ export interface ProxyOptions {
   headMs?: number;
   answerMs?: number;
   connectMs?: number;
+  /** See bootstrap.ts; tests shorten it. */
+  bodyIdleMs?: number;
   /** See standing.ts. */
   standingMs?: number;
 }
@@ -125,6 +127,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     // Named in header fields, an agent needs no key of ours: it enrols with its own, and keeps what the primary signs.
     enrolmentFor: primary => (isSaid(primary) ? NO_SWAP : enrolment),
     trustOf,
+    ...(options.bodyIdleMs !== undefined && { bodyIdleMs: options.bodyIdleMs }),
     onNotice,
     onTrustChanged: () => {
       contexts.renew().then(

@@ -135,6 +135,18 @@ describe('on the agent leg', () => {
     expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 0));
   });
 
+  test('half a CSR comes', async () => {
+    await using rig = await rigWith(answering, { bodyIdleMs: 100 });
+    const agent = await rig.agent();
+    agent.write(
+      'PUT /puppet-ca/v1/certificate_request/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n-----BEGIN',
+    );
+    await agent.ended;
+    agent.end();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 1));
+    expect((await rig.exchange()).outcome).toEqual({ type: 'abandoned' });
+  });
+
   test('a body may take longer than a head', async () => {
     await using rig = await rigWith(answering, { headMs: 1000 });
     const agent = await rig.agent();
