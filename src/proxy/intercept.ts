@@ -26,6 +26,8 @@ const AGENT_IDLE_MS = 30_000;
 const HEAD_MS = 60_000;
 /** From accept to the end of the TLS handshake; Node's own default. */
 const HANDSHAKE_MS = 120_000;
+/** A host that vanished sends no FIN: after so long in silence it is asked for a sign of life. */
+const ALIVE_AFTER_MS = 300_000;
 /** Requests under way on one connection. Agents wait for each answer; each request that does not may cost a connection to the primary. */
 const MAX_UNDER_WAY = 32;
 /** Puppet's longest real head is a few kB; a node request with many query fields may reach 16 kB. */
@@ -303,7 +305,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     });
   }
 
-  const front = createServer({ noDelay: true }, wire => {
+  const front = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: ALIVE_AFTER_MS }, wire => {
     const record = openConnection(tape, {
       leg: 'agent',
       via: 'direct',

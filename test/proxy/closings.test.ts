@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -134,6 +134,19 @@ describe('on the agent leg', () => {
     agent.end();
     expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 0));
   });
+
+  test.runIf(existsSync('/proc/net/tcp'))(
+    'an agent whose host vanishes is noticed: the kernel looks after the connection',
+    async () => {
+      await using rig = await rigWith(answering);
+      await rig.plain();
+      await rig.connection(({ leg }) => leg === 'agent');
+      const port = rig.proxy.address.port.toString(16).toUpperCase().padStart(4, '0');
+      // proc(5): local address, remote address, state 01 (established), queues, timer 02 (keep-alive).
+      const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n');
+      expect(rows.find(row => new RegExp(`: \\w+:${port} \\S+ 01 `).test(row))).toMatch(/ 01 \S+ 02:/);
+    },
+  );
 
   test('half a CSR comes', async () => {
     await using rig = await rigWith(answering, { bodyIdleMs: 100 });
