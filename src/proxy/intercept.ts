@@ -26,6 +26,8 @@ const AGENT_IDLE_MS = 30_000;
 const HEAD_MS = 60_000;
 /** From accept to the end of the TLS handshake; Node's own default. */
 const HANDSHAKE_MS = 120_000;
+/** Silence within an exchange: an agent that reads no further, or sends none of a body. Half as long again as agents wait for an answer. */
+const STALLED_MS = 900_000;
 /** A host that vanished sends no FIN: after so long in silence it is asked for a sign of life. */
 const ALIVE_AFTER_MS = 300_000;
 /** Requests under way on one connection. Agents wait for each answer; each request that does not may cost a connection to the primary. */
@@ -61,6 +63,8 @@ export interface InterceptOptions {
   tape: Tape;
   /** How long an idle agent connection is kept; default {@link AGENT_IDLE_MS}. */
   agentIdleMs?: number;
+  /** How long nothing may move within an exchange; default {@link STALLED_MS}. */
+  stalledMs?: number;
   /** How long a head may take to come; default {@link HEAD_MS}. */
   headMs?: number;
   contexts: ServerContexts;
@@ -190,6 +194,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     [plain, false],
     [secure, true],
   ] as const) {
+    server.timeout = options.stalledMs ?? STALLED_MS;
     // Neither listens itself, and only then Node begins to look at `headersTimeout`.
     server.emit('listening');
     server.on('request', (request, response) => engine._onHttpServerRequest(isSSL, request, response));
@@ -271,9 +276,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
       }
       agent.ending.note('agent', 'end');
     });
-    stream.on('timeout', () => {
-      if (agent.busy === 0) agent.ending.note('proxy', 'idle-timeout');
-    });
+    stream.on('timeout', () => agent.ending.note('proxy', 'idle-timeout'));
   }
 
   /** Node keeps the wire below a TLS socket in `_parent`, and offers no other way from a failed handshake to its connection. */

@@ -59,6 +59,7 @@ export interface ProxyOptions {
   /** See intercept.ts; tests shorten them. */
   agentIdleMs?: number;
   headMs?: number;
+  stalledMs?: number;
   answerMs?: number;
   connectMs?: number;
   /** See bootstrap.ts; tests shorten it. */
@@ -177,6 +178,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     tape,
     ...(options.agentIdleMs !== undefined && { agentIdleMs: options.agentIdleMs }),
     ...(options.headMs !== undefined && { headMs: options.headMs }),
+    ...(options.stalledMs !== undefined && { stalledMs: options.stalledMs }),
     contexts,
     onSecure,
     onExchange: relay,

@@ -148,6 +148,24 @@ describe('on the agent leg', () => {
     },
   );
 
+  test('the agent reads no further', async () => {
+    await using rig = await rigWith(
+      async connection => {
+        await connection.request();
+        connection.write('HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n');
+        connection.write(Buffer.alloc(50_000_000));
+      },
+      { stalledMs: 300 },
+    );
+    const agent = await rig.agent();
+    agent.write(GET);
+    await agent.until('\r\n\r\n');
+    agent.socket.pause();
+    expect(await closingOf(rig, 'agent')).toEqual(closing('proxy', 'idle-timeout', 1));
+    expect((await rig.exchange()).outcome).toEqual({ type: 'abandoned' });
+    await closingOf(rig, 'primary');
+  });
+
   test('half a CSR comes', async () => {
     await using rig = await rigWith(answering, { bodyIdleMs: 100 });
     const agent = await rig.agent();
