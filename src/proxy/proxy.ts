@@ -23,6 +23,9 @@ import { authority as authorityOf } from './tracking.ts';
 import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
 import { openUpstream, type Primary } from './upstream.ts';
 
+/** Of the name in a certificate that proves nothing: anybody makes one of any length. */
+const MAX_NAME_CHARACTERS = 300;
+
 export interface ProxyOptions {
   listen: { host: string; port: number };
   primary: PrimaryAddress;
@@ -167,7 +170,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return;
     const verdict = judge(certificate, { authority, trusts: [primaries.of(record).trust], identities, now: Date.now() });
-    record.peerName = verdict.ok ? verdict.certname : verdict.name;
+    record.peerName = verdict.ok ? verdict.certname : (verdict.name?.slice(0, MAX_NAME_CHARACTERS) ?? null);
     if (!verdict.ok) record.refusal = verdict.reason;
     else if (!socket.authorized) record.refusal = String(socket.authorizationError ?? 'not verified');
     else record.certname = verdict.certname;

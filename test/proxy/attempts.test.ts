@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Exchange, toCertname } from '../../src/model.ts';
 import { openIdentities, removeIdentity } from '../../src/pki/identity.ts';
+import { commonName, signCertificate } from '../../src/pki/x509.ts';
 import { makeKey } from '../peers/ca.ts';
 import { eventually, makeRig, type Pair, type Rig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
@@ -81,6 +82,22 @@ test('a certificate of our own CA is worth nothing once the identity behind it i
   await refused(rig, pair, 'agent1.example');
   const row = await rig.connection(one => one.refusal !== null, 'a refusal');
   expect(row.peerName).toBe('agent1.example');
+});
+
+test('a certificate of a name without end leaves a row of some length only', async () => {
+  await using rig = await makeRig();
+  const key = await makeKey('ec');
+  const name = commonName('x'.repeat(20_000));
+  const fields = { serial: Buffer.from([1]), issuer: name, subject: name, extensions: [] };
+  const dates = { notBefore: Date.now() - 3_600_000, notAfter: Date.now() + 3_600_000 };
+  const spki = key.publicKey.export({ type: 'spki', format: 'der' });
+  const agent = await rig.agent({
+    pair: { keyPem: key.pem, certPem: signCertificate({ ...fields, ...dates, spki }, key.privateKey) },
+  });
+  agent.write('GET /puppet/v3/status/x HTTP/1.1\r\nHost: x\r\n\r\n');
+  expect(statusOf(await agent.answer())).toBe(403);
+  const row = await rig.connection(({ refusal }) => refusal !== null);
+  expect(row.peerName).toBe('x'.repeat(300));
 });
 
 describe('CONNECT to services of the machine that the proxy runs on', () => {
