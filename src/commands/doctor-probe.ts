@@ -1,19 +1,15 @@
 import { lookup } from 'node:dns/promises';
-import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
+import { type IncomingMessage, request } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { Fields } from '../model.ts';
+import type { PrimaryAddress } from '../proxy/contact.ts';
 
 /** What the doctor asks the network. Every call has a time limit, and rejects with Node's or OpenSSL's own error. */
 
 const LIMIT_MS = 10_000;
 /** Answers to the doctor are a word or a CA bundle. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
-
-export interface Place {
-  host: string;
-  port: number;
-}
 
 /** Credentials of one TLS connection; without a CA nothing is verified. */
 export interface Presenting {
@@ -27,20 +23,16 @@ export async function addressesOf(host: string): Promise<string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address);
 }
 
-/** @returns milliseconds until connected */
-export function tcpTime({ host, port }: Place): Promise<number> {
-  const start = performance.now();
+/** One TCP connection; the socket is the caller's to end. */
+export function tcpSocket({ host, port }: PrimaryAddress): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host, port, timeout: LIMIT_MS }, () => {
-      resolve(performance.now() - start);
-      socket.destroy();
-    });
+    const socket = connectTcp({ host, port, timeout: LIMIT_MS }, () => resolve(socket));
     limit(socket, reject);
   });
 }
 
 /** One TLS handshake; the socket is the caller's to end. */
-export function tlsSocket({ host, port }: Place, { ca, crl, key, cert }: Presenting): Promise<TLSSocket> {
+export function tlsSocket({ host, port }: PrimaryAddress, { ca, crl, key, cert }: Presenting): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connectTls(
       {
@@ -71,8 +63,8 @@ export interface Reply {
   at: number;
 }
 
-/** One GET over a TLS connection that stays open when the server keeps it. */
-export function get(socket: TLSSocket, { host, port }: Place, path: string): Promise<Reply> {
+/** One GET over a connection that stays open when the server keeps it. @param more fields beside those that every request has */
+export function get(socket: Socket, { host, port }: PrimaryAddress, path: string, more: Fields = []): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
@@ -81,7 +73,12 @@ export function get(socket: TLSSocket, { host, port }: Place, path: string): Pro
         port,
         path,
         timeout: LIMIT_MS,
-        headers: { Accept: 'text/plain, application/json', 'User-Agent': 'stringtap', Connection: 'keep-alive' },
+        headers: {
+          Accept: 'text/plain, application/json',
+          'User-Agent': 'stringtap',
+          Connection: 'keep-alive',
+          ...Object.fromEntries(more),
+        },
       },
       answer => {
         const at = Date.now();

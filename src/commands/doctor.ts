@@ -1,5 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { openAuthority } from '../pki/authority.ts';
@@ -8,11 +9,16 @@ import { readCrls } from '../pki/crl.ts';
 import { openIdentities } from '../pki/identity.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { type Certificate, readCertificate } from '../pki/x509.ts';
+import type { PrimaryAddress } from '../proxy/contact.ts';
 import { reasonOf } from '../proxy/failure.ts';
-import { addressesOf, get, type Place, tcpTime, tlsSocket } from './doctor-probe.ts';
+import { clientFields } from '../proxy/header-identity.ts';
+import { type AskSrv, srvAsker } from '../proxy/srv.ts';
+import { addressesOf, get, type Presenting, tcpSocket, tlsSocket } from './doctor-probe.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { CAPTURES, hostPort } from './options.ts';
+import { CAPTURES } from './options.ts';
 import { bytes, duration } from './present.ts';
+import { choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
+import { address } from './proxy.ts';
 import { plural } from './show-text.ts';
 
 /** One thing that was looked at; also a line of `stringtap doctor --json`. */
@@ -25,10 +31,14 @@ export interface Check {
   remedy: string | null;
 }
 
-interface DoctorFlags {
-  primary?: Place;
+/** What a look at a primary needs of the options. */
+interface Known {
   certs: string;
   caCert?: string;
+}
+
+interface DoctorFlags extends Known {
+  primary?: PrimaryOption;
   json?: boolean;
 }
 
@@ -45,7 +55,7 @@ export function registerDoctor(program: Command, io: Io): void {
   program
     .command('doctor')
     .description('check the primary, certificates, clocks, files and disk; exit code 3 when something is wrong')
-    .option('--primary <HOST[:PORT]>', 'the primary to look at', text => hostPort(text, 8140))
+    .option('--primary <HOST[:PORT]>', 'the primary to look at, or http://HOST[:PORT], or SRV:DOMAIN', primaryOption)
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--ca-cert <FILE>', "the primary's CA (default: the pinned one, or what it gives)")
     .option('--json', 'one JSON object a line')
@@ -63,7 +73,7 @@ export function registerDoctor(program: Command, io: Io): void {
       };
       checkDisk(add);
       await checkCerts(flags.certs, add);
-      if (flags.primary !== undefined) await checkPrimary(flags.primary, flags, add);
+      if (flags.primary !== undefined) await checkPrimaries(flags.primary, flags, srvAsker(), add);
       else if (flags.json !== true) io.out('     nothing was asked of a primary: --primary HOST looks at it, too');
       if (checks.some(({ level }) => level === 'fail')) io.exitCode = 3;
     });
@@ -120,9 +130,51 @@ function validity(name: string, what: string, notAfter: number, remedy: string):
   return { level: soon ? 'warn' : 'ok', name, detail, remedy: soon ? remedy : null };
 }
 
-/** From DNS up to an answered request. What a failed step makes pointless is left out. */
-async function checkPrimary(primary: Place, flags: DoctorFlags, add: Add): Promise<void> {
-  const where = `${primary.host}:${primary.port}`;
+/** The place that was named; of a domain every place that its SRV records name, the CA first. */
+export async function checkPrimaries(primary: PrimaryOption, known: Known, ask: AskSrv, add: Add): Promise<void> {
+  if (!('srv' in primary)) {
+    await checkPrimary(primary, null, known, add);
+    return;
+  }
+  try {
+    const { primary: first, standbys, services } = await choosePrimaries([primary], ask);
+    const { ca = [], report = [], fileserver = [] } = services ?? {};
+    const puppet = [first, ...standbys];
+    const named = { ca, puppet, report, fileserver };
+    const words = Object.entries(named).map(([service, places]) => `${service} ${places.map(address).join(' ')}`);
+    add({ level: 'ok', name: 'srv', detail: `${primary.srv}: ${words.join(', ')}`, remedy: null });
+    let authority: Authority | null = null;
+    for (const place of ca) {
+      const pem = await checkPrimary(place, null, known, add);
+      if (pem !== null) authority ??= { pem, from: `what ${address(place)} gives` };
+    }
+    const others = new Map([...puppet, ...report, ...fileserver].map(place => [address(place), place]));
+    for (const place of ca) others.delete(address(place));
+    for (const place of others.values()) await checkPrimary(place, authority, known, add);
+  } catch (error) {
+    add({ level: 'fail', name: 'srv', detail: reasonOf(error), remedy: hintOf(error) });
+  }
+}
+
+/** A CA, and where it is from. */
+interface Authority {
+  pem: string;
+  from: string;
+}
+
+/**
+ * From DNS up to an answered request. What a failed step makes pointless is left out.
+ *
+ * @param authority the CA that another place gave: a compiler has none, and no CRL
+ * @returns its CA, `null` when that is not known
+ */
+async function checkPrimary(
+  primary: PrimaryAddress,
+  authority: Authority | null,
+  flags: Known,
+  add: Add,
+): Promise<string | null> {
+  const where = address(primary);
   const step = async <T>(name: string, remedy: string, look: () => Promise<{ detail: string; value: T }>): Promise<T | null> => {
     try {
       const { detail, value } = await look();
@@ -137,30 +189,46 @@ async function checkPrimary(primary: Place, flags: DoctorFlags, add: Add): Promi
     const addresses = await addressesOf(primary.host);
     return { detail: `${primary.host} is ${addresses.join(', ')}`, value: addresses };
   });
-  if (found === null) return;
+  if (found === null) return null;
   const reached = await step('tcp', 'is puppetserver up, and does a firewall let this host through?', async () => {
-    const took = await tcpTime(primary);
+    const start = performance.now();
+    const socket = await tcpSocket(primary);
+    const took = performance.now() - start;
+    socket.destroy();
     return { detail: `connected to ${where} in ${duration(took)}`, value: true };
   });
-  if (reached === null) return;
-  const given = await step('tls', 'is it a Puppet primary that speaks TLS 1.2 or 1.3?', async () => {
-    const socket = await tlsSocket(primary, { ca: null });
-    const detail = `${socket.getProtocol() ?? 'TLS'}, ${socket.getCipher()?.name ?? ''}`;
-    const leaf = readCertificate(socket.getPeerX509Certificate()!.raw);
-    const ca = await get(socket, primary, '/puppet-ca/v1/certificate/ca');
+  if (reached === null) return null;
+  const caOf = async (socket: Socket): Promise<string | null> => {
+    const { status, body } = await get(socket, primary, '/puppet-ca/v1/certificate/ca');
     socket.destroy();
-    return { detail, value: { leaf, ca: ca.status === 200 ? ca.body : null } };
-  });
-  if (given === null) return;
-  const pinned = pinnedCa(primary, flags);
-  const bundle = checkCa(pinned, given.ca, add);
-  checkLeaf(primary, given.leaf, add);
-  if (bundle !== null) await checkVerified(primary, flags, bundle, add);
+    return status === 200 ? body : null;
+  };
+  const given = primary.plain
+    ? await step('http', 'is it a Puppet primary behind a TLS terminator?', async () => {
+        const ca = await caOf(await tcpSocket(primary));
+        return { detail: 'plain HTTP: agents are named to it in X-Client-* fields', value: { leaf: null, ca } };
+      })
+    : await step('tls', 'is it a Puppet primary that speaks TLS 1.2 or 1.3?', async () => {
+        const socket = await tlsSocket(primary, { ca: null });
+        const detail = `${socket.getProtocol() ?? 'TLS'}, ${socket.getCipher()?.name ?? ''}`;
+        const leaf = readCertificate(socket.getPeerX509Certificate()!.raw);
+        return { detail, value: { leaf, ca: await caOf(socket) } };
+      });
+  if (given === null) return null;
+  const bundle = checkCa(pinnedCa(primary, flags) ?? authority, authority === null ? given.ca : null, add);
+  if (given.leaf !== null) checkLeaf(primary, given.leaf, add);
+  if (bundle !== null) await checkVerified(primary, authority === null, flags, bundle, add);
+  return bundle;
+}
+
+/** A connection that verifies the primary, where that can be done. */
+function reach(primary: PrimaryAddress, presenting: Presenting): Promise<Socket> {
+  return primary.plain ? tcpSocket(primary) : tlsSocket(primary, presenting);
 }
 
 /** The CA that is known already: given, or pinned by a proxy. */
-function pinnedCa(primary: Place, flags: DoctorFlags): { pem: string; from: string } | null {
-  const file = flags.caCert ?? `${certsLayout(flags.certs).primary(primary.host, primary.port)}/ca.pem`;
+function pinnedCa({ host, port, plain }: PrimaryAddress, flags: Known): Authority | null {
+  const file = flags.caCert ?? `${certsLayout(flags.certs).primary(host, port, plain)}/ca.pem`;
   try {
     return { pem: readFileSync(file, 'utf8'), from: file };
   } catch (error) {
@@ -170,7 +238,7 @@ function pinnedCa(primary: Place, flags: DoctorFlags): { pem: string; from: stri
 }
 
 /** @returns the bundle to verify with */
-function checkCa(pinned: { pem: string; from: string } | null, given: string | null, add: Add): string | null {
+function checkCa(pinned: Authority | null, given: string | null, add: Add): string | null {
   const remedy = 'after the CA was replaced on purpose: rm -r CERTS/primaries; otherwise somebody else answers there';
   try {
     const known = pinned === null ? null : readBundle(pinned.pem);
@@ -202,7 +270,7 @@ function checkCa(pinned: { pem: string; from: string } | null, given: string | n
   }
 }
 
-function checkLeaf({ host }: Place, leaf: Certificate, add: Add): void {
+function checkLeaf({ host }: PrimaryAddress, leaf: Certificate, add: Add): void {
   const remedy = `puppetserver ca generate with this name in dns_alt_names, or another name in --primary`;
   const names = leaf.x509.subjectAltName ?? leaf.x509.subject;
   const fits = (isIP(host) === 0 ? leaf.x509.checkHost(host) : leaf.x509.checkIP(host)) !== undefined;
@@ -212,13 +280,13 @@ function checkLeaf({ host }: Place, leaf: Certificate, add: Add): void {
 }
 
 /** Everything that needs a connection which verifies: CRLs, clock, keep-alive, identities. */
-async function checkVerified(primary: Place, flags: DoctorFlags, ca: string, add: Add): Promise<void> {
+async function checkVerified(primary: PrimaryAddress, givesCrl: boolean, flags: Known, ca: string, add: Add): Promise<void> {
   try {
-    const socket = await tlsSocket(primary, { ca });
-    add({ level: 'ok', name: 'trust', detail: 'its certificate verifies against that CA', remedy: null });
+    const socket = await reach(primary, { ca });
+    if (!primary.plain) add({ level: 'ok', name: 'trust', detail: 'its certificate verifies against that CA', remedy: null });
     const list = await get(socket, primary, '/puppet-ca/v1/certificate_revocation_list/ca');
     checkClock(list.headers.date, list.at, add);
-    checkCrls(list.status === 200 ? list.body : null, add);
+    if (givesCrl) checkCrls(list.status === 200 ? list.body : null, add);
     checkKeepAlive(socket.destroyed || list.headers.connection === 'close', add);
     socket.destroy();
   } catch (error) {
@@ -267,14 +335,17 @@ function checkKeepAlive(closed: boolean, add: Add): void {
 }
 
 /** Whether the primary takes each identity that we would present: a node request of its own certname. */
-async function checkIdentities(primary: Place, flags: DoctorFlags, ca: string, add: Add): Promise<void> {
+async function checkIdentities(primary: PrimaryAddress, flags: Known, ca: string, add: Add): Promise<void> {
   const folder = certsLayout(flags.certs).identities;
   if (!existsSync(folder)) return;
   for (const { certname, keyPem, certPem } of openIdentities(folder).list()) {
-    const remedy = `puppetserver ca list --certname ${certname}, on the primary: it may be revoked, cleaned or of another CA`;
+    const remedy = primary.plain
+      ? 'allow-header-cert-info: true in auth.conf of the primary, which believes the fields then'
+      : `puppetserver ca list --certname ${certname}, on the primary: it may be revoked, cleaned or of another CA`;
     try {
-      const socket = await tlsSocket(primary, { ca, key: keyPem, cert: certPem });
-      const { status } = await get(socket, primary, `/puppet/v3/node/${certname}?environment=production`);
+      const socket = await reach(primary, { ca, key: keyPem, cert: certPem });
+      const said = primary.plain ? clientFields(certname, new X509Certificate(certPem).toString()) : [];
+      const { status } = await get(socket, primary, `/puppet/v3/node/${certname}?environment=production`, said);
       socket.destroy();
       const taken = status !== 401 && status !== 403;
       const detail = `the primary answers ${status} to ${certname}`;

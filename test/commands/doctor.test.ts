@@ -2,10 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { checkPrimaries } from '../../src/commands/doctor.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
 import { subjectAltName } from '../../src/pki/x509.ts';
+import { srvAsker } from '../../src/proxy/srv.ts';
 import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { startDemoPrimary } from '../peers/primary.ts';
+import { startDns } from '../rig/dns.ts';
+import { startHeaderPrimary } from '../rig/header-primary.ts';
 import { startRawPrimary } from '../rig/raw.ts';
 import { stringtap } from './stringtap.ts';
 
@@ -73,6 +77,51 @@ describe('stringtap doctor', { timeout: 60_000 }, () => {
     const { code, rows } = await doctor('--primary', `localhost:${primary.port}`);
     expect(failed(rows)).toEqual(['authorization']);
     expect(code).toBe(3);
+  });
+
+  test('a primary in plain HTTP is told who asks, in header fields', async () => {
+    await using primary = await startHeaderPrimary(true);
+    const key = await makeKey('ec');
+    const certPem = primary.ca.issue('agent1.example', key.publicKey);
+    openIdentities(join(dir, 'certs', 'identities')).importPair(key.pem, certPem);
+    const { code, rows } = await doctor('--primary', `http://localhost:${primary.port}`);
+    expect(failed(rows)).toEqual([]);
+    expect(code).toBe(0);
+    const primaryRows = ['dns', 'tcp', 'http', 'ca', 'ca-validity', 'clock', 'crl', 'keep-alive', 'authorization'];
+    expect(rows.map(row => row.name).slice(2)).toEqual(primaryRows);
+    expect(primary.seen.at(-1)).toMatchObject({ name: 'agent1.example', subject: 'CN=agent1.example' });
+  });
+
+  test('every place of the SRV records of a domain is looked at, with the CA of the one that has it', async () => {
+    await using authority = await startHeaderPrimary(false);
+    await using compiler = await startHeaderPrimary(false, authority.ca);
+    await using dns = await startDns({
+      '_x-puppet._tcp.example.com': [
+        ['localhost', compiler.port, 0, 0],
+        ['localhost', 1, 1, 0],
+      ],
+      '_x-puppet-ca._tcp.example.com': [['localhost', authority.port, 0, 0]],
+    });
+    const rows: Row[] = [];
+    await checkPrimaries({ srv: 'example.com' }, { certs: join(dir, 'certs') }, srvAsker([dns.address]), row => rows.push(row));
+    const at = `localhost:${authority.port}`;
+    expect(rows[0]).toMatchObject({
+      name: 'srv',
+      detail: expect.stringContaining(`ca ${at}, puppet localhost:${compiler.port} localhost:1`),
+    });
+    expect(rows.filter(row => row.level === 'fail')).toMatchObject([
+      { name: 'tcp', detail: expect.stringContaining('localhost:1: ') },
+    ]);
+    expect(rows.filter(row => row.name === 'ca').map(row => row.detail)).toEqual([
+      expect.stringContaining('not pinned yet'),
+      expect.stringContaining(`as in what ${at} gives`),
+    ]);
+    expect(rows.filter(row => row.name === 'trust')).toHaveLength(2);
+    expect(rows.filter(row => row.name === 'crl')).toHaveLength(1);
+
+    rows.length = 0;
+    await checkPrimaries({ srv: 'nowhere.example' }, { certs: dir }, srvAsker([dns.address]), row => rows.push(row));
+    expect(rows).toMatchObject([{ level: 'fail', name: 'srv', detail: 'nowhere.example has no SRV records of Puppet' }]);
   });
 
   test('nothing listens; the name does not exist', async () => {

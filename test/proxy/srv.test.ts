@@ -1,4 +1,3 @@
-import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,60 +6,11 @@ import { choosePrimaries, primaryOption } from '../../src/commands/primary-optio
 import { startProxy } from '../../src/proxy/proxy.ts';
 import { srvAsker, srvPlaces } from '../../src/proxy/srv.ts';
 import { makeKey } from '../peers/ca.ts';
+import { type SrvTuple, startDns } from '../rig/dns.ts';
 import { type HeaderPrimary, startHeaderPrimary } from '../rig/header-primary.ts';
 import { dial } from '../rig/raw.ts';
 import { memoryTape } from '../rig/tape.ts';
 import { statusOf } from '../rig/wire.ts';
-
-type Record = [target: string, port: number, priority: number, weight: number];
-
-/** A DNS server on loopback that knows SRV records (RFC 1035 section 4.1, RFC 2782), and nothing else. */
-async function startDns(zone: { [name: string]: Record[] }): Promise<AsyncDisposable & { address: string; asked: string[] }> {
-  const asked: string[] = [];
-  const socket = createSocket('udp4');
-  socket.on('message', (query, from) => {
-    const labels: string[] = [];
-    let at = 12;
-    while (query[at] !== 0) {
-      labels.push(query.toString('latin1', at + 1, at + 1 + query[at]!));
-      at += query[at]! + 1;
-    }
-    const question = query.subarray(12, at + 5);
-    const name = labels.join('.');
-    asked.push(name);
-    const records = zone[name] ?? [];
-    const head = Buffer.alloc(12);
-    query.copy(head, 0, 0, 2);
-    head.writeUInt16BE(name in zone ? 0x8180 : 0x8183, 2); // an answer, or NXDOMAIN
-    head.writeUInt16BE(1, 4);
-    head.writeUInt16BE(records.length, 6);
-    const answers = records.map(([target, port, priority, weight]) => {
-      const host = Buffer.concat([
-        ...(target === ''
-          ? []
-          : target.split('.').map(label => Buffer.concat([Buffer.from([label.length]), Buffer.from(label, 'latin1')]))),
-        Buffer.from([0]),
-      ]);
-      const answer = Buffer.alloc(18);
-      answer.writeUInt16BE(0xc00c, 0); // the name of the question
-      answer.writeUInt16BE(33, 2);
-      answer.writeUInt16BE(1, 4);
-      answer.writeUInt32BE(60, 6);
-      answer.writeUInt16BE(6 + host.length, 10);
-      answer.writeUInt16BE(priority, 12);
-      answer.writeUInt16BE(weight, 14);
-      answer.writeUInt16BE(port, 16);
-      return Buffer.concat([answer, host]);
-    });
-    socket.send(Buffer.concat([head, question, ...answers]), from.port, from.address);
-  });
-  await new Promise<void>(resolve => void socket.bind(0, '127.0.0.1', resolve));
-  return {
-    address: `127.0.0.1:${socket.address().port}`,
-    asked,
-    [Symbol.asyncDispose]: () => new Promise(resolve => void socket.close(() => resolve())),
-  };
-}
 
 describe('the places of a service', () => {
   test('are tried by priority, and by weight among equals, as Puppet does it', async () => {
@@ -96,7 +46,7 @@ describe('the places of a service', () => {
   });
 
   test('records that name no host or no port are left out, and no more than 64 are looked at', async () => {
-    const many = Array.from({ length: 15 }, (_, n): Record => [`h${n}.example.com`, 8140, n, 0]);
+    const many = Array.from({ length: 15 }, (_, n): SrvTuple => [`h${n}.example.com`, 8140, n, 0]);
     await using dns = await startDns({
       '_x-puppet._tcp.bad.example': [
         ['', 8140, 0, 0],
