@@ -1,5 +1,6 @@
 import type { Phase } from '../model.ts';
 import type { ConnectionReuse } from './reuse.ts';
+import { type ConnectionUse, gapBefore } from './reuse-rows.ts';
 
 /** A pause shorter than this is part of a burst of requests: an agent that applies resources takes some ms between two. */
 const PAUSE_MS = 250;
@@ -25,8 +26,7 @@ export function segmentsOf(connection: ConnectionReuse): Segment[] {
     segments.push({ type: 'handshake', connectMs: connectMs ?? 0, tlsMs: handshakeMs, resumed: resumed === true });
   }
   if (from < 0) return segments;
-  const counted = uses.slice(from).filter(use => use.counted);
-  let burst: typeof counted = [];
+  let burst: ConnectionUse[] = [];
   const flush = (): void => {
     const [first, last] = [burst[0], burst.at(-1)];
     if (first === undefined || last === undefined) return;
@@ -40,15 +40,12 @@ export function segmentsOf(connection: ConnectionReuse): Segment[] {
     });
     burst = [];
   };
-  let before = uses[from - 1] ?? null;
-  for (const use of counted) {
-    const pause = before === null ? 0 : use.startMono - before.endMono;
-    if (pause >= PAUSE_MS) {
-      flush();
-      segments.push({ type: 'pause', ms: pause });
-    }
+  for (const [n, use] of uses.entries()) {
+    const pause = gapBefore(connection, n) ?? 0;
+    if (!use.counted || pause >= PAUSE_MS) flush();
+    if (!use.counted) continue;
+    if (pause >= PAUSE_MS) segments.push({ type: 'pause', ms: pause });
     burst.push(use);
-    before = use;
   }
   flush();
   return segments;

@@ -1,8 +1,9 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { foldReuse, type Reuse } from '../analysis/reuse.ts';
 import { advise } from '../analysis/reuse-advice.ts';
 import { segmentsOf } from '../analysis/reuse-lanes.ts';
 import type { ConnectionRow, ExchangeRow, RunRow, Store } from '../capture/store.ts';
+import { PHASES, type Phase } from '../model.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
@@ -12,6 +13,7 @@ import { adviceLines, closingLines, figureLines, laneLines } from './reuse-text.
 interface ReuseOptions {
   certname?: string;
   since?: number;
+  phase?: Phase;
   compare?: string;
   capture?: string;
   json?: boolean;
@@ -30,6 +32,9 @@ export function registerReuse(program: Command, io: Io): void {
     .argument('[run...]', 'only these runs, as in r3 (default: the whole capture); at the end a capture file')
     .option('--certname <NAME>', 'only the runs of this agent')
     .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', since)
+    .addOption(
+      new Option('--phase <PHASE>', 'only the exchanges of this phase, and the connections that they went over').choices(PHASES),
+    )
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--compare <FILE>', 'a second capture beside it: before and after a change of a setting')
     .option('--json', 'as one JSON object')
@@ -60,6 +65,7 @@ interface Scope {
   runs: readonly number[];
   certname?: string;
   since?: number;
+  phase?: Phase;
 }
 
 interface Measured {
@@ -79,10 +85,10 @@ interface Advertised {
   connectionClose: number;
 }
 
-async function measureOther(file: string, { certname, since: from }: ReuseOptions): Promise<Measured> {
+async function measureOther(file: string, options: ReuseOptions): Promise<Measured> {
   const store = await openCapture(file);
   try {
-    return measure(store, { runs: [], ...(certname !== undefined && { certname }), ...(from !== undefined && { since: from }) });
+    return measure(store, { ...options, runs: [] });
   } finally {
     store.close();
   }
@@ -90,7 +96,7 @@ async function measureOther(file: string, { certname, since: from }: ReuseOption
 
 function measure(store: Store, scope: Scope): Measured {
   const runs = runsOf(store, scope);
-  const { connections, exchanges, counts } = read(store, scope, runs);
+  const { connections, exchanges, counts } = ofPhase(read(store, scope, runs), scope.phase);
   const reuse = foldReuse(connections, exchanges, counts);
   const advertised = advertisedBy(store, exchanges.filter(counts));
   const used = new Set(reuse.connections.map(({ facts }) => facts.recording));
@@ -100,6 +106,7 @@ function measure(store: Store, scope: Scope): Measured {
     runs: runs?.map(run => idText('run', run.id)) ?? null,
     certname: scope.certname ?? null,
     since: scope.since === undefined ? null : new Date(scope.since).toISOString(),
+    phase: scope.phase ?? null,
     pools,
     agent: reuse.agent,
     primary: reuse.primary,
@@ -141,7 +148,17 @@ function runsOf(store: Store, scope: Scope): RunRow[] | null {
 interface Rows {
   connections: ConnectionRow[];
   exchanges: ExchangeRow[];
-  counts(exchange: Pick<ExchangeRow, 'id' | 'run'>): boolean;
+  counts(exchange: Pick<ExchangeRow, 'id' | 'run' | 'phase'>): boolean;
+}
+
+/** A connection that carried nothing is of no phase. */
+function ofPhase(rows: Rows, phase: Phase | undefined): Rows {
+  if (phase === undefined) return rows;
+  return {
+    ...rows,
+    connections: rows.connections.filter(row => row.exchanges > 0),
+    counts: row => row.phase === phase && rows.counts(row),
+  };
 }
 
 function read(store: Store, scope: Scope, runs: readonly RunRow[] | null): Rows {
@@ -198,7 +215,8 @@ function advertisedBy(store: Store, exchanges: readonly ExchangeRow[]): Advertis
 }
 
 function titleOf(store: Store, scope: Scope, runs: readonly RunRow[] | null): string {
-  const from = scope.since === undefined ? '' : ` since ${new Date(scope.since).toISOString()}`;
+  const phase = scope.phase === undefined ? '' : `, phase ${scope.phase}`;
+  const from = `${scope.since === undefined ? '' : ` since ${new Date(scope.since).toISOString()}`}${phase}`;
   if (runs === null) return `${store.file}: everything${from}`;
   const names = [...new Set(runs.map(run => run.certname))].slice(0, 3).join(', ');
   const which = runs.length <= 5 ? runs.map(run => idText('run', run.id)).join(' ') : `${runs.length} runs`;

@@ -109,6 +109,26 @@ describe('stringtap reuse --json', () => {
     expect(late.primary).toMatchObject({ inherited: 1, opened: 1 });
   });
 
+  test('reports on a phase: what other phases opened is not paid for again, and idle is what nothing went over', async () => {
+    const report = await json('r2', '--phase', 'report');
+    expect(report).toMatchObject({ phase: 'report', runs: ['r2'] });
+    expect(report.agent).toMatchObject({ connections: 1, opened: 0, exchanges: 1, reused: 1, reusePercent: 100 });
+    expect(report.agent.phases.map((one: { phase: string }) => one.phase)).toEqual(['report']);
+    expect(report.connections.map((one: { id: string }) => one.id)).toEqual(['c2', 'c4']);
+    const all = await json('--phase', 'report', '--compare', second);
+    expect(all.agent).toMatchObject({ connections: 3, exchanges: 3, unused: 0 });
+    expect(all.connections[1]).toMatchObject({ id: 'c2', exchanges: 2 });
+    expect(all.connections[1].segments).toEqual([
+      { type: 'inherited', exchanges: 2 },
+      { type: 'requests', exchanges: 1, ms: 50, phases: [{ phase: 'report', exchanges: 1 }] },
+      { type: 'pause', ms: 300 },
+      { type: 'requests', exchanges: 1, ms: 100, phases: [{ phase: 'report', exchanges: 1 }] },
+    ]);
+    expect(all.compare).toMatchObject({ phase: 'report', agent: { exchanges: 1 } });
+    const { out } = await stringtap('reuse', file, '--phase', 'report');
+    expect(out[0]).toContain('everything, phase report');
+  });
+
   test('sets a second capture beside it', async () => {
     const { compare } = await json('--certname', 'web1.example.com', '--compare', second);
     expect(compare).toMatchObject({ capture: second, agent: { exchanges: 3, reused: 2, shortestClosedMs: { agent: null } } });
