@@ -55,6 +55,9 @@ export async function main(argv: readonly string[], io: Io = processIo(argv[2] ?
   const name = argv[2] ?? '';
   const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   try {
+    const topic = name === 'help' ? (argv[3] ?? 'help') : 'help';
+    if (!/^(?:help|-.*)$/.test(topic) && !Object.hasOwn(COMMANDS, topic))
+      throw new CliError(`unknown command '${topic}'`, 'stringtap help shows the commands', 2);
     for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program, io);
     await program.parseAsync([...argv]);
   } catch (error) {

@@ -17,7 +17,7 @@ import type {
 import { pathText, placeText, refText, withoutParameters } from './diff-lines.ts';
 import { join, type Markup, markup, PAGE_STYLE } from './diff-markup.ts';
 import { bytes, duration } from './present.ts';
-import { plural, valueText } from './show-text.ts';
+import { eventValueText, plural, valueText } from './show-text.ts';
 
 /* A comparison as one HTML file that needs nothing else: no script, no address outside. */
 
@@ -227,7 +227,8 @@ function reportOf({ fields, resources, events, logs, omitted }: ReportComparison
 function eventRow({ kind, resource, property, before, after }: EventChange): Markup {
   const cell = (side: string, event: EventSide | null): Markup => {
     if (event === null) return markup`<td></td>`;
-    const values = property === null ? (event.message ?? '') : `${valueText(event.previous)} → ${valueText(event.desired)}`;
+    const values =
+      property === null ? (event.message ?? '') : `${eventValueText(event.previous)} → ${eventValueText(event.desired)}`;
     return markup`<td class="${side}">${event.status ?? '-'}${event.corrective ? ', corrective' : ''} <code>${values}</code></td>`;
   };
   const name = markup`<span class="sign">${SIGN[kind]}</span> ${resource} <small>${property ?? ''}</small>`;

@@ -18,7 +18,7 @@ import type {
 } from '../analysis/compare-result.ts';
 import { printable } from './io.ts';
 import { bytes, duration } from './present.ts';
-import { plural, valueText } from './show-text.ts';
+import { eventValueText, plural, valueText } from './show-text.ts';
 
 /** A line for a person. Its text is escaped already. */
 export interface DiffLine {
@@ -245,7 +245,7 @@ function* statusLines(change: ValueChange): Lines {
 function* eventLines({ kind, resource, property, before, after }: EventChange): Lines {
   const name = `${resource}${property === null ? '' : ` ${property}`}`;
   const side = ({ status, previous, desired, message, corrective }: EventSide): string => {
-    const values = property === null ? (message ?? '') : `${valueText(previous)} → ${valueText(desired)}`;
+    const values = property === null ? (message ?? '') : `${eventValueText(previous)} → ${eventValueText(desired)}`;
     return `${status ?? '-'}${corrective ? ', corrective' : ''}: ${values}`;
   };
   yield line(kind, 2, `${SIGN[kind]} event ${name}`);

@@ -8,7 +8,7 @@ import { exchangeData, runData } from '../capture/run-data.ts';
 import type { Store } from '../capture/store.ts';
 import { exchangePage, runPage } from './diff-html.ts';
 import { type DiffLine, exchangeLines, runLines } from './diff-lines.ts';
-import { requireRun } from './ids.ts';
+import { requireExchange, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture } from './options.ts';
 import { takesColour } from './terminal.ts';
@@ -31,10 +31,10 @@ export function registerDiff(program: Command, io: Io): void {
     .description(
       'compare two runs (r3 r4) or two exchanges (e17 e42): catalog, files, facts, report, requests; exit 3: they differ',
     )
-    .argument('<a>', 'r3: run 3, e17: exchange 17; of another capture FILE:r3; alone, a run is compared with the one before it')
-    .argument('[b]', 'what it is compared with')
+    .argument('<run>', 'r3: run 3, e17: exchange 17; of another capture FILE:r3; alone, a run is compared with the one before it')
+    .argument('[other]', 'what it is compared with')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
-    .option('--other <CAPTURE>', 'capture that B is in')
+    .option('--other <CAPTURE>', 'capture that the other is in')
     .option('--ignore <RULE>', "leave out of catalogs: 'Type[title]', 'File[/tmp/*]::parameters::mode'; repeatable", addRule)
     .option('--ignore-attr <NAME>', 'leave out this attribute of any resource; repeatable', addAttribute)
     .option('--tags', 'compare the tags of resources, too')
@@ -135,9 +135,7 @@ function compareOptions({ ignore, ignoreAttr, tags, allFacts, reveal }: DiffOpti
 }
 
 function exchangeOf(store: Store, id: number): ReturnType<typeof exchangeData> {
-  const exchange = store.exchange(id);
-  if (exchange === null) throw new CliError(`there is no exchange e${id} in ${store.file}`, 'stringtap exchanges lists them');
-  return exchangeData(store, exchange);
+  return exchangeData(store, requireExchange(store, id));
 }
 
 function compareWithPrevious(store: Store, id: number, options: DiffOptions): RunComparison {

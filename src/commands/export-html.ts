@@ -10,7 +10,7 @@ import { axisOf, DRAWN, lanes, legend, shortTarget, waterfall } from './export-c
 import { RUN_STYLE } from './export-style.ts';
 import { bytes, clock, duration } from './present.ts';
 import { placeOf, reportSummary } from './show-catalog.ts';
-import { plural, tally, valueText } from './show-text.ts';
+import { eventValueText, plural, tally, valueText } from './show-text.ts';
 
 /* Runs as one HTML file that needs nothing else, to attach to a ticket: no script, no address outside, every text escaped. */
 
@@ -221,7 +221,7 @@ function report(store: Store, run: RunRow): Markup[] {
       const change =
         event.property === null || event.status === 'failure'
           ? (event.message ?? '')
-          : `${valueText(event.previousValue)} → ${valueText(event.desiredValue)}`;
+          : `${eventValueText(event.previousValue)} → ${eventValueText(event.desiredValue)}`;
       return markup`<tr class="${event.status ?? ''}"><td>${event.status ?? '-'}${event.correctiveChange === true ? ' (corrective)' : ''}</td><td>${cut(event.resource)}</td><td>${event.property ?? ''}</td><td><code>${cut(change)}</code></td></tr>`;
     });
     sections.push(

@@ -36,6 +36,22 @@ export function requireRun(store: Store, id: number): RunRow {
   return run;
 }
 
+/** @throws CliError when the capture has no such exchange */
+export function requireExchange(store: Store, id: number): ExchangeDetail {
+  const exchange = store.exchange(id);
+  if (exchange === null)
+    throw new CliError(`there is no exchange e${id} in ${store.file}`, `stringtap exchanges ${store.file} lists them`);
+  return exchange;
+}
+
+/** @throws CliError when the capture has no such connection */
+export function requireConnection(store: Store, id: number): ConnectionRow {
+  const connection = store.connection(id);
+  if (connection === null)
+    throw new CliError(`there is no connection c${id} in ${store.file}`, `stringtap connections ${store.file} lists them`);
+  return connection;
+}
+
 type Named<Row, Keys extends keyof Row> = Omit<Row, Keys> & { [K in Keys]: string | null };
 
 /** A run as `--json` gives it. */

@@ -6,7 +6,7 @@ import { type RunResult, resultOf } from '../capture/run-result.ts';
 import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
 import { type Leg, PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
-import { connectionJson, exchangeJson, idText, parseId, requireRun, runJson } from './ids.ts';
+import { connectionJson, exchangeJson, idText, parseId, requireConnection, requireRun, runJson } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { noteText } from './note.ts';
@@ -57,6 +57,7 @@ export function registerExchanges(program: Command, io: Io): void {
     .action(async (file: string | undefined, words: string[], options: ExchangeOptions) => {
       await withChosen(io, file, words, 'exchange', (store, match) => {
         if (options.run !== undefined) requireRun(store, options.run);
+        if (options.connection !== undefined) requireConnection(store, options.connection);
         const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
         const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted, match }));
         print(io, options.json === true, rows, exchangeJson, listExchanges);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { redecode, rederive } from '../capture/rederive.ts';
+import { openStore } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { captureFile } from './options.ts';
@@ -18,13 +19,15 @@ export function registerRedecode(program: Command, io: Io): void {
       if (run === null && second !== undefined) {
         throw new CliError(`redecode takes a run, not ${JSON.stringify(first)}`, 'as in: stringtap redecode r3', 2);
       }
+      openStore(file).close(); // says what is wrong with it, and makes none
       if (run === null) {
         io.chatter(`${plural(rederive(file), 'run')} in ${file} decoded again`);
         return;
       }
       const id = Number(run[1]);
       const exchanges = redecode(file, id);
-      if (exchanges === 0) throw new CliError(`there is no run ${idText('run', id)} in ${file}`, 'stringtap runs lists them');
+      if (exchanges === 0)
+        throw new CliError(`there is no run ${idText('run', id)} in ${file}`, `stringtap runs ${file} lists them`);
       io.chatter(`${plural(exchanges, 'exchange')} of ${idText('run', id)} decoded again`);
     });
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
-import { openStore, type RunRow, type Store } from '../capture/store.ts';
+import { openStore, type Store } from '../capture/store.ts';
 import type { Tape } from '../model.ts';
 import { ContactError } from '../proxy/contact-error.ts';
 import {
@@ -24,6 +24,7 @@ import { summarise } from '../replay/agents-summary.ts';
 import { countingTape } from '../replay/agents-tape.ts';
 import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
+import { requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { hostPort, openCapture } from './options.ts';
 import { address, lossLine } from './proxy.ts';
@@ -80,7 +81,7 @@ async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Pr
   try {
     const settings: ReplaySettings = {
       store,
-      runs: runsOf(store, ids),
+      runs: ids.map(id => requireRun(store, id)),
       writes: new Set(flags.writes),
       as: flags.as ?? null,
       agents: flags.agents ?? null,
@@ -98,16 +99,6 @@ async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Pr
   } finally {
     store.close();
   }
-}
-
-/** @throws {CliError} for a run that the capture has not */
-function runsOf(store: Store, ids: readonly number[]): RunRow[] {
-  return ids.map(id => {
-    const run = store.run(id);
-    if (run === null)
-      throw new CliError(`there is no run r${id} in ${printable(store.file)}`, `stringtap runs ${printable(store.file)}`);
-    return run;
-  });
 }
 
 /** @throws {CliError} for an exchange that is in none of these runs */

@@ -1,6 +1,6 @@
 import { explainTls } from '../analysis/tls-failures.ts';
-import { connectionJson, idText } from './ids.ts';
-import { CliError, type Io, printable } from './io.ts';
+import { connectionJson, idText, requireConnection } from './ids.ts';
+import { type Io, printable } from './io.ts';
 import { openCapture } from './options.ts';
 import { bytes, clock, duration } from './present.ts';
 import { problems, showProblems } from './show-problems.ts';
@@ -10,8 +10,7 @@ import { pageOf, plural } from './show-text.ts';
 export async function showConnection(io: Io, file: string | null, id: number, json: boolean): Promise<void> {
   const store = await openCapture(file ?? undefined);
   try {
-    const row = store.connection(id);
-    if (row === null) throw new CliError(`there is no connection c${id} in ${store.file}`, 'stringtap connections lists them');
+    const row = requireConnection(store, id);
     if (json) {
       io.out(JSON.stringify(connectionJson(row)));
       return;

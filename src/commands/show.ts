@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { withoutSecrets } from '../capture/hidden-store.ts';
 import { SIDES } from '../model.ts';
-import { requireRun } from './ids.ts';
+import { requireExchange, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { openCapture } from './options.ts';
@@ -84,8 +84,7 @@ async function show(io: Io, text: string, words: readonly string[], options: Sho
   const flags = { json: options.json === true, reveal: options.reveal === true, headers: options.headers === true };
   try {
     if (isExchange) {
-      const exchange = store.exchange(id);
-      if (!exchange) throw new CliError(`there is no exchange e${id} in ${store.file}`, 'stringtap exchanges lists them');
+      const exchange = requireExchange(store, id);
       if (table !== null) showTable(io, store, { exchange: id }, table, filter, flags);
       else if (asked !== null) showBody(io, store, exchange, asked, options.raw === true, flags.reveal);
       else showExchange(io, store, exchange, flags);

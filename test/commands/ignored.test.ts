@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Folder, folder, sample } from '../export/rig.ts';
 import { stringtap } from './reuse-rig.ts';
@@ -26,8 +27,12 @@ test.each([
   [['show', 'e1', 'resources', 'FILE', '--headers'], 2, 'a table, --headers and --body exclude each other'],
   [['doctor', '--ca-cert', 'FILE'], 2, '--ca-cert is the CA of a primary'],
   [['search', 'nginx', 'FILE', '--run', 'r99'], 1, 'there is no run r99'],
+  [['exchanges', 'FILE', '--connection', 'c999'], 1, 'there is no connection c999'],
+  [['redecode', 'nothing.db'], 1, 'there is no capture nothing.db'],
+  [['help', 'nothing'], 2, "unknown command 'nothing'"],
 ] as const)('%j', async (args, code, words) => {
   const ended = await stringtap(...args.map(arg => (arg === 'FILE' ? file : arg)));
   expect(ended).toMatchObject({ code, out: [] });
+  expect(existsSync('nothing.db')).toBe(false);
   expect(ended.err).toEqual([expect.stringContaining(`stringtap: ${words}`), expect.stringMatching(/^hint: ./)]);
 });

@@ -31,6 +31,7 @@ test('the demo ends by itself without a terminal, lists its runs, and leaves not
     '+ File[/srv/web/www/status.json]',
   ]);
   expect(stdout).toContain('+<p>Welcome to the new site</p>');
+  expect(stdout).toMatch(/\+ success: \{sha256\}[0-9a-f]{64} → \{sha256\}[0-9a-f]{64}\n/);
   expect(readdirSync(dir)).toEqual(['demo.db']);
   // What it tells to go on with works.
   for (const args of [
