@@ -33,7 +33,8 @@ export function registerImport(program: Command, io: Io): void {
           } finally {
             await recorder.close();
           }
-          for (const { reason, detail } of recorder.losses) throw new CliError(`not all was imported: ${reason}: ${detail}`);
+          for (const { reason, detail, hint } of recorder.losses)
+            throw new CliError(`not all was imported: ${reason}: ${detail}`, hint);
           counts.exchanges += recording.exchanges.length;
           counts.connections += recording.connections.size;
         }

@@ -22,12 +22,24 @@ export interface Draft {
   startedAt: number;
 }
 
-/** ms since the epoch of an ISO 8601 time; `null` for anything else, and for what no Date holds. */
+/** No HAR is from later: times that lie centuries apart are no moments of one clock. */
+const LAST = Date.UTC(2200);
+
+/** ms since the epoch of an ISO 8601 time; `null` for anything else, and for a time when there was no HAR. */
 export function timeOf(data: Data): number | null {
   const text = textOf(data);
   if (text === null || !/^\d{4}-\d\d-\d\d/.test(text)) return null;
   const at = Date.parse(text);
-  return Number.isNaN(at) ? null : at;
+  return at >= 0 && at < LAST ? at : null;
+}
+
+/** Thirty years: no clock that is counted in ms from the start of something is further. */
+const MAX_MS = 1e12;
+
+/** A time or a moment in ms; `null` for what nobody can have measured. */
+export function msOf(data: Data): number | null {
+  const ms = numberOf(data);
+  return ms !== null && Math.abs(ms) <= MAX_MS ? ms : null;
 }
 
 const LEGS: readonly Leg[] = ['agent', 'primary'];
@@ -48,7 +60,7 @@ const CAUSES: readonly CloseCause[] = [
 
 const oneOf = <T extends string>(known: readonly T[], data: Data): T | null => known.find(word => word === textOf(data)) ?? null;
 const textOr = (data: Data): string | null => textOf(data)?.slice(0, 1000) ?? null;
-const count = (data: Data): number => Math.max(0, Math.trunc(numberOf(data) ?? 0));
+const count = (data: Data): number => Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.trunc(numberOf(data) ?? 0)));
 
 /** The connections that a HAR of ours tells, by their ids there. What is damaged is left out. */
 export function givenConnections(rows: readonly Data[]): Map<string, { recording: number; connection: Omit<Connection, 'id'> }> {
@@ -57,7 +69,7 @@ export function givenConnections(rows: readonly Data[]): Map<string, { recording
     const id = textOf(field(row, 'id'));
     const leg = oneOf(LEGS, field(row, 'leg'));
     const openedAt = timeOf(field(row, 'openedAt'));
-    const openedMono = numberOf(field(row, 'openedMono'));
+    const openedMono = msOf(field(row, 'openedMono'));
     if (id === null || leg === null || openedAt === null || openedMono === null) continue;
     given.set(id, {
       recording: numberOf(field(row, 'recording')) ?? 0,
@@ -68,8 +80,8 @@ export function givenConnections(rows: readonly Data[]): Map<string, { recording
 }
 
 function givenConnection(row: Data, leg: Leg, openedAt: number, openedMono: number): Omit<Connection, 'id'> {
-  const connectMs = numberOf(field(row, 'connectMs'));
-  const handshakeMs = numberOf(field(row, 'handshakeMs'));
+  const connectMs = msOf(field(row, 'connectMs'));
+  const handshakeMs = msOf(field(row, 'handshakeMs'));
   const connectedMono = connectMs === null ? null : openedMono + connectMs;
   const protocol = textOr(field(row, 'tlsVersion'));
   const closedAt = timeOf(field(row, 'closedAt'));
@@ -103,7 +115,7 @@ function givenConnection(row: Data, leg: Leg, openedAt: number, openedMono: numb
     closed:
       closedAt === null || by === null || cause === null
         ? null
-        : { at: closedAt, mono: numberOf(field(row, 'closedMono')) ?? openedMono, by, cause },
+        : { at: closedAt, mono: msOf(field(row, 'closedMono')) ?? openedMono, by, cause },
   };
 }
 

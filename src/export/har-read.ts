@@ -5,7 +5,7 @@ import { type Limits, Malformed } from '../decode/limits.ts';
 import { routeOf } from '../decode/route.ts';
 import type { Certname, Connection, Exchange, Fields, PoolPolicy, Side } from '../model.ts';
 import { toCertname } from '../model.ts';
-import { connectionOf, type Draft, failureOf, givenConnections, timeOf } from './har-connections.ts';
+import { connectionOf, type Draft, failureOf, givenConnections, msOf, timeOf } from './har-connections.ts';
 
 /*
  * Reads a HAR of anybody into connections and exchanges. Everything in it is untrusted: values are taken through readers that give
@@ -283,9 +283,9 @@ function fieldsOf(headers: Data, decoded: boolean): Fields {
 
 function momentsOf(draft: Draft, base: number): Pick<Exchange, 'startedAt' | 'timing'> {
   const own = field(draft.entry, '_timing');
-  const start = numberOf(field(own, 'startMono'));
-  const end = numberOf(field(own, 'endMono'));
-  const at = (key: string): number | null => numberOf(field(own, key));
+  const start = msOf(field(own, 'startMono'));
+  const end = msOf(field(own, 'endMono'));
+  const at = (key: string): number | null => msOf(field(own, key));
   if (start !== null && end !== null && end >= start) {
     return {
       startedAt: draft.startedAt,
@@ -300,12 +300,13 @@ function momentsOf(draft: Draft, base: number): Pick<Exchange, 'startedAt' | 'ti
     };
   }
   const timings = field(draft.entry, 'timings');
-  const ms = (key: string): number => Math.min(1e9, Math.max(0, numberOf(field(timings, key)) ?? 0));
+  const bounded = (data: Data): number => Math.min(1e9, Math.max(0, numberOf(data) ?? 0));
+  const ms = (key: string): number => bounded(field(timings, key));
   const startMono = draft.startedAt - base + ms('blocked') + ms('dns') + ms('connect');
   const requestEndMono = startMono + ms('send');
   const responseHeadMono = requestEndMono + ms('wait');
   const timed = [...entriesOf(timings)].length > 0;
-  const endMono = timed ? responseHeadMono + ms('receive') : startMono + Math.max(0, numberOf(field(draft.entry, 'time')) ?? 0);
+  const endMono = timed ? responseHeadMono + ms('receive') : startMono + bounded(field(draft.entry, 'time'));
   return {
     startedAt: base + startMono,
     timing: {

@@ -418,6 +418,33 @@ describe('import', () => {
     expect((await stringtap('show', 'e1', '--headers', dir.path('odd.db'))).code).toBe(0);
   });
 
+  test('times and counts that nobody can have measured cost no row beside them', async () => {
+    const request = { method: 'POST', url: 'https://p:8140/puppet/v3/catalog/a.example?environment=x' };
+    const entry = { startedDateTime: '2026-01-01T00:00:00Z', request, response: { status: 200 } };
+    const entries = [
+      { ...entry, _timing: { startMono: -1e308, endMono: 1e308 } },
+      { ...entry, timings: { send: 1e300, wait: 1e308, receive: 1e308 } },
+      { ...entry, time: 1e308 },
+      { ...entry, startedDateTime: '9999-12-31T23:59:59Z' },
+      { ...entry, _agent: { connection: 'c1', ordinal: 1 } },
+    ];
+    const c1 = { id: 'c1', leg: 'agent', openedAt: '2026-01-01T00:00:00Z', openedMono: 0, connectMs: 1e308, bytesRead: 1e300 };
+    const path = dir.path('measured.har');
+    writeFileSync(
+      path,
+      JSON.stringify({ log: { entries, _stringtap: { connections: [c1, { ...c1, id: 'c2', openedMono: 1e308 }] } } }),
+    );
+    const into = dir.path('measured.db');
+    const { code, err } = await stringtap('import', path, '--capture', into);
+    expect([code, err]).toEqual([0, ['stringtap: an entry without a time was left out (1)']]);
+    expect(await rows(['exchanges'], into)).toHaveLength(4);
+    expect(await rows(['connections'], into)).toHaveLength(2);
+    for (const format of ['har', 'jsonl', 'otlp', 'html']) {
+      const { code: ended, err: said } = await stringtap('export', into, '--format', format, '-o', dir.path('measured.out'));
+      expect([ended, said]).toEqual([0, []]);
+    }
+  });
+
   test('more connections than a call takes arguments', () => {
     const entries = [{ request: { method: 'GET', url: 'https://x/' }, startedDateTime: '2026-01-01T00:00:01Z' }];
     const one = { leg: 'agent', openedAt: '2026-01-01T00:00:00Z', openedMono: 0 };
