@@ -54,7 +54,7 @@ export interface Preludes<E extends PreludeExchange> {
 }
 
 /** How long a sequence waits for its run: an RSA-4096 key may have to be generated in between. */
-export const PRELUDE_MS = 120_000;
+const PRELUDE_MS = 120_000;
 
 /** Moments come from a clock of whole milliseconds, read at both ends of a difference. */
 const CLOCK_MS = 2;

@@ -32,7 +32,7 @@ export function fileKey(path: string, staticPath = false): string {
 }
 
 /** `puppet:///modules/m/a` and `puppet://server/modules/m/a`: `modules/m/a`; `null` for what is no file of a primary. */
-export function sourceKey(source: string): string | null {
+function sourceKey(source: string): string | null {
   const match = /^puppet:\/\/[^/]*\/(.+)$/s.exec(source);
   return match === null ? null : fileKey(match[1]!.replace(/\/$/, ''));
 }

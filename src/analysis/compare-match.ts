@@ -48,8 +48,8 @@ export function matchExchanges(
   for (const loose of [false, true]) {
     const left = ones.filter(one => !partner.has(one));
     const right = others.filter(other => !taken.has(other));
-    const groups = groupBy(right, other => askedOf(other, b.certname, loose));
-    for (const [key, group] of groupBy(left, one => askedOf(one, a.certname, loose))) {
+    const groups = Map.groupBy(right, other => askedOf(other, b.certname, loose));
+    for (const [key, group] of Map.groupBy(left, one => askedOf(one, a.certname, loose))) {
       const fit = groups.get(key) ?? [];
       const shift = LAST_COUNTS.has(group[0]!.route.phase) ? fit.length - group.length : 0;
       for (const [n, one] of group.entries()) {
@@ -83,15 +83,4 @@ function askedOf({ exchange, route }: Routed, certname: string, loose: boolean):
   const key = route.key === certname ? null : [route.key];
   const place = route.indirection === null ? pathOf(exchange.target) : [route.indirection, key];
   return JSON.stringify([exchange.method, place, pairs, loose || LAST_COUNTS.has(route.phase) ? null : [route.environment]]);
-}
-
-function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }

@@ -10,7 +10,7 @@ export interface Allowance {
 }
 
 /** More differences than this are no help to anybody: the two have nothing to do with each other. */
-export const MAX_CHANGES = 20_000;
+const MAX_CHANGES = 20_000;
 
 export function allowance(changes = MAX_CHANGES): Allowance {
   return { left: changes, omitted: 0 };

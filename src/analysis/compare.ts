@@ -14,7 +14,6 @@ import { type Matching, matchExchanges, type Routed } from './compare-match.ts';
 import { compareReports, reportDifferences } from './compare-report.ts';
 import type {
   ExchangeComparison,
-  FactsComparison,
   LegComparison,
   LegTotals,
   Part,
@@ -141,7 +140,7 @@ function compareNouns(
   ];
   return {
     node: compareNodes(one, other, { options, secrecy }),
-    facts: facts?.told ?? (null as FactsComparison | null),
+    facts: facts?.told ?? null,
     catalog:
       one.catalog === null || other.catalog === null
         ? null

@@ -98,7 +98,7 @@ export function pathText(path: readonly string[]): string {
     .join('');
 }
 
-export function* changeLines(changes: readonly ValueChange[], indent: number): Lines {
+function* changeLines(changes: readonly ValueChange[], indent: number): Lines {
   for (const { path, kind, before, after, sensitive, text } of changes) {
     const name = pathText(path);
     const style = STYLE[kind];

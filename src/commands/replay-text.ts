@@ -27,7 +27,7 @@ export interface ReplayOutcome {
 /** So many requests are listed one by one. */
 const MAX_LISTED = 200;
 
-export function paceText(pace: Pace): string {
+function paceText(pace: Pace): string {
   switch (pace.type) {
     case 'recorded':
       return 'pauses as recorded';

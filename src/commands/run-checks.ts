@@ -9,7 +9,7 @@ import type { PuppetSettings } from './run-settings.ts';
 /** What a run would meet that stringtap cannot mend: said before anything is started. Refusals throw; the rest is lines to read. */
 
 /** Settings that `stringtap run` adds to the command. */
-export const ADDED = ['http_proxy_host', 'http_proxy_port', 'no_proxy', 'localcacert', 'hostcrl'];
+const ADDED = ['http_proxy_host', 'http_proxy_port', 'no_proxy', 'localcacert', 'hostcrl'];
 
 /** Wrappers that start their command with an environment of its own. */
 const CLEAN_ENVIRONMENT = new Set(['sudo', 'doas']);

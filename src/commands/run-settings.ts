@@ -80,7 +80,7 @@ export async function askPuppet(puppet: PuppetCommand, env: NodeJS.ProcessEnv): 
 }
 
 /** Of the command's arguments, those that change the settings asked for. */
-export function steeringFlags(args: readonly string[]): string[] {
+function steeringFlags(args: readonly string[]): string[] {
   const flags: string[] = [];
   for (let i = 0; i < args.length; i++) {
     const [, no, name, value] = /^--(no-)?([a-z_]+)(=.*)?$/s.exec(args[i]!) ?? [];
@@ -107,7 +107,7 @@ function output([program, ...args]: readonly string[], env: NodeJS.ProcessEnv): 
 }
 
 /** `name = value` lines; whatever else is printed (deprecations) is passed over. */
-export function parsePrinted(text: string): Partial<Asked> {
+function parsePrinted(text: string): Partial<Asked> {
   const known: ReadonlySet<string> = new Set(ASKED);
   const entries = text.split('\n').flatMap(line => {
     const [, name = '', value = ''] = /^([a-z_]+) =(.*)$/.exec(line) ?? [];
@@ -117,7 +117,7 @@ export function parsePrinted(text: string): Partial<Asked> {
 }
 
 /** @throws {CliError} for a certname or a server that is none */
-export function readSettings(printed: Partial<Asked>): PuppetSettings {
+function readSettings(printed: Partial<Asked>): PuppetSettings {
   const value = (name: keyof Asked): string => {
     const text = printed[name];
     if (text === undefined) throw new CliError(`puppet config print did not tell ${name}`, 'is it Puppet 6 or newer?');

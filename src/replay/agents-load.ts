@@ -38,7 +38,7 @@ export interface ReplayOptions {
 }
 
 /** When the n-th of so many agents begins, ms after the first; `null` when the one before it has ended. */
-export function arrivalMs(arrival: Arrival, n: number, count: number, certname: string): number | null {
+function arrivalMs(arrival: Arrival, n: number, count: number, certname: string): number | null {
   switch (arrival.type) {
     case 'queue':
       return null;

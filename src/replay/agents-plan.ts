@@ -188,7 +188,7 @@ function omissionOf(exchange: ExchangeDetail, { writes, renamed }: PlanOptions):
 }
 
 /** How a request changes the primary, `null` when it does not. A catalog request is a question, although it is a POST. */
-export function writeOf(method: string, { phase, indirection }: Route): Write | 'other' | null {
+function writeOf(method: string, { phase, indirection }: Route): Write | 'other' | null {
   if (method === 'GET' || method === 'HEAD') return null;
   if (phase === 'catalog') return method === 'POST' ? null : 'other';
   if (phase === 'csr' && method === 'PUT') return 'csr';

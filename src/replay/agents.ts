@@ -49,7 +49,7 @@ export interface PreparedReplay {
 }
 
 /** Names of agents for a load, unless told otherwise. */
-export const LOAD_NAMES = 'load-%04d';
+const LOAD_NAMES = 'load-%04d';
 
 /** Plans a replay. @throws {PkiError} for a name that is no certname */
 export function prepareReplay(settings: ReplaySettings): PreparedReplay {

@@ -58,7 +58,7 @@ export async function startServe(options: ServeOptions): Promise<Served> {
   const state = {
     requests: 0,
     used: new Set<ExchangeId>(),
-    missed: new Map<string, Miss & { times: number }>(),
+    missed: new Map<string, Miss>(),
     answers: { recorded: 0, content: 0, own: 0, refused: 0, missed: 0 },
     certnames: new Set<Certname>(),
   };
