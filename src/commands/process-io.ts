@@ -9,7 +9,7 @@ const SERVING: ReadonlySet<string> = new Set(['proxy', 'run', 'serve', 'replay',
 export function processIo(command: string): Io {
   const isTerminal = isatty(1);
   const io: Io = {
-    out: line => io.write(Buffer.from(`${line}\n`)),
+    out: line => io.write(Buffer.from(`${isTerminal ? withoutControls(line) : line}\n`)),
     err: line => void process.stderr.write(`${line}\n`),
     chatter: line => void (process.stderr.isTTY && process.stderr.write(`${line}\n`)),
     write: isTerminal || SERVING.has(command) ? bytes => void process.stdout.write(bytes) : writeAll,
@@ -33,6 +33,16 @@ export function processIo(command: string): Io {
     });
   }
   return io;
+}
+
+/**
+ * Lines for people are escaped where they are made; JSON leaves what is not ASCII as it is, and C1 controls, bidi overrides and the like with it:
+ * on a terminal they are written as JSON may write them, too.
+ */
+function withoutControls(line: string): string {
+  return line.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, text =>
+    text.replace(/[\s\S]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
 }
 
 /** A reader that closes the pipe (`| head`) ends the program quietly; one that serves ends as at a signal. */

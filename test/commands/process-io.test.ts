@@ -32,6 +32,17 @@ describe('stdout and stderr of the process', () => {
     expect(status).toBe(1);
   });
 
+  const hasScript = spawnSync('script', ['--version']).status === 0;
+  it.skipIf(!hasScript)('escapes in JSON what could steer a terminal, and only there', () => {
+    const command = [process.execPath, bin, 'query', 'SELECT char(155, 8238, 917505, 8232, 228) AS t', capture, '--json'];
+    const quoted = command.map(word => `'${word}'`).join(' ');
+    const shown = spawnSync('script', ['-qec', quoted, '/dev/null'], { encoding: 'utf8' }).stdout.trim();
+    expect(shown).toBe('{"t":"\\u009b\\u202e\\udb40\\udc01\\u2028ä"}');
+    const piped = spawnSync(process.execPath, command.slice(1), { encoding: 'utf8' }).stdout;
+    expect(JSON.parse(piped)).toEqual(JSON.parse(shown));
+    expect(piped).toContain('\u009b');
+  });
+
   it('ends quietly, and at once, when the reader closes the pipe', async () => {
     const child = spawn(process.execPath, [bin, 'query', MANY, capture, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
