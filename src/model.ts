@@ -92,17 +92,19 @@ export interface TlsFacts {
 }
 
 /** Why a connection ended. `blind` connections are tunnelled unread. */
-export type CloseCause =
-  | 'end'
-  | 'idle-timeout'
-  | 'connection-close'
-  | 'reset'
-  | 'tls-alert'
-  | 'tls-failed'
-  | 'protocol-error'
-  | 'aborted'
-  | 'policy'
-  | 'shutdown';
+export const CLOSE_CAUSES = [
+  'end',
+  'idle-timeout',
+  'connection-close',
+  'reset',
+  'tls-alert',
+  'tls-failed',
+  'protocol-error',
+  'aborted',
+  'policy',
+  'shutdown',
+] as const;
+export type CloseCause = (typeof CLOSE_CAUSES)[number];
 
 /** One TCP (and mostly TLS) connection. Metadata only: no socket is ever reachable from here. */
 export interface Connection {

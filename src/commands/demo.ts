@@ -135,8 +135,7 @@ async function playInLines(io: Io, setting: Setting): Promise<void> {
   });
   if (ending.aborted) return;
   conclude(io, file, given, played);
-  if (wrong.length > 0)
-    throw new CliError(`the demo did not go as it should: ${printable(wrong.join('; '))}`, 'please report this');
+  if (wrong.length > 0) throw new CliError(`the demo did not go as it should: ${wrong.join('; ')}`, 'please report this');
 }
 
 /** What became of it: the list of runs, and the difference that the last one shows. */

@@ -15,7 +15,7 @@ import type {
   ValueChange,
 } from '../analysis/compare-result.ts';
 import { pathText, placeText, refText, withoutParameters } from './diff-lines.ts';
-import { join, type Markup, markup, PAGE_STYLE } from './diff-markup.ts';
+import { join, type Markup, markup, pageHead } from './diff-markup.ts';
 import { bytes, duration } from './present.ts';
 import { eventValueText, plural, valueText } from './show-text.ts';
 
@@ -50,19 +50,7 @@ export function exchangePage(comparison: ExchangeComparison): string {
 }
 
 function page(title: string, body: readonly (Markup | false)[]): string {
-  const policy = "default-src 'none'; style-src 'unsafe-inline'";
-  return markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${title} - stringtap</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<main>
-${join(body.filter(part => part !== false))}
+  return markup`${pageHead(title)}${join(body.filter(part => part !== false))}
 </main>
 </body>
 </html>`.html;

@@ -24,8 +24,25 @@ function escaped(text: string): string {
   return printable(text).replace(/[&<>"']/g, sign => signs[sign]!);
 }
 
+/** A page up to what is in its `main`; scripts and anything from elsewhere are forbidden to it. @param more style beside that of every page */
+export function pageHead(title: string, more: Markup = { html: '' }): Markup {
+  const policy = "default-src 'none'; style-src 'unsafe-inline'";
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<title>${title} - stringtap</title>
+<style>${PAGE_STYLE}${more}</style>
+</head>
+<body>
+<main>
+`;
+}
+
 /** A constant, and so the one text that goes into a page as it is. */
-export const PAGE_STYLE: Markup = {
+const PAGE_STYLE: Markup = {
   html: `
 :root { color-scheme: light dark; --text: #1c2024; --dim: #5b6570; --back: #fff; --card: #f6f7f9; --line: #d9dee3;
   --add: #116329; --add-back: #e6f6ea; --del: #a40e26; --del-back: #fdeced; --chg: #8a5a00; --hunk: #3b5bb5; }

@@ -5,7 +5,7 @@ import type { ConnectionRow, ExchangeDetail, FindingRow, RunRow, Store } from '.
 import { type Hiding, hideInTarget, hideInText } from '../decode/secrets.ts';
 import { hidingOr, type Selection } from '../export/selection.ts';
 import { PHASES } from '../model.ts';
-import { join, type Markup, markup, PAGE_STYLE } from './diff-markup.ts';
+import { join, type Markup, markup, pageHead } from './diff-markup.ts';
 import { axisOf, DRAWN, lanes, legend, shortTarget, waterfall } from './export-chart.ts';
 import { RUN_STYLE } from './export-style.ts';
 import { bytes, clock, duration } from './present.ts';
@@ -23,20 +23,8 @@ const VALUE = 400;
 export function* runPages(selection: Selection, version: string): Generator<string> {
   const store = selection.reveal ? selection.store : withoutSecrets(selection.store);
   const names = selection.runs.map(run => `r${run.id} ${run.certname}`);
-  const policy = "default-src 'none'; style-src 'unsafe-inline'";
   const title = names.length === 1 ? (names[0] ?? '') : `${names.length} runs`;
-  yield markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${title} - stringtap</title>
-<style>${PAGE_STYLE}${RUN_STYLE}</style>
-</head>
-<body>
-<main>
-`.html;
+  yield pageHead(title, RUN_STYLE).html;
   if (names.length > 1) {
     const links = selection.runs.map((run, n) => markup`<li><a href="#r${String(run.id)}">${names[n] ?? ''}</a></li>`);
     yield markup`<ul class="tally">${join(links)}</ul>`.html;

@@ -101,7 +101,7 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
     for (const run of selection.runs) await sender.send(traceOf(selection, run));
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new CliError(`${to} did not take the run: ${printable(reason ?? '')}`, 'a collector takes OTLP over HTTP on port 4318');
+    throw new CliError(`${to} did not take the run: ${reason ?? ''}`, 'a collector takes OTLP over HTTP on port 4318');
   } finally {
     await sender.close();
   }

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import type { Filter, Subject } from '../analysis/filter.ts';
 import { parseFilter } from '../analysis/filter-parse.ts';
 import type { Store } from '../capture/store.ts';
-import { CliError, printable } from './io.ts';
+import { CliError } from './io.ts';
 import { openCapture } from './options.ts';
 
 /** What follows the name of a list: `[CAPTURE] [FILTER]`, or `[FILTER] [CAPTURE]`. */
@@ -40,12 +40,8 @@ function filterOf(words: readonly string[], subject: Subject): Filter | null {
   if (parsed.type === 'filter') return parsed.filter;
   const { message, at, end, hint } = parsed.problem;
   const part = text.slice(at, Math.min(end, at + 40));
-  const place = `at character ${at + 1}${part === '' ? '' : ` (${printable(part)})`}`;
-  throw new CliError(
-    `wrong filter ${place}: ${printable(message)}`,
-    hint === null ? 'docs/filter.md has the language' : printable(hint),
-    2,
-  );
+  const place = `at character ${at + 1}${part === '' ? '' : ` (${part})`}`;
+  throw new CliError(`wrong filter ${place}: ${message}`, hint ?? 'docs/filter.md has the language', 2);
 }
 
 /** A capture that is not there must not become a filter that finds nothing. */

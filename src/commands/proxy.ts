@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
@@ -13,7 +13,7 @@ import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount, CAPTURES, hostPort, httpUrl, listenPlace, retention, wholeNumber } from './options.ts';
+import { byteCount, CAPTURES, hostPort, httpUrl, listenPlace, readCa, retention, wholeNumber } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 import { openScreens, type Screens } from './proxy-ui.ts';
@@ -132,7 +132,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
     chatter: line => say('chatter', line),
   };
   const keyLog = keyLogOf(io, flags.keylog);
-  const caPem = flags.caCert === undefined ? null : readPem(flags.caCert);
+  const caPem = flags.caCert === undefined ? null : readCa(flags.caCert);
   const file = flags.capture ?? defaultCapture();
   const existed = existsSync(file);
   const otlp = flags.otlp === undefined ? null : await sendRuns(io, flags.otlp, file);
@@ -294,17 +294,6 @@ export function defaultCapture(prefix = ''): string {
     throw new CliError(`cannot make the folder ${CAPTURES}: ${code}`, '--capture FILE writes elsewhere');
   }
   return join(CAPTURES, `${prefix}${new Date().toISOString().replace(/[:.]/g, '-').slice(0, 19)}Z.db`);
-}
-
-function readPem(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new CliError(
-      `cannot read --ca-cert ${file}: ${(error as NodeJS.ErrnoException).code}`,
-      'it is the CA bundle of the primary, PEM',
-    );
-  }
 }
 
 /** Errors of `listen` in words; others as they are. */

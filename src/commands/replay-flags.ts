@@ -3,7 +3,7 @@ import type { Arrival } from '../replay/agents-load.ts';
 import { WRITES, type Write } from '../replay/agents-plan.ts';
 import { type Pace, parsePace } from '../replay/pace.ts';
 import { parseId } from './ids.ts';
-import { CliError, printable } from './io.ts';
+import { CliError } from './io.ts';
 import { wholeNumber } from './options.ts';
 
 /** Options of `stringtap replay`, read. */
@@ -84,7 +84,7 @@ export function arrivalOf(flags: ReplayFlags): Arrival {
     );
   }
   if (flags.agents !== undefined && flags.agents > 1 && flags.as !== undefined && !/%(0\d)?d/.test(flags.as)) {
-    throw new CliError(`--as ${printable(flags.as)} is one name`, 'a pattern has %d or %04d in it: --as load-%04d.example', 2);
+    throw new CliError(`--as ${flags.as} is one name`, 'a pattern has %d or %04d in it: --as load-%04d.example', 2);
   }
   if (flags.agents === undefined) return { type: 'queue' };
   if (flags.herd === true) return { type: 'herd' };

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -25,8 +25,8 @@ import { countingTape } from '../replay/agents-tape.ts';
 import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
 import { requireRun } from './ids.ts';
-import { CliError, type Io, printable } from './io.ts';
-import { hostPort, openCapture } from './options.ts';
+import { CliError, type Io } from './io.ts';
+import { hostPort, openCapture, readCa } from './options.ts';
 import { address, lossLine } from './proxy.ts';
 import { addExchange, addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
@@ -164,17 +164,6 @@ async function reach(flags: ReplayFlags): Promise<Target> {
   }
 }
 
-function readCa(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new CliError(
-      `cannot read --ca-cert ${printable(file)}: ${(error as NodeJS.ErrnoException).code}`,
-      'it is the CA bundle of the target, PEM',
-    );
-  }
-}
-
 /** Sees to it that there is an identity for every name. @throws {CliError} */
 async function identify(
   io: Io,
@@ -190,7 +179,7 @@ async function identify(
     const hint =
       flags.ssldir === undefined
         ? "stringtap identity import --ssldir DIR takes over an agent's own; --enrol gets one from the target; --as NAME sends it as another"
-        : `${printable(flags.ssldir)} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
+        : `${flags.ssldir} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
     throw new CliError(`there is no identity for ${names}`, hint);
   }
   io.err(`enrolling ${plural(unknown.length, 'name')} at ${address(flags.to)}: ${names}`);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { CliError, printable } from './io.ts';
+import { CliError } from './io.ts';
 
 /** Signals that are passed on; a terminal sends the first two to the command as well. */
 const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
@@ -25,7 +25,7 @@ export function runChild(command: readonly string[], env: NodeJS.ProcessEnv): Pr
   return new Promise<number>((resolve, reject) => {
     child.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'ENOENT' ? 'there is no such program' : (error.code ?? error.message);
-      reject(new CliError(`cannot start ${printable(program!)}: ${why}`));
+      reject(new CliError(`cannot start ${program!}: ${why}`));
     });
     child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
   }).finally(() => {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { stripVTControlCharacters } from 'node:util';
 import { type Certname, toCertname } from '../model.ts';
 import type { RevocationMode } from '../pki/trust.ts';
-import { CliError, printable } from './io.ts';
+import { CliError } from './io.ts';
 import type { PuppetCommand } from './run-command.ts';
 
 /** What stringtap asks Puppet for; each is a setting of Puppet 6, 7 and 8. */
@@ -99,9 +99,7 @@ function output([program, ...args]: readonly string[], env: NodeJS.ProcessEnv): 
       if (error === null) return resolve(stdout);
       const last = stripVTControlCharacters(stderr).trim().split('\n').at(-1) ?? ''; // Puppet colours its errors
       const why = 'code' in error && error.code === 'ENOENT' ? 'there is no such program' : last || error.message.split('\n')[0]!;
-      reject(
-        new CliError(`cannot ask puppet for its settings: ${printable(why)}`, `try: ${printable([program!, ...args].join(' '))}`),
-      );
+      reject(new CliError(`cannot ask puppet for its settings: ${why}`, `try: ${[program!, ...args].join(' ')}`));
     });
   });
 }
@@ -165,6 +163,6 @@ function revocationOf(text: string): RevocationMode {
 
 function place(name: string, text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new CliError(`puppet's ${name} is no port: ${printable(text)}`);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new CliError(`puppet's ${name} is no port: ${text}`);
   return port;
 }

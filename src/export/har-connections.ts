@@ -1,6 +1,6 @@
 import { booleanOf, type Data, field, numberOf, textOf } from '../decode/data.ts';
-import type { Certname, CloseCause, Connection, Exchange, Failure, Leg, Route } from '../model.ts';
-import { toCertname } from '../model.ts';
+import type { Certname, Connection, Exchange, Failure, Leg, Route } from '../model.ts';
+import { CLOSE_CAUSES, toCertname } from '../model.ts';
 
 /** An entry of a HAR on its way to an exchange. */
 export interface Draft {
@@ -45,18 +45,6 @@ export function msOf(data: Data): number | null {
 const LEGS: readonly Leg[] = ['agent', 'primary'];
 const CLOSERS: readonly (Leg | 'proxy')[] = ['agent', 'primary', 'proxy'];
 const VIAS: readonly Connection['via'][] = ['direct', 'connect', 'plain', 'blind'];
-const CAUSES: readonly CloseCause[] = [
-  'end',
-  'idle-timeout',
-  'connection-close',
-  'reset',
-  'tls-alert',
-  'tls-failed',
-  'protocol-error',
-  'aborted',
-  'policy',
-  'shutdown',
-];
 
 const oneOf = <T extends string>(known: readonly T[], data: Data): T | null => known.find(word => word === textOf(data)) ?? null;
 const textOr = (data: Data): string | null => textOf(data)?.slice(0, 1000) ?? null;
@@ -86,7 +74,7 @@ function givenConnection(row: Data, leg: Leg, openedAt: number, openedMono: numb
   const protocol = textOr(field(row, 'tlsVersion'));
   const closedAt = timeOf(field(row, 'closedAt'));
   const by = oneOf(CLOSERS, field(row, 'closedBy'));
-  const cause = oneOf(CAUSES, field(row, 'cause'));
+  const cause = oneOf(CLOSE_CAUSES, field(row, 'cause'));
   return {
     leg,
     via: oneOf(VIAS, field(row, 'via')) ?? 'direct',

@@ -4,7 +4,7 @@ import { answerTo } from './failure.ts';
 import { contentLength, flat, pairs, responseFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
 import { passed } from './passing.ts';
-import { mono } from './tracking.ts';
+import { mono, newExchange } from './tracking.ts';
 
 /**
  * The agent's side of one exchange: what is written to it, what is put on the tape, and in which order. Captured before delivered:
@@ -51,38 +51,13 @@ export function deliver(
 
 type Opening = Pick<Exchange, 'route' | 'certname'> & { target: string };
 
-function opened(tape: Tape, agent: AgentConnection, request: IncomingMessage, opening: Opening): Exchange {
-  const start = mono();
-  return {
-    id: tape.exchangeId(),
-    certname: opening.certname,
-    route: opening.route,
+function opened(tape: Tape, agent: AgentConnection, request: IncomingMessage, { certname, route, target }: Opening): Exchange {
+  return newExchange(tape, {
+    certname,
+    route,
     agent: { connection: agent.record.id, ordinal: agent.record.exchanges },
-    primary: null,
-    resent: 0,
-    answeredBy: 'primary',
-    request: {
-      method: request.method ?? '',
-      target: opening.target,
-      httpVersion: request.httpVersion,
-      fields: pairs(request.rawHeaders),
-    },
-    response: null,
-    primaryStatus: null,
-    trailers: [],
-    startedAt: Date.now(),
-    timing: {
-      startMono: start,
-      requestEndMono: null,
-      primaryReadyMono: null,
-      responseHeadMono: null,
-      firstByteMono: null,
-      endMono: start,
-    },
-    requestBytes: 0,
-    responseBytes: 0,
-    outcome: { type: 'answered' },
-  };
+    request: { method: request.method ?? '', target, httpVersion: request.httpVersion, fields: pairs(request.rawHeaders) },
+  });
 }
 
 const nothing = (): void => undefined;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import type { CloseCause, Connection, Leg, Tape } from '../model.ts';
+import type { CloseCause, Connection, Exchange, Leg, Tape } from '../model.ts';
 import { UNTRUSTED } from './failure.ts';
 
 /** Monotonic milliseconds; see model.ts on time. */
@@ -11,6 +11,39 @@ export const mono = (): number => performance.now();
 export function authority(address: string | undefined, port: number | undefined): string {
   const host = address ?? 'unknown';
   return `${host.includes(':') ? `[${host}]` : host}:${port ?? 0}`;
+}
+
+/** An exchange that begins now. */
+export function newExchange(
+  tape: Tape,
+  { certname, route, agent, request }: Pick<Exchange, 'certname' | 'route' | 'agent' | 'request'>,
+): Exchange {
+  const start = mono();
+  return {
+    id: tape.exchangeId(),
+    certname,
+    route,
+    agent,
+    primary: null,
+    resent: 0,
+    answeredBy: 'primary',
+    request,
+    response: null,
+    primaryStatus: null,
+    trailers: [],
+    startedAt: Date.now(),
+    timing: {
+      startMono: start,
+      requestEndMono: null,
+      primaryReadyMono: null,
+      responseHeadMono: null,
+      firstByteMono: null,
+      endMono: start,
+    },
+    requestBytes: 0,
+    responseBytes: 0,
+    outcome: { type: 'answered' },
+  };
 }
 
 /** A connection just opened, on the tape from now on. */

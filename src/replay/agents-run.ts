@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Certname, ExchangeId, Failure, Fields, Phase, Tape } from '../model.ts';
+import { routeOf } from '../decode/route.ts';
+import type { Certname, ConnectionId, ExchangeId, Failure, Fields, Phase, Tape } from '../model.ts';
 import { reasonOf } from '../proxy/failure.ts';
 import { requestFields } from '../proxy/fields.ts';
-import { authority, mono } from '../proxy/tracking.ts';
+import { authority, mono, newExchange } from '../proxy/tracking.ts';
 import { type Call, openUpstream, type Presented, type Primary, type Upstream } from '../proxy/upstream.ts';
 import { type Fresh, freshBody, freshTarget, isUuid, type RecordedRequest } from './agents-fresh.ts';
 import {
@@ -14,7 +15,7 @@ import {
   type Script,
   type ScriptStep,
 } from './agents-script.ts';
-import { type AgentTape, agentTape, type ConnectionCount, newExchange } from './agents-tape.ts';
+import { type AgentTape, agentTape, type ConnectionCount } from './agents-tape.ts';
 import { type Pace, paced } from './pace.ts';
 
 /** What became of one request that was sent. */
@@ -144,7 +145,12 @@ function send(
   const fields = sized(requestFields(request.fields, authority(primary.host, primary.port)), body);
   const presented = planned.certificate ? identity : null;
   const head = { method: request.method, target, httpVersion: '1.1', fields };
-  const exchange = newExchange(tape, head, presented?.certname ?? null);
+  const exchange = newExchange(tape, {
+    certname: presented?.certname ?? null,
+    route: routeOf(request.method, target),
+    agent: { connection: 0 as ConnectionId, ordinal: 0 },
+    request: head,
+  });
   const { timing } = exchange;
   const before = wire.count.opened;
   const reads = (planned.phase === 'catalog' && script.readsCatalogs) || recordedContent !== null;

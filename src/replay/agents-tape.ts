@@ -1,6 +1,4 @@
-import { routeOf } from '../decode/route.ts';
-import type { Certname, Connection, ConnectionId, Exchange, ExchangeId, RequestHead, Tape } from '../model.ts';
-import { mono } from '../proxy/tracking.ts';
+import type { Certname, Connection, ConnectionId, ExchangeId, Tape } from '../model.ts';
 
 /** Of the connections of one replayed agent. */
 export interface ConnectionCount {
@@ -82,35 +80,5 @@ function asAgentLeg(connection: Connection, name: Certname): Connection {
       by: closed.by === 'proxy' ? 'agent' : 'proxy',
       cause: closed.cause === 'policy' || closed.cause === 'shutdown' ? 'end' : closed.cause,
     },
-  };
-}
-
-/** An exchange that begins now. */
-export function newExchange(tape: Tape, request: RequestHead, certname: Certname | null): Exchange {
-  const start = mono();
-  return {
-    id: tape.exchangeId(),
-    certname,
-    route: routeOf(request.method, request.target),
-    agent: { connection: 0 as ConnectionId, ordinal: 0 },
-    primary: null,
-    resent: 0,
-    answeredBy: 'primary',
-    request,
-    response: null,
-    primaryStatus: null,
-    trailers: [],
-    startedAt: Date.now(),
-    timing: {
-      startMono: start,
-      requestEndMono: null,
-      primaryReadyMono: null,
-      responseHeadMono: null,
-      firstByteMono: null,
-      endMono: start,
-    },
-    requestBytes: 0,
-    responseBytes: 0,
-    outcome: { type: 'answered' },
   };
 }
