@@ -12,6 +12,10 @@ import type { Range } from './waterfall.ts';
 export const MOST_LANES = 200;
 /** Exchanges of one connection that are read, the newest: a pooled one may have carried a million. */
 const MOST_USES = 300;
+/** Exchanges that are looked at for them: a key does not wait for more. No index leads from a connection to what it carried. */
+const MOST_LOOKED = 5_000;
+/** Exchanges of one run. */
+const MOST_OF_RUN = 10_000;
 
 /** A connection with all that its row has. */
 export interface UsedConnection extends ConnectionReuse {
@@ -24,17 +28,61 @@ export function readLanes(store: Store, run: number | null): readonly UsedConnec
     run === null
       ? [...store.connections({ reverse: true, limit: MOST_LANES })].reverse()
       : [...store.connections({ run, limit: MOST_LANES })];
-  const exchanges = new Map<number, ExchangeRow>();
-  for (const { id } of connections) {
-    for (const row of store.exchanges({ connection: id, reverse: true, limit: MOST_USES })) exchanges.set(row.id, row);
-  }
-  const inOrder = [...exchanges.values()].sort((a, b) => a.id - b.id);
+  const { exchanges, missed } = run === null ? newestOf(store, connections) : ofRun(store, connections, run);
   const rows = new Map<number, ConnectionRow>(connections.map(row => [row.id, row]));
-  const { connections: used } = foldReuse(connections, inOrder, row => run === null || row.run === run);
+  const { connections: used } = foldReuse(connections, exchanges, row => run === null || row.run === run);
   return used.flatMap(lane => {
     const row = rows.get(lane.facts.id);
-    return row === undefined ? [] : [{ ...lane, row }];
+    // Of one whose exchanges were too far back nothing true could be drawn.
+    return row === undefined || (missed.has(row.id) && lane.uses.length === 0) ? [] : [{ ...lane, row }];
   });
+}
+
+interface Read {
+  /** In order. */
+  readonly exchanges: readonly ExchangeRow[];
+  /** Connections of which some were not read. */
+  readonly missed: ReadonlySet<number>;
+}
+
+/** What the newest connections carried, from the newest exchange on backward until all of it was met. */
+function newestOf(store: Store, connections: readonly ConnectionRow[]): Read {
+  const left = new Map<number, number>(
+    connections.flatMap(({ id, exchanges }) => (exchanges === 0 ? [] : [[id, Math.min(exchanges, MOST_USES)]])),
+  );
+  const exchanges: ExchangeRow[] = [];
+  let looked = 0;
+  const wants = (id: number | null): boolean => {
+    const count = id === null ? undefined : left.get(id);
+    if (id === null || count === undefined) return false;
+    if (count === 1) left.delete(id);
+    else left.set(id, count - 1);
+    return true;
+  };
+  if (left.size === 0) return { exchanges, missed: new Set() };
+  for (const row of store.exchanges({ reverse: true })) {
+    const ofAgent = wants(row.agentConnection);
+    if (wants(row.primaryConnection) || ofAgent) exchanges.push(row);
+    looked += 1;
+    if (left.size === 0 || looked >= MOST_LOOKED) break;
+  }
+  return { exchanges: exchanges.reverse(), missed: new Set(left.keys()) };
+}
+
+/** The exchanges of a run, and on a connection that others had before or after it the one before, and the last of all. */
+function ofRun(store: Store, connections: readonly ConnectionRow[], run: number): Read {
+  const exchanges = new Map([...store.exchanges({ run, limit: MOST_OF_RUN })].map(row => [row.id as number, row]));
+  const own = [...exchanges.values()];
+  for (const { id, leg, exchanges: count } of connections) {
+    const uses = own.filter(row => (leg === 'agent' ? row.agentConnection : row.primaryConnection) === id);
+    const [first, last] = [uses[0], uses.at(-1)];
+    if (first === undefined || last === undefined) continue;
+    const ordinal = (row: ExchangeRow): number => (leg === 'agent' ? row.agentOrdinal : (row.primaryOrdinal ?? 1));
+    const [before] = ordinal(first) > 1 ? store.exchanges({ connection: id, before: first.id, reverse: true, limit: 1 }) : [];
+    const [after] = ordinal(last) < count ? store.exchanges({ connection: id, after: last.id, reverse: true, limit: 1 }) : [];
+    for (const row of [before, after]) if (row !== undefined) exchanges.set(row.id, row);
+  }
+  return { exchanges: [...exchanges.values()].sort((a, b) => a.id - b.id), missed: new Set() };
 }
 
 /** The time that some lanes take: those of one recording, whose clock they share. */

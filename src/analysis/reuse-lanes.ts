@@ -20,7 +20,7 @@ export function segmentsOf(connection: ConnectionReuse): Segment[] {
   const { facts, uses, inherited } = connection;
   const segments: Segment[] = [];
   const from = uses.findIndex(use => use.counted);
-  if (inherited) segments.push({ type: 'inherited', exchanges: from });
+  if (inherited) segments.push({ type: 'inherited', exchanges: (uses[from]?.ordinal ?? 1) - 1 });
   else if (facts.handshakeMs !== null) {
     const { connectMs, handshakeMs, resumed } = facts;
     segments.push({ type: 'handshake', connectMs: connectMs ?? 0, tlsMs: handshakeMs, resumed: resumed === true });

@@ -1,4 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { type ConnectionReuse, foldReuse } from '../../src/analysis/reuse.ts';
+import { paintLane, spanOf } from '../../src/analysis/reuse-lanes.ts';
+import { openStore } from '../../src/capture/store.ts';
+import { laneWords } from '../../src/commands/reuse-text.ts';
+import { readLanes } from '../../ui/reuse-lanes.ts';
+import { writePlausible } from '../bench/plausible.ts';
 import { stringtap } from '../commands/stringtap.ts';
 import { KEY, LARGE, openUi, SMALL, sample } from './rig.ts';
 
@@ -53,6 +62,44 @@ describe.each([
     await ui.send('2');
     expect((await ui.shows('AGENT LEG')).join('\n')).toMatch(new RegExp(`exchanges +${run.exchanges} `));
   });
+});
+
+test('lanes are those of all that their connections carried, of which little is read', () => {
+  const exchanges = [...store.exchanges()];
+  const words = (lane: ConnectionReuse): string[] => [laneWords(lane), paintLane(lane, spanOf(lane).from, spanOf(lane).to, 60)];
+  for (const id of [null, ...[...store.runs()].map(row => row.id)]) {
+    const connections = id === null ? all : [...store.connections({ run: id })];
+    const whole = foldReuse(connections, exchanges, row => id === null || row.run === id);
+    expect(readLanes(store, id).map(words)).toEqual(whole.connections.map(words));
+  }
+});
+
+test('connections of a long capture are read in bounded time', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'stringtap-lanes-'));
+  try {
+    writePlausible(join(dir, 'long.db'), 20_000);
+    const long = openStore(join(dir, 'long.db'));
+    try {
+      let looked = 0;
+      const read = long.exchanges;
+      long.exchanges = function* (filter) {
+        // No index leads from a connection to its exchanges: each such question goes through the whole capture.
+        expect(filter?.connection).toBeUndefined();
+        for (const row of read(filter)) {
+          looked += 1;
+          yield row;
+        }
+      };
+      const lanes = readLanes(long, null);
+      expect(lanes.length).toBeGreaterThan(150);
+      expect(lanes.every(({ row, uses }) => row.exchanges === 0 || uses.length > 0)).toBe(true);
+      expect(looked).toBeLessThanOrEqual(5_000);
+    } finally {
+      long.close();
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
 
 test('a run that is not there is told, and a narrow terminal has one leg below the other', async () => {

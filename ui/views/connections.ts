@@ -31,6 +31,8 @@ interface Connections {
   /** `null`: of the whole capture. */
   readonly run: number | null;
   readonly lanes: readonly UsedConnection[];
+  /** Wall clock, ms. */
+  readonly readAt: number;
   readonly place: ListState;
   readonly tab: number;
   /** `null`: it is being measured. */
@@ -38,6 +40,7 @@ interface Connections {
 }
 
 const TABS = ['Lanes', 'Figures', 'Causes and advice'] as const;
+const READ_EVERY_MS = 1000;
 /** Lines under the lanes that tell of the one under the cursor, with the rule above them. */
 const BELOW = 5;
 
@@ -81,8 +84,10 @@ const VIEW: View<Connections> = {
     }
   },
   refresh(state, env) {
+    // A proxy that is busy commits many times a second, and each time there is as much to read.
+    if (env.now() - state.readAt < READ_EVERY_MS && env.source.isLive()) return state;
     const lanes = readLanes(env.source.store, state.run);
-    return { ...state, lanes, place: settle(state.place, lanes.length, heightOf(env)) };
+    return { ...state, lanes, readAt: env.now(), place: settle(state.place, lanes.length, heightOf(env)) };
   },
   draw(state, env) {
     if (state.tab === 0) return drawLanes(state, env);
@@ -134,17 +139,19 @@ function actOnLanes(state: Connections, action: Parameters<typeof VIEW.act>[1], 
 function openConnection(lane: UsedConnection, env: Env): Step {
   const row = env.source.store.connection(lane.facts.id);
   if (row === null) return { say: { text: `there is no connection c${lane.facts.id}`, kind: 'error' } };
-  const carried = [...env.source.store.exchanges({ connection: row.id, limit: 300 })];
+  const carried = lane.uses.flatMap(({ exchange }) => env.source.store.exchange(exchange) ?? []);
+  const more = row.exchanges - carried.length;
   const lines = (columns: number): Line[] => [
     ...detailLines([...connectionDetails(row), ['story', laneWords(lane)]], columns),
     line(''),
     ...carried.map(
       (exchange, n): Line => [
         span(` ${pad(`e${exchange.id}`, 7)}`, 'key'),
-        span(`${String(n + 1).padStart(4)}  ${pad(exchange.phase, 12)}${pad(String(exchange.status ?? '-'), 4)}`),
+        span(`${String(lane.uses[n]!.ordinal).padStart(4)}  ${pad(exchange.phase, 12)}${pad(String(exchange.status ?? '-'), 4)}`),
         span(`${duration(exchange.durationMs).padStart(8)}  ${exchange.method} ${exchange.target}`),
       ],
     ),
+    ...(more > 0 ? [line(` ${more} more: in :requests the filter ~conn c${row.id} shows all`, 'dim')] : []),
   ];
   return { push: textPane({ title: `c${row.id}`, lines }, env) };
 }
@@ -263,7 +270,7 @@ function advice(measured: Measured, columns: number): Line[] {
 /** @param run `null`: of the whole capture */
 export function connectionsScreen(run: number | null, env: Env): Screen {
   const lanes = readLanes(env.source.store, run);
-  return screenOf<Connections>(VIEW, { run, lanes, place: LIST_START, tab: 0, measured: null });
+  return screenOf<Connections>(VIEW, { run, lanes, readAt: env.now(), place: LIST_START, tab: 0, measured: null });
 }
 
 /** @param argument `r3`; `null`: of the run that is looked at, else of the capture */
