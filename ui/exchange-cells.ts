@@ -60,7 +60,7 @@ export function exchangeColumns(
     { title: 'PHASE', width: 11, cell: row => span(row.phase, `phase-${row.phase}`) },
     { title: 'METHOD', width: 6, from: 90, cell: row => span(row.method) },
     { title: 'STAT', width: 5, cell: statusCell },
-    { title: 'TOOK', width: 9, right: true, cell: row => span(duration(row.durationMs)) },
+    { title: 'TOOK', width: 9, right: true, from: 1, cell: row => span(duration(row.durationMs)) },
     { title: 'UP', width: 7, right: true, from: 130, cell: row => span(row.requestBytes === 0 ? '-' : bytes(row.requestBytes)) },
     {
       title: 'DOWN',

@@ -193,11 +193,11 @@ function hint(map: KeyMap, spec: CommandSpec & { name: CommandName }): { key: st
 
 /** Lines in the middle of a view that has nothing to show: what to do next. */
 export function emptyLines(env: { size: { columns: number; rows: number } }, texts: readonly string[]): Line[] {
-  const above = Math.max(0, Math.floor((env.size.rows - texts.length) / 3));
-  const width = Math.max(0, ...texts.map(widthOf));
+  const wrapped = texts.flatMap((text, i) =>
+    wrapText(text, env.size.columns - 2).map(part => ({ text: part, style: i === 0 ? ('bold' as const) : ('value' as const) })),
+  );
+  const above = Math.max(0, Math.floor((env.size.rows - wrapped.length) / 3));
+  const width = Math.max(0, ...wrapped.map(({ text }) => widthOf(text)));
   const indent = ' '.repeat(Math.max(1, Math.floor((env.size.columns - width) / 2)));
-  return [
-    ...Array.from({ length: above }, () => EMPTY),
-    ...texts.map((text, i) => line(`${indent}${text}`, i === 0 ? 'bold' : 'value')),
-  ];
+  return [...Array.from({ length: above }, () => EMPTY), ...wrapped.map(({ text, style }) => line(`${indent}${text}`, style))];
 }

@@ -25,8 +25,11 @@ export function paintLine(line: Line, columns: number, theme: Theme): string {
     out += style === undefined ? shown : styled(shown, style, theme);
     left -= widthOf(shown);
   }
-  return out;
+  return theme.ascii ? out.replace(/[…→×└╌│]/g, sign => PLAIN[sign] ?? sign) : out;
 }
+
+/** Signs within words, and what stands for them where a font may lack them; all of one column. */
+const PLAIN: Readonly<Record<string, string>> = { '…': '~', '→': '>', '×': 'x', '└': ' ', '╌': '-', '│': '|' };
 
 function styled(text: string, style: StyleName, theme: Theme): string {
   const { on, off } = theme.look(style);

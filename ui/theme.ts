@@ -160,6 +160,8 @@ const ASCII: Signs = {
 
 export interface Theme {
   readonly signs: Signs;
+  /** Only what every font has. */
+  readonly ascii: boolean;
   /** Read aloud: pictures are told in words. */
   readonly reader: boolean;
   look(style: StyleName): Look;
@@ -173,6 +175,7 @@ export function createTheme(options: { colour: boolean; ascii: boolean; reader?:
   const looks = new Map<StyleName, Look>();
   return {
     signs: options.ascii ? ASCII : UNICODE,
+    ascii: options.ascii,
     reader: options.reader === true,
     look(style) {
       const known = looks.get(style);

@@ -38,11 +38,11 @@ export function clockOf(at: string): string {
   return clock(Date.parse(at));
 }
 
-/** `3 s ago`, `5 min ago`, or the day when it is longer than that. */
-export function ago(at: string, now: number): string {
-  const seconds = Math.max(0, Math.round((now - Date.parse(at)) / 1000));
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
-  return at.slice(0, 10);
+/** The time of what was today, day and time of what is older; both of the local day. */
+export function whenOf(at: string, now: number): string {
+  const date = new Date(at);
+  const clockText = clockOf(at);
+  if (date.toDateString() === new Date(now).toDateString()) return clockText.slice(0, 8);
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${two(date.getMonth() + 1)}-${two(date.getDate())} ${clockText.slice(0, 5)}`;
 }

@@ -220,7 +220,7 @@ export function gapsOf(exchanges: readonly ExchangeRow[]): Range[] {
 }
 
 /** The gaps that are wide enough to be named: `├ agent 1.2 s ┤`. */
-export function gapLine(gaps: readonly Range[], range: Range, width: number, ascii: boolean): string {
+export function gapLine(gaps: readonly Range[], range: Range, width: number): string {
   const cells: string[] = new Array<string>(width).fill(' ');
   const scale = width / (range.to - range.from);
   for (const gap of gaps) {
@@ -230,8 +230,7 @@ export function gapLine(gaps: readonly Range[], range: Range, width: number, asc
       words => words.length + 2 <= to - from + 1,
     );
     if (text === undefined) continue;
-    const rule = ascii ? '-' : '╌';
-    const fill = rule.repeat(Math.max(0, Math.floor((to - from - 1 - text.length) / 2)));
+    const fill = '╌'.repeat(Math.max(0, Math.floor((to - from - 1 - text.length) / 2)));
     const label = `${fill}${text}${fill}`;
     for (let i = 0; i < label.length; i += 1) cells[from + 1 + i] = label[i]!;
   }

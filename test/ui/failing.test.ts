@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventValueText } from '../../src/commands/show-text.ts';
+import { whenOf } from '../../ui/time.ts';
 import { KEY, openUi, SMALL, sample } from './rig.ts';
 
 /** What somebody sees who comes to find out why a run failed, at 80x24. */
@@ -99,8 +100,49 @@ test('help has all of its words', async () => {
   expect([...all].filter(line => line.trimEnd().endsWith('…'))).toEqual([]);
 });
 
-test('in the smallest terminal the list of runs has who, and how it went', async () => {
-  using ui = openUi(store, { columns: 40, rows: 10 });
-  const text = (await ui.shows('RESULT')).join('\n');
-  expect(text).toMatch(/web01\.lab +✎ changed/);
+describe('in the smallest terminal', () => {
+  const TINY = { columns: 40, rows: 10 };
+
+  test('the list of runs has who, and how it went', async () => {
+    using ui = openUi(store, TINY);
+    expect((await ui.shows('RESULT')).join('\n')).toMatch(/web01\.lab +✎ changed/);
+  });
+
+  test.each([
+    ['1', /e\d+ +pluginsync +200/],
+    ['4', /success +File\[|failure\*? +Exec\[/],
+    ['8', /c\d+ +agent/],
+  ])('tab %s of a run has what a row is of before all else', async (tab, row) => {
+    using ui = openUi(store, TINY);
+    await ui.send(':');
+    await ui.type(`run ${broken}`);
+    await ui.send(tab);
+    await ui.shows(`[${tab} `);
+    expect(ui.frame().join('\n')).toMatch(row);
+  });
+
+  test('what to do next is said in whole words', async () => {
+    using ui = openUi(store, TINY);
+    await ui.send(':');
+    await ui.type(`run ${broken}`);
+    await ui.send('7');
+    const text = (await ui.shows('no certificates in this run')).map(line => line.trim()).join(' ');
+    expect(text).toContain('an agent asks for the CA, its CRL and its certificate when it has none');
+  });
+});
+
+test('at 80 columns a certname has room, and the environment of a run is told', async () => {
+  using ui = openUi(store, SMALL);
+  expect((await ui.shows('CERTNAME')).find(line => line.includes('CERTNAME'))).toMatch(/CERTNAME {12}/);
+  await ui.send(KEY.enter);
+  expect((await ui.shows('1 Requests'))[2]).toContain(' production ');
+});
+
+test('the day of a run is that of its time', () => {
+  const now = new Date(2026, 2, 2, 12).getTime();
+  const evening = new Date(2026, 2, 1, 23, 30).toISOString();
+  const morning = new Date(2026, 2, 1, 0, 30).toISOString();
+  expect(whenOf(evening, now)).toBe('03-01 23:30');
+  expect(whenOf(morning, now)).toBe('03-01 00:30');
+  expect(whenOf(new Date(2026, 2, 2, 9, 5, 7).toISOString(), now)).toBe('09:05:07');
 });

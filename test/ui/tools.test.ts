@@ -100,7 +100,7 @@ describe('copying', () => {
       if (key === 'u') expect(text).toMatch(/^https:\/\/[^/]+:\d+\/puppet\/v3\/catalog\//);
       if (key === 'h') expect(text).toMatch(/^POST \/puppet[\s\S]*\n\nHTTP\/1\.1 200 /);
       if (key === 'j') expect(JSON.parse(text)).toMatchObject({ id: `e${catalog.id}` });
-      if (key === 'c') expect(text).toMatch(/^(stringtap show .* \| )?curl /);
+      if (key === 'c') expect(text).toMatch(new RegExp(`^# e${catalog.id} r\\d+ catalog.*\\n(stringtap show .* \\| )?curl `));
       if (key === 'b') expect(text).toContain('resources');
     }
   });

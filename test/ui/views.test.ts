@@ -215,7 +215,15 @@ test('without colours nothing but bold, underline and inverse is left; ASCII sig
     .map(part => part.split('m', 1)[0]);
   expect(codes.length).toBeGreaterThan(0);
   expect(codes.filter(code => !/^(0|1|2|4|7|22|24|27)$/.test(code ?? ''))).toEqual([]);
-  expect(ui.frame().join('\n').replace(/[…]/g, '')).toMatch(/^[\x20-\x7e\n]*$/);
+  const isPlain = (): void => expect(ui.frame().join('\n')).toMatch(/^[\x20-\x7e\n]*$/);
+  isPlain();
+  expect(ui.frame()[0]).not.toContain('›');
+  await ui.send('6');
+  await ui.shows('[6 Files]');
+  isPlain();
+  await ui.send(KEY.esc, '?');
+  await ui.shows('m a ~ m z');
+  isPlain();
 });
 
 test('quitting asks nothing, leaving the first view does not quit', async () => {

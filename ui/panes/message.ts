@@ -56,7 +56,7 @@ const VIEW: View<Message> = {
       ];
     });
     if (env.size.columns < WIDE) return drawn[state.focus]!;
-    return beside(drawn[0]!, drawn[1]!, inner.size.columns, env.theme.signs.rule === '-' ? '|' : '│');
+    return beside(drawn[0]!, drawn[1]!, inner.size.columns, '│');
   },
   status: (state, env) => state.panes[state.focus]!.pane.status(half(env, state)),
 };

@@ -181,7 +181,7 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
     const cursor = at.top + i === at.cursor;
     const { facts } = lane;
     const leg = wide ? pad(facts.leg, 8) : facts.leg === 'agent' ? 'A ' : ' P';
-    const uses = `${signs.rule === '-' ? 'x' : '×'}${lane.row.exchanges}`;
+    const uses = `×${lane.row.exchanges}`;
     const whose = wide ? ` ${facts.certname ?? '-'}` : '';
     const name = pad(`${cursor ? signs.cursor : ' '}${pad(`c${facts.id}`, 6)} ${leg} ${pad(uses, 5)}${whose}`, label);
     const drawn =

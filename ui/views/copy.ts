@@ -99,7 +99,7 @@ function bodyOf(id: number, { source }: Env): Side | null {
   return (['response', 'request'] as const).find(side => bodies.some(body => body.side === side && body.size > 0)) ?? null;
 }
 
-/** Of the run's commands that of one exchange: each has a comment with its number before it. */
+/** Of the run's commands that of one exchange, with the comment before it: it has the number, and says what the command changes. */
 async function curlOf(subject: Subject, env: Env, signal: AbortSignal): Promise<string> {
   const { store } = env.source;
   const run = subject.type === 'run' ? subject.id : (store.exchange(subject.id)?.run ?? null);
@@ -108,9 +108,10 @@ async function curlOf(subject: Subject, env: Env, signal: AbortSignal): Promise<
   if (subject.type === 'run') return all;
   const lines = all.split('\n');
   const from = lines.findIndex(line => line.startsWith(`# e${subject.id} `));
+  if (from < 0) throw new Error(`there is no curl command of ${subjectText(subject)}`);
   const end = lines.findIndex((line, i) => i > from && /^# e\d+ /.test(line));
   return `${lines
-    .slice(from + 1, end < 0 ? undefined : end)
+    .slice(from, end < 0 ? undefined : end)
     .join('\n')
     .trimEnd()}\n`;
 }

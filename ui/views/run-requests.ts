@@ -223,7 +223,7 @@ function drawLanes(state: Requests, env: Env, height: number): Line[] {
       ],
     ),
     ...(shown.length < height ? Array.from({ length: height - shown.length }, () => EMPTY) : []),
-    legendLine(gapLine(data.gaps, range, width, signs.rule === '-'), label, width, signs),
+    legendLine(gapLine(data.gaps, range, width), label, width, signs),
   ];
 }
 
@@ -240,8 +240,7 @@ function laneLabel({ connection, bars }: Lane, width: number, wide: boolean, cur
   const name = wide
     ? `${primary ? '└ primary' : 'agent'} c${connection.id} ×${bars.length}`
     : `${primary ? '└P' : 'A'} c${connection.id}`;
-  const text = signs.rule === '-' ? name.replace('└', ' ').replace('×', 'x') : name;
-  return span(pad(`${sign}${text}`, width), current ? 'bold' : 'dim');
+  return span(pad(`${sign}${name}`, width), current ? 'bold' : 'dim');
 }
 
 function drawList(state: Requests, env: Env, height: number): Line[] {

@@ -30,6 +30,7 @@ export function eventsPane(run: number, env: Env): Screen {
       title: 'CHANGE',
       width: 16,
       grow: true,
+      from: 1, // which resource it was comes first
       cell: row => span(row.property === null ? (row.message ?? '') : change(row.previousValue, row.desiredValue, 400)),
     },
   ];
@@ -126,9 +127,16 @@ export function connectionColumns(): Column<ConnectionRow>[] {
     {
       title: 'TLS',
       width: 12,
+      from: 2,
       cell: row => span(row.tlsVersion === null ? '-' : `${row.tlsVersion.replace('TLSv', '')}${row.resumed ? ' resumed' : ''}`),
     },
-    { title: 'HANDSHAKE', width: 9, right: true, cell: row => span(row.handshakeMs === null ? '-' : duration(row.handshakeMs)) },
+    {
+      title: 'HANDSHAKE',
+      width: 9,
+      right: true,
+      from: 1,
+      cell: row => span(row.handshakeMs === null ? '-' : duration(row.handshakeMs)),
+    },
     { title: 'REQS', width: 5, right: true, cell: row => span(String(row.exchanges)) },
     {
       title: 'OPEN FOR',

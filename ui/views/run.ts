@@ -120,11 +120,11 @@ function headLine(row: RunRow, env: Env): Line {
   const parts: Span[] = [
     resultSpan(env.source.result(row), env.theme.signs),
     span(duration(Math.max(0, took))),
+    span(row.environment ?? 'no environment'),
     span(plural(row.exchanges, 'request')),
     ...(row.failed > 0 ? [span(`${row.failed} failed`, 'error')] : []),
     span(`${row.agentConnections}/${row.primaryConnections} connections`),
     span(`${bytes(row.requestBytes)} up, ${bytes(row.responseBytes)} down`),
-    span(row.environment ?? 'no environment', 'dim'),
     ...(row.puppetVersion === null ? [] : [span(`Puppet ${row.puppetVersion}`, 'dim')]),
     span(row.end === null ? 'still open' : `ended by ${row.end}`, 'dim'),
   ];

@@ -20,7 +20,7 @@ import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
 import { EMPTY, type Line, type Span, span } from '../text.ts';
-import { clockOf } from '../time.ts';
+import { whenOf } from '../time.ts';
 import { runScreen } from './run.ts';
 
 /** One row a run. */
@@ -119,7 +119,7 @@ function columnsOf(env: Env): Column<RunRow>[] {
   const took = (row: RunRow): number => (row.endedAt === null ? now : Date.parse(row.endedAt)) - Date.parse(row.startedAt);
   return [
     { title: 'RUN', width: 6, cell: row => span(`r${row.id}`, 'dim') },
-    { title: 'STARTED', width: 11, from: 60, cell: row => span(started(row.startedAt, now)) },
+    { title: 'STARTED', width: 11, from: 60, cell: row => span(whenOf(row.startedAt, now)) },
     { title: 'CERTNAME', width: 14, grow: true, cell: row => span(row.certname, 'name') },
     { title: 'ENVIRONMENT', width: 12, from: 100, cell: row => span(row.environment ?? '-') },
     { title: 'RESULT', width: 15, cell: row => resultSpan(env.source.result(row), env.theme.signs) },
@@ -135,7 +135,7 @@ function columnsOf(env: Env): Column<RunRow>[] {
       title: 'FAIL',
       width: 5,
       right: true,
-      from: 70,
+      from: 90,
       cell: row => (row.failed === 0 ? span('-', 'dim') : span(String(row.failed), 'error')),
     },
     { title: 'A/P', width: 6, right: true, from: 90, cell: row => span(`${row.agentConnections}/${row.primaryConnections}`) },
@@ -156,20 +156,14 @@ function findingsSpan(env: Env, row: RunRow): Span {
   return span(parts.join(' '), errors > 0 ? 'error' : 'warning');
 }
 
-/** The time of a run of today, the day of an older one as well. */
-function started(at: string, now: number): string {
-  const same = new Date(at).toDateString() === new Date(now).toDateString();
-  return same ? clockOf(at).slice(0, 8) : `${at.slice(5, 10)} ${clockOf(at).slice(0, 5)}`;
-}
-
 function sparkOf({ starts }: Runs, env: Env): Line {
   const [first] = starts;
   const last = starts.at(-1);
   if (first === undefined || last === undefined || starts.length < 2) return EMPTY;
-  const from = clockOf(new Date(first).toISOString()).slice(0, 8);
-  const to = clockOf(new Date(last).toISOString()).slice(0, 8);
+  const when = (at: number): string => whenOf(new Date(at).toISOString(), env.now());
+  const [from, to] = [when(first), when(last)];
   const label = starts.length < SPARK_RUNS ? 'runs' : `last ${SPARK_RUNS} runs`;
-  const width = Math.max(8, Math.min(60, env.size.columns - label.length - 24));
+  const width = Math.max(8, Math.min(60, env.size.columns - label.length - from.length - to.length - 8));
   const counts = new Array<number>(width).fill(0);
   for (const start of starts)
     counts[Math.min(width - 1, Math.floor(((start - first) / Math.max(1, last - first)) * width))]! += 1;
