@@ -3,7 +3,7 @@ import { parseFilter } from '../src/analysis/filter-parse.ts';
 import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { type BrowsedList, type Listed, SORTS } from '../src/capture/browse-shapes.ts';
 import { type Browsed, browse, browsedPlace, grown, moveBrowsed, reread, tasksOf } from './browsed.ts';
-import { filterPrompt, problemText } from './filter-prompt.ts';
+import { filterPrompt, knownValues, problemText } from './filter-prompt.ts';
 import type { Action } from './keymap.ts';
 import type { Move } from './list.ts';
 import { moveOf } from './moves.ts';
@@ -185,7 +185,7 @@ export function actOnRows<List extends 'exchange' | 'run'>(
       return opened({ sort, follow: false });
     }
     case 'filter': {
-      if (action.argument === null) return { prompt: filterPrompt(rows.list, rows.filterText) };
+      if (action.argument === null) return { prompt: filterPrompt(rows.list, rows.filterText, knownValues(env)) };
       const next = filtered(rows, action.argument, env, height);
       return typeof next === 'string' ? { say: { text: next, kind: 'error' } } : { rows: next };
     }

@@ -111,3 +111,23 @@ test('keys that a tab has nothing for are not offered there', async () => {
   await ui.send(KEY.esc, '6', 'x');
   await ui.shows('x as hex');
 });
+
+test('a filter is completed: names, their values, and what occurs in the capture', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send('/');
+  expect((await ui.shows('words are looked for in')).join(' ')).toContain('certname, environment');
+  await ui.send('~ph', KEY.tab);
+  await ui.shows('/~phase ');
+  await ui.send('cat', KEY.tab);
+  await ui.shows('/~phase catalog');
+  await ui.send(' ~cert', KEY.tab, 'DB', KEY.tab);
+  await ui.shows('/~phase catalog ~certname db01.lab');
+  await ui.send(' ~c');
+  const offered = (await ui.shows('~conn ')).join('\n');
+  expect(offered).toContain('~certname ');
+  expect(ui.frame()).toHaveLength(SMALL.rows);
+  await ui.send(KEY.tab);
+  await ui.shows('db01.lab ~c');
+  await ui.send('\x17', KEY.enter);
+  await ui.shows('/~phase catalog ~certname db01.lab  1 of 2');
+});
