@@ -38,11 +38,16 @@ export function clockOf(at: string): string {
   return clock(Date.parse(at));
 }
 
-/** The time of what was today, day and time of what is older; both of the local day. */
-export function whenOf(at: string, now: number): string {
+/** The local day with a blank behind it; empty for today. */
+export function dayOf(at: string, now: number): string {
   const date = new Date(at);
-  const clockText = clockOf(at);
-  if (date.toDateString() === new Date(now).toDateString()) return clockText.slice(0, 8);
+  if (date.toDateString() === new Date(now).toDateString()) return '';
   const two = (n: number): string => String(n).padStart(2, '0');
-  return `${two(date.getMonth() + 1)}-${two(date.getDate())} ${clockText.slice(0, 5)}`;
+  return `${two(date.getMonth() + 1)}-${two(date.getDate())} `;
+}
+
+/** The time of what was today, day and time of what is older. */
+export function whenOf(at: string, now: number): string {
+  const day = dayOf(at, now);
+  return `${day}${clockOf(at).slice(0, day === '' ? 8 : 5)}`;
 }

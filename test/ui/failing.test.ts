@@ -146,3 +146,10 @@ test('the day of a run is that of its time', () => {
   expect(whenOf(morning, now)).toBe('03-01 00:30');
   expect(whenOf(new Date(2026, 2, 2, 9, 5, 7).toISOString(), now)).toBe('09:05:07');
 });
+
+test('an empty list of events says which: nothing to change, or no report', async () => {
+  using quiet = await atRun(idOf('unchanged'), '4');
+  await quiet.shows('nothing was out of sync');
+  using none = await atRun(refused, '4');
+  await none.shows('the run failed before it changed anything');
+});

@@ -110,7 +110,10 @@ export function timingLines(exchange: ExchangeDetail, env: Env, columns: number)
       span(` ${duration(end - start).padStart(10)}`, 'bold'),
     ],
     EMPTY,
-    ...stretches.map((part): Line => [span(` ${pad(part.name, label - 1)}`, 'name'), span(part.words, 'dim')]),
+    ...detailLines(
+      stretches.map(part => [part.name, part.words] as const),
+      columns,
+    ),
     EMPTY,
     line(' Moments since the request head arrived', 'bold'),
     ...moments.map(

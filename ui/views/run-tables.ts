@@ -54,7 +54,16 @@ export function eventsPane(run: number, env: Env): Screen {
       ['status', `${dash(row.status)}${row.correctiveChange === true ? ', corrective: somebody else had changed it' : ''}`],
       ['at', dash(row.at)],
     ],
-    empty: at => emptyLines(at, ['no events in this run', '', 'nothing was out of sync, or there is no report yet']),
+    empty: at => {
+      const [report] = at.source.store.decoded.rows('report', { run });
+      const why =
+        report === undefined
+          ? 'they come with the report at the end of a run; there is none'
+          : report.status === 'failed'
+            ? 'the run failed before it changed anything: 5 has its log lines'
+            : 'nothing was out of sync, says its report';
+      return emptyLines(at, ['no events in this run', '', why]);
+    },
   });
 }
 

@@ -20,7 +20,7 @@ import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
 import { EMPTY, type Line, type Span, span } from '../text.ts';
-import { whenOf } from '../time.ts';
+import { clockOf, dayOf, whenOf } from '../time.ts';
 import { runScreen } from './run.ts';
 
 /** One row a run. */
@@ -160,8 +160,10 @@ function sparkOf({ starts }: Runs, env: Env): Line {
   const [first] = starts;
   const last = starts.at(-1);
   if (first === undefined || last === undefined || starts.length < 2) return EMPTY;
-  const when = (at: number): string => whenOf(new Date(at).toISOString(), env.now());
-  const [from, to] = [when(first), when(last)];
+  const [start, end] = [new Date(first).toISOString(), new Date(last).toISOString()];
+  const [firstDay, lastDay] = [dayOf(start, env.now()), dayOf(end, env.now())];
+  const from = `${firstDay}${clockOf(start).slice(0, 8)}`;
+  const to = `${lastDay === firstDay ? '' : lastDay}${clockOf(end).slice(0, 8)}`;
   const label = starts.length < SPARK_RUNS ? 'runs' : `last ${SPARK_RUNS} runs`;
   const width = Math.max(8, Math.min(60, env.size.columns - label.length - from.length - to.length - 8));
   const counts = new Array<number>(width).fill(0);
