@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { osc52, toolsFor } from '../../ui/clipboard.ts';
@@ -155,6 +155,12 @@ test('export writes a run in each format, for its owner alone, and never over a 
   await ui.type(`export har ${file}`);
   await ui.shows('is there already');
   expect(readFileSync(file, 'utf8')).toBe('mine');
+  await ui.send(':');
+  await ui.type('export har ~/no-such-folder/run.har');
+  expect((await ui.shows('there is no folder')).join('')).toContain(join(homedir(), 'no-such-folder'));
+  await ui.send(':');
+  await ui.type('export har /proc/run.har');
+  await ui.shows('error: cannot write /proc/run.har');
   await ui.send(':');
   await ui.type(`export files ${join(dir, 'all')}`);
   await ui.shows('all');

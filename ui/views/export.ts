@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { childError, runStringtap } from '../child.ts';
 import { startInput } from '../input.ts';
 import { type Subject, subjectText } from '../marks.ts';
@@ -26,7 +27,8 @@ export function exportStep(argument: string | null, subject: Subject | null, env
 
 interface Wanted {
   readonly format: Format;
-  readonly file: string;
+  /** Absolute. */
+  readonly path: string;
 }
 
 function isFormat(text: string): text is Format {
@@ -44,7 +46,9 @@ function wantedOf(text: string): Wanted | { readonly problem: string } {
     : Object.keys(FORMATS).find(known => isFormat(known) && FORMATS[known] !== '' && file.endsWith(`.${FORMATS[known]}`));
   if (trimmed === '' || (isFormat(trimmed) && rest.length === 0)) return { problem: 'FORMAT and the name of a file' };
   if (format === undefined || !isFormat(format)) return { problem: `which format? ${Object.keys(FORMATS).join(', ')}` };
-  return existsSync(file) ? { problem: 'this file is there already' } : { format, file };
+  const path = resolve(file.startsWith('~/') ? join(homedir(), file.slice(2)) : file);
+  if (existsSync(path)) return { problem: 'this file is there already' };
+  return existsSync(dirname(path)) ? { format, path } : { problem: `there is no folder ${dirname(path)}` };
 }
 
 function exportPrompt(
@@ -78,19 +82,18 @@ function exportPrompt(
   };
 }
 
-function writing(name: string, run: number | null, { format, file }: Wanted, env: Env): Step {
+function writing(name: string, run: number | null, { format, path }: Wanted, env: Env): Step {
   return {
     job: {
       label: `exporting ${name}`,
       async run(_report, signal) {
         const args = ['export', ...(run === null ? [] : [`r${run}`]), '--format', format, '--capture', env.source.store.file];
-        const path = resolve(file);
         if (format === 'files') {
-          if (existsSync(path)) throw new Error(`${file} is there already`);
+          if (existsSync(path)) throw new Error(`${path} is there already`);
           await done(args.concat('-o', path), signal);
         } else {
           // Made by us and only if it is not there, so that nothing is ever written over.
-          const fd = openSync(path, 'wx', 0o600);
+          const fd = create(path);
           try {
             await done(args, signal, fd);
           } catch (error) {
@@ -104,6 +107,17 @@ function writing(name: string, run: number | null, { format, file }: Wanted, env
       },
     },
   };
+}
+
+/** @throws Error that says which file, and why not */
+function create(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'EACCES' || code === 'EROFS' ? 'this folder is not yours to write' : code;
+    throw new Error(`cannot write ${path}: ${why}`);
+  }
 }
 
 async function done(args: readonly string[], signal: AbortSignal, into?: number): Promise<void> {
