@@ -5,7 +5,7 @@ import { adviceLines, closingLines, FIGURES, laneWords } from '../../src/command
 import { askStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
-import { cycle, LIST_START, type ListState, moveList, settle } from '../list.ts';
+import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import { delegate, drawPane } from '../pane.ts';
 import { detailLines } from '../panes/table.ts';
@@ -14,6 +14,7 @@ import { drawLane, lanesLegend, MOST_LANES, rangeOf, readLanes, type UsedConnect
 import type { Env, Screen, Step, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { nextMatch } from '../search.ts';
+import { tabAfter } from '../tabs.ts';
 import { EMPTY, type Line, line, pad, span, wrapText } from '../text.ts';
 import { connectionDetails } from './run-tables.ts';
 
@@ -67,21 +68,9 @@ const VIEW: View<Connections> = {
     ];
   },
   act(state, action, env) {
-    switch (action.name) {
-      case 'next-tab':
-        return { state: { ...state, tab: cycle(state.tab, 1, TABS.length) } };
-      case 'previous-tab':
-        return { state: { ...state, tab: cycle(state.tab, -1, TABS.length) } };
-      case 'tab': {
-        const wanted = (action.argument ?? '').toLowerCase();
-        const tab = /^\d$/.test(wanted) ? Number(wanted) - 1 : TABS.findIndex(name => name.toLowerCase().startsWith(wanted));
-        if (wanted === '' || tab < 0 || tab >= TABS.length)
-          return { say: { text: `there is no tab ${action.argument}`, kind: 'info' } };
-        return { state: { ...state, tab } };
-      }
-      default:
-        return state.tab === 0 ? actOnLanes(state, action, env) : actOnPane(state, action, env);
-    }
+    const step = tabAfter(action, state.tab, TABS);
+    if (step !== null) return 'say' in step ? step : { state: { ...state, tab: step.tab } };
+    return state.tab === 0 ? actOnLanes(state, action, env) : actOnPane(state, action, env);
   },
   refresh(state, env) {
     // A proxy that is busy commits many times a second, and each time there is as much to read.

@@ -1,12 +1,12 @@
 import type { ExchangeDetail } from '../../src/capture/store.ts';
 import { shortTarget } from '../exchange-cells.ts';
-import { cycle } from '../list.ts';
 import { delegate, drawPane } from '../pane.ts';
 import { messagePane } from '../panes/message.ts';
 import { rawPane } from '../panes/raw.ts';
 import { textPane } from '../panes/text.ts';
 import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
+import { tabAfter } from '../tabs.ts';
 import { connectionLines, summaryLines, timingLines } from './exchange-pages.ts';
 
 /** One request with its outcome. */
@@ -49,6 +49,8 @@ function openedAt(exchange: ExchangeDetail, tab: number, env: Env): Exchange {
   return atTab({ exchange, tab, panes: new Map(), settled: isSettled(exchange, env) }, tab, env);
 }
 
+const NAMES = TABS.map(({ name }) => name);
+
 function paneOf({ exchange, tab, panes }: Exchange, env: Env): Screen {
   return panes.get(tab) ?? TABS[tab]!.pane(exchange, env);
 }
@@ -65,25 +67,12 @@ function atTab(state: Exchange, tab: number, env: Env): Exchange {
 const VIEW: View<Exchange> = {
   scopes: ({ panes, tab }) => [...(panes.get(tab)?.scopes() ?? []), 'exchange'],
   title: ({ exchange }) => `e${exchange.id} ${exchange.request.method} ${shortTarget(exchange.target)}`,
-  tabs: ({ tab }) => ({ names: TABS.map(({ name }) => name), current: tab }),
+  tabs: ({ tab }) => ({ names: NAMES, current: tab }),
   act(state, action, env) {
-    switch (action.name) {
-      case 'next-tab':
-        return { state: atTab(state, cycle(state.tab, 1, TABS.length), env) };
-      case 'previous-tab':
-        return { state: atTab(state, cycle(state.tab, -1, TABS.length), env) };
-      case 'tab': {
-        const tab = tabOf(action.argument ?? '');
-        return tab === null
-          ? { say: { text: `there is no tab ${action.argument}`, kind: 'info' } }
-          : { state: atTab(state, tab, env) };
-      }
-      case 'next-row':
-      case 'previous-row':
-        return neighbour(state, action.name === 'next-row', env);
-      default:
-        return delegate(paneOf(state, env), action, env, pane => withPane(state, pane));
-    }
+    const step = tabAfter(action, state.tab, NAMES);
+    if (step !== null) return 'say' in step ? step : { state: atTab(state, step.tab, env) };
+    if (action.name === 'next-row' || action.name === 'previous-row') return neighbour(state, action.name === 'next-row', env);
+    return delegate(paneOf(state, env), action, env, pane => withPane(state, pane));
   },
   refresh(state, env) {
     const exchange = state.settled ? state.exchange : asItIs(state.exchange, env);
@@ -97,13 +86,6 @@ const VIEW: View<Exchange> = {
   status: (state, env) => paneOf(state, env).status(env),
   subject: ({ exchange }) => ({ type: 'exchange', id: exchange.id }),
 };
-
-/** The number of a tab, or the start of its name. */
-function tabOf(text: string): number | null {
-  const wanted = text.toLowerCase();
-  const found = /^\d+$/.test(wanted) ? Number(wanted) - 1 : TABS.findIndex(({ name }) => name.toLowerCase().startsWith(wanted));
-  return wanted !== '' && found >= 0 && found < TABS.length ? found : null;
-}
 
 /** The exchange before or behind this one: of the same run, if it has one; on the same tab. */
 function neighbour({ exchange, tab }: Exchange, next: boolean, env: Env): { state?: Exchange; say?: Step['say'] & object } {

@@ -1,12 +1,12 @@
 import type { RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
 import { plural } from '../../src/commands/show-text.ts';
-import { cycle } from '../list.ts';
 import { delegate, drawPane, paneEnv } from '../pane.ts';
 import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { isSettled } from '../source.ts';
+import { tabAfter } from '../tabs.ts';
 import { type Line, line, type Span, span, wrapText } from '../text.ts';
 import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
@@ -37,6 +37,8 @@ const TABS: readonly { name: string; short?: string; pane(run: number, env: Env,
   { name: 'Findings', pane: (run, env) => findingsPane(env, { run }) },
 ];
 
+const NAMES = TABS.map(({ name }) => name);
+
 function paneOf({ row, tab, panes }: Run, env: Env): Screen {
   return panes.get(tab) ?? TABS[tab]!.pane(row.id, below(row, env), row);
 }
@@ -54,22 +56,11 @@ function atTab(state: Run, tab: number, env: Env): Run {
 const VIEW: View<Run> = {
   scopes: ({ panes, tab }) => [...(panes.get(tab)?.scopes() ?? []), 'run'],
   title: ({ row }) => `r${row.id} ${row.certname}`,
-  tabs: ({ tab }) => ({ names: TABS.map(({ name }) => name), short: TABS.map(({ name, short }) => short ?? name), current: tab }),
+  tabs: ({ tab }) => ({ names: NAMES, short: TABS.map(({ name, short }) => short ?? name), current: tab }),
   act(state, action, env) {
-    switch (action.name) {
-      case 'next-tab':
-        return { state: atTab(state, cycle(state.tab, 1, TABS.length), env) };
-      case 'previous-tab':
-        return { state: atTab(state, cycle(state.tab, -1, TABS.length), env) };
-      case 'tab': {
-        const tab = tabOf(action.argument ?? '');
-        return tab === null
-          ? { say: { text: `there is no tab ${action.argument}`, kind: 'info' } }
-          : { state: atTab(state, tab, env) };
-      }
-      default:
-        return delegate(paneOf(state, env), action, below(state.row, env), pane => withPane(state, pane));
-    }
+    const step = tabAfter(action, state.tab, NAMES);
+    if (step !== null) return 'say' in step ? step : { state: atTab(state, step.tab, env) };
+    return delegate(paneOf(state, env), action, below(state.row, env), pane => withPane(state, pane));
   },
   refresh(state, env) {
     const { store } = env.source;
@@ -88,13 +79,6 @@ const VIEW: View<Run> = {
   status: (state, env) => paneOf(state, env).status(below(state.row, env)),
   subject: ({ row, tab, panes }) => panes.get(tab)?.subject() ?? { type: 'run', id: row.id },
 };
-
-/** The number of a tab, or the start of its name. */
-function tabOf(text: string): number | null {
-  const wanted = text.toLowerCase();
-  const found = /^\d+$/.test(wanted) ? Number(wanted) - 1 : TABS.findIndex(({ name }) => name.toLowerCase().startsWith(wanted));
-  return wanted !== '' && found >= 0 && found < TABS.length ? found : null;
-}
 
 /** Rows of a terminal from which on there is room to say why a run went wrong. */
 const ROOMY = 15;

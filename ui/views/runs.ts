@@ -56,7 +56,10 @@ const VIEW: View<Runs> = {
         const index = next
           ? rows.findIndex((row, i) => i > cursor && wrong(row))
           : rows.findLastIndex((row, i) => i < cursor && wrong(row));
-        if (index < 0) return { say: { text: 'no run with a problem among the next ones; ~e filters for them', kind: 'info' } };
+        if (index < 0)
+          return {
+            say: { text: 'no run with a problem among the next ones; the filter ~e | ~find error finds all', kind: 'info' },
+          };
         return { state: { ...state, list: moveRows(list, { to: index }, env, height) } };
       }
       default:
