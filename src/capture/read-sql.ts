@@ -125,7 +125,7 @@ export function connectionListing(filter: ConnectionFilter): Listing {
 
 export function findingListing(filter: FindingFilter): Listing {
   return listing(FINDING, 'id', filter, [
-    where('run = ?', filter.run),
+    filter.run === null ? ['run IS NULL', []] : where('run = ?', filter.run),
     where('severity = ?', filter.severity),
     where('rule = ?', filter.rule),
     matching(filter.match, 'finding'),

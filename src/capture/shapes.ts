@@ -243,7 +243,8 @@ export interface FindingRow {
 }
 
 export interface FindingFilter {
-  run?: number;
+  /** `null`: of no run. */
+  run?: number | null;
   severity?: Severity;
   rule?: string;
   match?: Filter | null;

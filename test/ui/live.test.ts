@@ -10,7 +10,7 @@ import { exchangeScreen } from '../../ui/views/exchange.ts';
 import { requestsScreen } from '../../ui/views/requests.ts';
 import { agent, open, tempDir } from '../capture/rig.ts';
 import { fixture } from '../decode/rig.ts';
-import { KEY, LARGE, openUi, pause } from './rig.ts';
+import { KEY, LARGE, openUi, pause, SMALL } from './rig.ts';
 
 test('what a proxy writes is shown while it writes, and followed until somebody looks at something else', async () => {
   using dir = tempDir();
@@ -80,6 +80,42 @@ test('a run is followed while it is open, and says when it has ended', async () 
       store.close();
     }
   } finally {
+    await recorder.close();
+  }
+});
+
+test('an agent whose connection fails is told of where runs are waited for, and above those that come', async () => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  const store = openStore(file);
+  using ui = openUi(store, SMALL);
+  const stop = followCapture(store, ui.engine.refresh, () => true);
+  try {
+    const fail = (): void => {
+      const mono = performance.now();
+      recorder.connection({
+        ...{ id: recorder.connectionId(), leg: 'agent', via: 'direct', peer: '10.0.0.7:40000', target: null },
+        ...{ openedAt: Date.now(), openedMono: mono, connectedMono: mono, secureMono: null, tls: null },
+        ...{ peerName: null, certname: null, refusal: null, error: 'tlsv1 alert unknown ca' },
+        ...{ bytesRead: 7, bytesWritten: 7, exchanges: 0 },
+        closed: { at: Date.now(), mono: performance.now(), by: 'agent', cause: 'tls-alert' },
+      });
+    };
+    await ui.shows('waiting for an agent');
+    fail();
+    const text = (await ui.shows('a connection that failed')).map(line => line.trim()).join(' ');
+    expect(text).toContain('the agent at 10.0.0.7 failed: the agent does not know our CA');
+    expect(text).toContain('--localcacert and --hostcrl');
+    await agent(recorder, 'agent.example').connect().send('GET /puppet/v3/node/agent.example?environment=production');
+    await ui.shows('● open');
+    fail();
+    expect((await ui.shows('2 connections of the agent'))[1]).toMatch(
+      /✗ .* 2 connections of the agent at 10\.0\.0\.7 failed.* :findings $/,
+    );
+  } finally {
+    stop();
+    store.close();
     await recorder.close();
   }
 });

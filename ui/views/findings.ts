@@ -60,8 +60,8 @@ export function findingsPane(env: Env, filter: FindingFilter): Screen {
   });
 }
 
-function isJudged({ source: { store } }: Env, id: number | undefined): boolean {
-  const run = id === undefined ? null : store.run(id);
+function isJudged({ source: { store } }: Env, id: number | null | undefined): boolean {
+  const run = id === undefined || id === null ? null : store.run(id);
   return run === null || isSettled(store, run);
 }
 

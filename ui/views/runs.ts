@@ -1,4 +1,4 @@
-import type { RunRow } from '../../src/capture/store.ts';
+import type { FindingRow, RunRow } from '../../src/capture/store.ts';
 import { bytes, duration } from '../../src/commands/present.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
@@ -19,7 +19,7 @@ import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
-import { EMPTY, type Line, type Span, span } from '../text.ts';
+import { EMPTY, type Line, pad, type Span, span } from '../text.ts';
 import { clockOf, dayOf, whenOf } from '../time.ts';
 import { runScreen } from './run.ts';
 
@@ -28,8 +28,12 @@ interface Runs {
   readonly list: RowList<'run'>;
   /** Start times of the newest runs, for the sparkline. */
   readonly starts: readonly number[];
+  /** The last connection that came to no request, and so to no run: as a rule an agent that does not trust us. */
+  readonly refused: FindingRow | null;
 }
 
+/** So long after it failed, a connection of no run is news. */
+const NEWS_MS = 600_000;
 /** Runs that the sparkline is drawn of. */
 const SPARK_RUNS = 600;
 /** Sparkline and head take two rows. */
@@ -66,17 +70,17 @@ const VIEW: View<Runs> = {
         return stepOfRows(actOnRows(list, action, env, height), rows => ({ ...state, list: rows }));
     }
   },
-  refresh: (state, env) => withStarts({ ...state, list: refreshRows(state.list, env, heightOf(env)) }, env),
+  refresh: (state, env) => asItIs({ ...state, list: refreshRows(state.list, env, heightOf(env)) }, env),
   wants: ({ list }, env) =>
     rowTasks<Runs, 'run'>(list, env, heightOf(env), (state, change) => ({ ...state, list: change(state.list) })),
   draw(state, env) {
     const { rows, cursor, top, reading } = shownOf(state.list);
-    if (rows.length === 0) return noRuns(state.list, reading, env);
+    if (rows.length === 0) return noRuns(state, reading, env);
     const layout = layoutOf(columnsOf(env), env.size.columns);
     const { by, descending } = state.list.sort;
     const sign = descending ? env.theme.signs.down : env.theme.signs.up;
     return [
-      sparkOf(state, env),
+      newsOf(state, env) ?? sparkOf(state, env),
       headOf(layout, { title: SORTED[by], sign }),
       ...rows.slice(top, top + heightOf(env)).map((row, i): Line => {
         const sign = signOf(env, 'run', row.id, env.theme.signs.mark);
@@ -94,7 +98,7 @@ const VIEW: View<Runs> = {
 /** Titles of the columns that the list can be sorted by. */
 const SORTED = { time: 'STARTED', duration: 'TIME', bytes: 'DOWN', exchanges: 'REQS', failed: 'FAIL' } as const;
 
-function noRuns(list: RowList<'run'>, reading: boolean, env: Env): Line[] {
+function noRuns({ list, refused }: Runs, reading: boolean, env: Env): Line[] {
   if (reading) return emptyLines(env, ['reading']);
   if (list.filter !== null && !list.filterOff) {
     return emptyLines(env, [
@@ -102,6 +106,17 @@ function noRuns(list: RowList<'run'>, reading: boolean, env: Env): Line[] {
       '',
       `filter: ${list.filterText}`,
       'esc shows all, ctrl-t filters again, / changes it',
+    ]);
+  }
+  if (refused !== null) {
+    return emptyLines(env, [
+      'no agent run yet, but a connection that failed',
+      '',
+      `${whenOf(refused.at, env.now())} ${refused.summary}`,
+      '',
+      refused.fix,
+      '',
+      'C shows the connections, :findings what was found of them',
     ]);
   }
   const requests = env.source.store.exchanges({ limit: 1 })[Symbol.iterator]().next().done !== true;
@@ -159,6 +174,16 @@ function findingsSpan(env: Env, row: RunRow): Span {
   return span(parts.join(' '), errors > 0 ? 'error' : 'warning');
 }
 
+/** A connection that failed, when it is the last thing that happened, or not long ago. */
+function newsOf({ refused, starts }: Runs, env: Env): Line | null {
+  if (refused === null) return null;
+  const at = Date.parse(refused.at);
+  if (at < (starts.at(-1) ?? 0) && env.now() - at > NEWS_MS) return null;
+  const where = ' :findings ';
+  const text = ` ${env.theme.signs.failed} ${whenOf(refused.at, env.now())} ${refused.summary}`;
+  return [span(pad(text, env.size.columns - where.length), 'error'), span(where, 'key')];
+}
+
 function sparkOf({ starts }: Runs, env: Env): Line {
   const [first] = starts;
   const last = starts.at(-1);
@@ -175,12 +200,17 @@ function sparkOf({ starts }: Runs, env: Env): Line {
   return [span(`  ${label} ${from} `, 'dim'), span(sparkline(counts, env.theme.signs.spark), 'changed'), span(` ${to}`, 'dim')];
 }
 
-/** Read again only when there are other runs than before. */
-function withStarts(state: Runs, env: Env): Runs {
-  const [newest] = env.source.store.runs({ reverse: true, limit: 1 });
-  if (newest !== undefined && Date.parse(newest.startedAt) === state.starts.at(-1)) return state;
-  const rows = [...env.source.store.runs({ reverse: true, limit: SPARK_RUNS })];
-  return { ...state, starts: rows.map(row => Date.parse(row.startedAt)).reverse() };
+/** Start times are read again only when there are other runs than before. */
+function asItIs(state: Runs, env: Env): Runs {
+  const { store } = env.source;
+  const refused = [...store.findings({ run: null })].reduce<FindingRow | null>(
+    (last, row) => (last === null || row.at > last.at ? row : last),
+    null,
+  );
+  const [newest] = store.runs({ reverse: true, limit: 1 });
+  if (newest !== undefined && Date.parse(newest.startedAt) === state.starts.at(-1)) return { ...state, refused };
+  const rows = [...store.runs({ reverse: true, limit: SPARK_RUNS })];
+  return { ...state, refused, starts: rows.map(row => Date.parse(row.startedAt)).reverse() };
 }
 
 export function runsScreen(env: Env): Screen {
@@ -192,5 +222,5 @@ export function runsScreen(env: Env): Screen {
     filterOff: false,
     follow: env.source.isLive(),
   } as const;
-  return screenOf(VIEW, withStarts({ list: openRows<'run'>(start, env, heightOf(env)), starts: [] }, env));
+  return screenOf(VIEW, asItIs({ list: openRows<'run'>(start, env, heightOf(env)), starts: [], refused: null }, env));
 }
