@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import { type DecodeInput, decodeExchange } from '../decode/decode.ts';
 import type { FileContent } from '../decode/file-content.ts';
 import { DEFAULT_LIMITS } from '../decode/limits.ts';
-import type { Fields, Phase, Side } from '../model.ts';
+import type { Fields, Outcome, Phase, Side } from '../model.ts';
 import { SIDES } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
 import { knownContentRows, type Place, type Promised, rowsOf, SHARED } from './decoded-rows.ts';
@@ -59,6 +59,8 @@ interface ExchangeRow {
   responseBody: number | null;
   primaryRequestBody: number | null;
   primaryResponseBody: number | null;
+  outcome: Outcome['type'];
+  requestEndMono: number | null;
   run: number | null;
   n: number | null;
 }
@@ -272,7 +274,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     const responseFields = fieldsOf(exchange.responseFields);
     const contentKey = `${exchange.responseBody} ${codingsOf(responseFields)}`;
     const content = isKnown ? contents.get(contentKey) : undefined;
-    const notes: Place['notes'][number][] = [];
+    const notes = brokenOff(exchange);
     const [request, response, primaryRequest, primaryResponse] = content
       ? []
       : SIDES.map(side => bytesOf(bodies[side], side, notes));
@@ -314,6 +316,17 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     }
     return rowsAnd(rowsOf(place, decoded), packing({ ...exchange, bodies }));
   };
+}
+
+/** Remarks on bodies that did not come to their end: what they are is not to be held against what was promised. */
+function brokenOff({ outcome, status, requestEndMono, responseBody, requestBody }: ExchangeRow): Place['notes'][number][] {
+  const notes: Place['notes'][number][] = [];
+  const note = (side: Side, text: string): unknown => notes.push({ side, error: false, text });
+  if (outcome === 'abandoned' && requestEndMono === null && requestBody !== null) note('request', 'the request was broken off');
+  // an answer that refuses may be our own, to an exchange that failed
+  const given = responseBody !== null && status !== null && status < 400;
+  if (outcome !== 'answered' && given) note('response', 'the answer was broken off');
+  return notes;
 }
 
 function codingsOf(fields: Fields): string {

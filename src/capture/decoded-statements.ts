@@ -186,7 +186,7 @@ export const DECODING_SQL = {
   next: `SELECT e.seq, e.id, e.certname, e.phase, e.method, e.target, e.status, e.indirection, e.key, e.environment, e.transaction_uuid AS transactionUuid,
       e.request_fields AS requestFields, e.response_fields AS responseFields, e.request_body AS requestBody,
       e.response_body AS responseBody, e.primary_request_body AS primaryRequestBody, e.primary_response_body AS primaryResponseBody,
-      m.run, m.n
+      e.outcome, e.request_end_mono AS requestEndMono, m.run, m.n
     FROM exchange e LEFT JOIN run_exchange m ON m.exchange = e.id`,
   after: 'WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT 1',
   one: 'WHERE e.id = ?',

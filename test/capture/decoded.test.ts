@@ -329,6 +329,25 @@ describe('files that are fetched again', () => {
     ]);
   });
 
+  test('one that was broken off is no other content than was promised', async () => {
+    using dir = tempDir();
+    using store = await captured(dir.file('a.db'), async line => {
+      await promise(line, 'motd', 'hello');
+      await line.send('GET /puppet/v3/file_content/modules/m/motd?environment=production', {
+        bodies: { response: Buffer.from('hel') },
+        ...type('application/octet-stream'),
+        outcome: { type: 'abandoned' },
+      });
+      await fetch(line, 'motd', 'hel');
+    });
+    const rows = store.decoded.rows('file_content', {});
+    expect(rows.map(row => [row.complete, row.verdict])).toEqual([
+      [false, 'unchecked'],
+      [true, 'mismatch'],
+    ]);
+    expect(store.decoded.rows('decode_note', {}).map(note => note.text)).toEqual(['the answer was broken off']);
+  });
+
   test('no table is read whole for what was promised of one', async () => {
     using dir = tempDir();
     const file = dir.file('a.db');
