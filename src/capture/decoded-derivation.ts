@@ -80,7 +80,7 @@ export function createBodyDecoding(db: Database, hooks: DecodingHooks = {}): Bod
   let seq = db.prepare<[], number>(DECODING_SQL.mark).pluck().get() ?? 0;
   /** The first exchange may have rows of a decoding that was cut off. */
   let clean = false;
-  let current: { seq: number; rows: Iterator<DerivedWrite>; bodies: readonly number[]; isContent: boolean } | null = null;
+  let current: { seq: number; rows: Iterator<DerivedWrite>; bodies: readonly number[]; shares: boolean } | null = null;
   const busy = hooks.busy ?? (() => undefined);
 
   function begin(exchange: ExchangeRow): Iterator<DerivedWrite> {
@@ -111,7 +111,8 @@ export function createBodyDecoding(db: Database, hooks: DecodingHooks = {}): Bod
           }
           if (own.some(id => inSlice.has(id))) break;
           busy(exchange.seq);
-          current = { seq: exchange.seq, rows: begin(exchange), bodies: own, isContent: isContent(exchange) };
+          const shares = isContent(exchange) && exchange.seq !== hooks.culprit;
+          current = { seq: exchange.seq, rows: begin(exchange), bodies: own, shares };
         }
         busy(current.seq);
         const before = part.writes.length;
@@ -120,10 +121,11 @@ export function createBodyDecoding(db: Database, hooks: DecodingHooks = {}): Bod
         if (!whole) break;
         done = true;
         seq = current.seq;
-        const { bodies, isContent: shares } = current;
+        const { bodies, shares } = current;
         current = null;
         if (part.writes.length === before) continue;
-        // Nothing looks for rows of a file's content; what was promised of one must be in the file before it is decoded.
+        // Nothing looks for rows of a file's content; what was promised of one must be in the file before it is decoded. And that a body
+        // was passed over must be in the file before the next one is read, which may end the thread too.
         if (!shares) break;
         for (const id of bodies) inSlice.add(id);
       }

@@ -359,6 +359,24 @@ describe('files that are fetched again', () => {
     expect(steps.filter(step => step.includes('file_metadata_row_place'))).toHaveLength(2);
   });
 
+  test('a body that is passed over is done with before the next one is read', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    (
+      await captured(file, async line => {
+        for (const name of ['a', 'b', 'c']) await fetch(line, name, name);
+      })
+    ).close();
+    using db = closing(new Database(file));
+    db.exec("DELETE FROM derived WHERE name = 'bodies'");
+    const [first, second] = db.prepare<[], number>('SELECT seq FROM exchange ORDER BY seq').pluck().all();
+    const seen: number[] = [];
+    const decoding = createBodyDecoding(db, { culprit: first!, busy: at => void seen.push(at) });
+    decoding.step(1000); // removes what a decoding that was cut off may have left
+    expect(decoding.step(1000)?.at(-1)).toEqual(['decoded', first]);
+    expect(seen).not.toContain(second);
+  });
+
   test('and files after one another share the transactions of the writer', async () => {
     using dir = tempDir();
     const file = dir.file('a.db');
