@@ -78,11 +78,7 @@ export function factsReader(db: Database, store: Store): (run: number) => RunFac
     const { certname } = run;
     const exchanges = once(() => [...store.exchanges({ run: id, limit: EXCHANGES })] satisfies ExchangeRow[]);
     const connections = once(() => [...store.connections({ run: id, limit: CONNECTIONS })] satisfies ConnectionRow[]);
-    const phases = once(() => {
-      const found = new Map<Phase, ExchangeFact[]>();
-      for (const one of exchanges()) found.set(one.phase, [...(found.get(one.phase) ?? []), one]);
-      return found;
-    });
+    const phases = once((): ReadonlyMap<Phase, readonly ExchangeFact[]> => Map.groupBy(exchanges(), one => one.phase));
     const kinds = new Map<keyof FactRows, readonly unknown[]>();
     /** The last report, the last catalog that came. */
     const report = once(() => phases().get('report')?.at(-1)?.id ?? null);
