@@ -1,5 +1,6 @@
-import type { CertificateRow, CrlRow, CsrRow, ExtensionValue } from '../src/capture/decoded-shapes.ts';
+import type { CertificateRow, CrlRow, CsrRow } from '../src/capture/decoded-shapes.ts';
 import { day } from '../src/commands/show-text.ts';
+import type { Extension } from '../src/decode/extensions.ts';
 import type { Side } from '../src/model.ts';
 import type { Env } from './screen.ts';
 import { span } from './text.ts';
@@ -98,7 +99,7 @@ function keyText(row: { keyType: string; keyBits: number | null; curve: string |
   return `${row.keyType} ${row.curve ?? row.keyBits ?? ''}`.trimEnd();
 }
 
-function extensionNodes(list: readonly ExtensionValue[]): TreeNode[] {
+function extensionNodes(list: readonly Extension[]): TreeNode[] {
   return list.map(({ oid, name, critical, value }, i) => ({
     key: `x${i}`,
     label: [span(`${name ?? oid}${critical ? ' (critical)' : ''}: `, 'name'), span(value)],

@@ -5,7 +5,7 @@ import { bodyOf } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS, type Decoding } from '../decode/limits.ts';
 import { type BodyShape, bodyShape, type Other } from '../decode/other.ts';
 import type { Refusal } from '../decode/refusal.ts';
-import type { Fields, Side } from '../model.ts';
+import type { Fields, Phase, Side } from '../model.ts';
 import { bundleRows, csrRow } from './decoded-authority.ts';
 import { catalogRequestRows, catalogRows, fileMetadataCells, nodeRow } from './decoded-catalog.ts';
 import { json, keyless, rich } from './decoded-cells.ts';
@@ -68,7 +68,7 @@ const INPUTS = {
 } as const;
 
 /** Phases in which the same body comes again and again, and says the same each time. */
-export const SHARED: ReadonlySet<string> = new Set(['ca', 'crl', 'pluginsync', 'file']);
+export const SHARED: ReadonlySet<Phase> = new Set(['ca', 'crl', 'pluginsync', 'file']);
 
 /** Collects what was remarked, each remark of a side once. */
 interface Notes {

@@ -1,4 +1,11 @@
-import type { FactType } from '../decode/facts.ts';
+import type { Catalog, Edge, Resource } from '../decode/catalog.ts';
+import type { CatalogRequest } from '../decode/catalog-request.ts';
+import type { Verdict } from '../decode/checksum.ts';
+import type { Extension } from '../decode/extensions.ts';
+import type { FactRow as Leaf, SoftLimit } from '../decode/facts.ts';
+import type { FileMetadata } from '../decode/file-metadata.ts';
+import type { Format } from '../decode/format.ts';
+import type { LogLine, Metric, Report, ReportEvent, ResourceStatus } from '../decode/report.ts';
 import type { Side } from '../model.ts';
 
 /*
@@ -21,20 +28,12 @@ export interface DecodeNoteRow extends OfExchange {
 
 export interface BodyRow extends OfExchange {
   side: Side;
-  format: string;
+  format: Format;
   mime: string | null;
   codings: string[];
   /** Without content codings. */
   bytes: number;
   sha256: string;
-}
-
-/** An X.509 extension, or an attribute of a CSR. */
-export interface ExtensionValue {
-  oid: string;
-  name: string | null;
-  critical: boolean;
-  value: string;
 }
 
 interface KeyColumns {
@@ -53,8 +52,8 @@ export interface CsrRow extends OfExchange, KeyColumns {
   signatureValid: boolean | null;
   fingerprint: string;
   alternativeNames: string[];
-  extensions: ExtensionValue[];
-  attributes: ExtensionValue[];
+  extensions: Extension[];
+  attributes: Extension[];
   challengePassword: boolean;
 }
 
@@ -71,7 +70,7 @@ export interface CertificateRow extends OfExchange, KeyColumns {
   signatureAlgorithm: string;
   fingerprint: string;
   alternativeNames: string[];
-  extensions: ExtensionValue[];
+  extensions: Extension[];
   authority: boolean;
 }
 
@@ -86,7 +85,7 @@ export interface CrlRow extends OfExchange {
   fingerprint: string;
   /** How many. */
   revoked: number;
-  extensions: ExtensionValue[];
+  extensions: Extension[];
 }
 
 export interface RevokedRow extends OfExchange {
@@ -111,24 +110,12 @@ export interface NodeRow extends OfExchange {
   serverFacts: unknown;
 }
 
-export interface FileMetadataRow extends OfExchange {
+export interface FileMetadataRow extends OfExchange, Omit<FileMetadata, 'sizeBytes'> {
   side: Side;
   n: number;
   /** Of a static catalog's own metadata, the title of the file that it is for. */
   resource: string | null;
-  path: string | null;
-  relativePath: string | null;
-  type: string | null;
-  mode: string | null;
-  owner: string | null;
-  group: string | null;
-  checksumType: string | null;
-  checksum: string | null;
   size: number | null;
-  links: string | null;
-  destination: string | null;
-  source: string | null;
-  contentUri: string | null;
 }
 
 export interface FileContentRow extends OfExchange {
@@ -144,7 +131,7 @@ export interface FileContentRow extends OfExchange {
   promisedBy: number | null;
   promisedType: string | null;
   promised: string | null;
-  verdict: 'match' | 'mismatch' | 'unchecked';
+  verdict: Verdict;
 }
 
 export interface FilebucketRow extends OfExchange {
@@ -154,15 +141,7 @@ export interface FilebucketRow extends OfExchange {
   diffWith: string | null;
 }
 
-export interface CatalogRequestRow extends OfExchange {
-  environment: string | null;
-  configuredEnvironment: string | null;
-  checkEnvironment: boolean | null;
-  transactionUuid: string | null;
-  jobUuid: string | null;
-  staticCatalog: boolean | null;
-  checksumTypes: string[];
-  factsFormat: string | null;
+export interface CatalogRequestRow extends OfExchange, Omit<CatalogRequest, 'facts' | 'fields'> {
   factsName: string | null;
   factsTimestamp: string | null;
   topLevelFacts: number | null;
@@ -170,56 +149,32 @@ export interface CatalogRequestRow extends OfExchange {
   facts: number | null;
 }
 
-export interface FactRow extends OfExchange {
+export interface FactRow extends OfExchange, Leaf {
   n: number;
-  path: string;
-  type: FactType;
-  value: string;
-  bytes: number;
 }
 
-export interface SoftLimitRow extends OfExchange {
-  setting: string;
-  limit: number;
-  actual: number;
-  path: string | null;
-  exceeded: boolean;
-}
+export interface SoftLimitRow extends OfExchange, SoftLimit {}
 
-export interface CatalogRow extends OfExchange {
-  name: string | null;
-  version: string | null;
-  codeId: string | null;
-  catalogUuid: string | null;
-  catalogFormat: number | null;
-  environment: string | null;
-  tags: string[];
+export interface CatalogRow
+  extends OfExchange,
+    Omit<Catalog, 'resources' | 'edges' | 'classes' | 'metadata' | 'recursiveMetadata'> {
+  /** How many, as of the others. */
   resources: number;
   edges: number;
   classes: number;
   metadata: number;
 }
 
-export interface ResourceRow extends OfExchange {
+export interface ResourceRow extends OfExchange, Omit<Resource, 'parameters' | 'sensitiveParameters' | 'extParameters'> {
   n: number;
-  type: string;
-  title: string;
   /** Sensitive values are `(sensitive)` unless they were asked for. */
   parameters: Record<string, unknown>;
   /** Names of parameters whose values are. */
   sensitive: string[];
-  tags: string[];
-  file: string | null;
-  line: number | null;
-  exported: boolean;
-  virtual: boolean;
-  kind: string | null;
 }
 
-export interface EdgeRow extends OfExchange {
+export interface EdgeRow extends OfExchange, Edge {
   n: number;
-  source: string;
-  target: string;
 }
 
 export interface ClassRow extends OfExchange {
@@ -241,85 +196,32 @@ export interface RefusalRow extends OfExchange {
   environment: string | null;
 }
 
-export interface ReportRow extends OfExchange {
+export interface ReportRow extends OfExchange, Omit<Report, 'format' | 'time' | 'resources' | 'events' | 'logs' | 'metrics'> {
   format: number | null;
-  host: string | null;
   at: string | null;
-  status: string | null;
-  kind: string | null;
-  noop: boolean | null;
-  noopPending: boolean | null;
-  correctiveChange: boolean | null;
-  cachedCatalogStatus: string | null;
-  environment: string | null;
-  configurationVersion: string | null;
-  puppetVersion: string | null;
-  transactionUuid: string | null;
-  catalogUuid: string | null;
-  codeId: string | null;
-  jobId: string | null;
-  serverUsed: string | null;
-  transactionCompleted: boolean | null;
   processors: string[];
 }
 
-export interface ResourceStatusRow extends OfExchange {
+export interface ResourceStatusRow extends OfExchange, Omit<ResourceStatus, 'time'> {
   n: number;
-  resource: string;
-  type: string | null;
-  title: string | null;
-  file: string | null;
-  line: number | null;
-  /** Seconds. */
-  evaluationTime: number | null;
   at: string | null;
-  changed: boolean | null;
-  failed: boolean | null;
-  failedToRestart: boolean | null;
-  skipped: boolean | null;
-  outOfSync: boolean | null;
-  correctiveChange: boolean | null;
-  changeCount: number | null;
-  outOfSyncCount: number | null;
-  provider: string | null;
-  containmentPath: string[];
-  tags: string[];
-  events: number;
 }
 
-export interface EventRow extends OfExchange {
+export interface EventRow extends OfExchange, Omit<ReportEvent, 'time' | `${string}Value`> {
   n: number;
-  resource: string;
-  property: string | null;
-  name: string | null;
-  status: string | null;
   previousValue: unknown;
   desiredValue: unknown;
   historicalValue: unknown;
-  message: string | null;
   at: string | null;
-  audited: boolean | null;
-  correctiveChange: boolean | null;
-  redacted: boolean | null;
 }
 
-export interface LogLineRow extends OfExchange {
+export interface LogLineRow extends OfExchange, Omit<LogLine, 'time'> {
   n: number;
-  level: string | null;
-  message: string | null;
-  source: string | null;
   at: string | null;
-  file: string | null;
-  line: number | null;
-  tags: string[];
 }
 
-export interface MetricRow extends OfExchange {
+export interface MetricRow extends OfExchange, Metric {
   n: number;
-  category: string;
-  name: string;
-  label: string;
-  value: number | null;
 }
 
 /** The kinds of rows, by the name of their view without its `v_`. */

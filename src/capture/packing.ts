@@ -1,5 +1,5 @@
 import type { Database } from 'better-sqlite3';
-import { SIDES, type Side } from '../model.ts';
+import { type Phase, SIDES, type Side } from '../model.ts';
 import { createFormReader } from './body-reader.ts';
 import { isDictionary, packedWith, unpacked } from './compress.ts';
 import { CaptureError } from './errors.ts';
@@ -56,7 +56,7 @@ interface Form {
 /** What is known of the exchange whose bodies are looked at. */
 export interface Packable {
   certname: string | null;
-  phase: string;
+  phase: Phase;
   indirection: string | null;
   bodies: Readonly<Record<Side, number | null>>;
 }

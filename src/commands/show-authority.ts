@@ -1,5 +1,6 @@
-import type { CertificateRow, CsrRow, ExtensionValue } from '../capture/decoded-shapes.ts';
+import type { CertificateRow, CsrRow } from '../capture/decoded-shapes.ts';
 import type { Store } from '../capture/store.ts';
+import type { Extension } from '../decode/extensions.ts';
 import { printable } from './io.ts';
 import { day, type Page, plural } from './show-text.ts';
 
@@ -34,11 +35,11 @@ export function certificates(page: Page, rows: readonly CertificateRow[], detail
   }
 }
 
-function puppetOnly(list: readonly ExtensionValue[], all: boolean): readonly ExtensionValue[] {
+function puppetOnly(list: readonly Extension[], all: boolean): readonly Extension[] {
   return all ? list : list.filter(({ oid }) => oid.startsWith('1.3.6.1.4.1.34380.'));
 }
 
-function extensions(page: Page, what: string, list: readonly ExtensionValue[]): void {
+function extensions(page: Page, what: string, list: readonly Extension[]): void {
   for (const { oid, name, critical, value } of list) {
     page.text('       ', printable(`${what} ${name ?? oid}${critical ? ' (critical)' : ''} = ${value}`));
   }
