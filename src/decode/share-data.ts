@@ -60,7 +60,8 @@ function keyOf(name: string, part: Part, names: Pseudonyms): string {
 
 function partOf(name: string, value: Data, part: Part, phase: string): Part {
   if (part !== 'structure') return part;
-  if (name === 'values' && isMapping(value) && (phase === 'facts' || phase === 'catalog')) return 'facts';
+  // in a catalog request, and by themselves: `puppet facts upload`
+  if (name === 'values' && isMapping(value)) return 'facts';
   if (phase === 'node' && (name === 'parameters' || name === 'facts')) return 'facts';
   return name === 'parameters' || name === 'class_parameters' || name === 'classes' ? 'parameters' : 'structure';
 }

@@ -65,6 +65,15 @@ describe('formats', () => {
     expect(made.json).toMatch(/^\{"title":"(?!zwiebeln)[a-z]{8}"\}$/);
   });
 
+  test('facts that are uploaded by themselves are facts', () => {
+    const body = Buffer.from(
+      '{"name":"zwiebeln","values":{"memorysize_mb":98765.43,"boardserialnumber":"running","uptime":"stopped"}}',
+    );
+    const fields: Fields = [['Content-Type', 'application/json']];
+    const { bytes } = shareBody(body, { fields, phase: 'other', file: false }, names('full'), createHiding());
+    expect(Buffer.from(bytes).toString()).not.toMatch(/zwiebeln|98765|running|stopped/);
+  });
+
   test('what cannot be read becomes as many other bytes', () => {
     for (const body of [Buffer.from('{"zwiebeln"'), gzipSync('zwiebeln').subarray(0, 20), Buffer.from([0, 1, 2, 3, 255, 254])]) {
       for (const level of ['full', 'moderate', 'low'] as const) {
