@@ -24,6 +24,8 @@ interface Held {
   bytes: number;
   /** Too large, or too much at once: nothing of it is stored. */
   dropped: boolean;
+  /** The exchange is over: what still comes is not part of it. */
+  over: boolean;
 }
 
 /** What was put away: told to whoever started the proxy, at its end. */
@@ -48,7 +50,10 @@ export function redacting(tape: Tape): Tape & { readonly redacted: Redacted } {
   function release(id: ExchangeId): Held[] {
     const bodies = held.get(id) ?? [];
     held.delete(id);
-    for (const body of bodies) heldBytes -= body.bytes;
+    for (const body of bodies) {
+      heldBytes -= body.bytes;
+      body.over = true;
+    }
     return bodies;
   }
 
@@ -60,7 +65,7 @@ export function redacting(tape: Tape): Tape & { readonly redacted: Redacted } {
   function tapOf(body: Held): BodyTap {
     return {
       write(chunk) {
-        if (body.dropped) return;
+        if (body.dropped || body.over) return;
         body.parts.push(Buffer.from(chunk));
         body.bytes += chunk.length;
         heldBytes += chunk.length;
@@ -104,14 +109,18 @@ export function redacting(tape: Tape): Tape & { readonly redacted: Redacted } {
   return {
     redacted,
     connectionId: () => tape.connectionId(),
-    exchangeId: () => tape.exchangeId(),
+    exchangeId() {
+      const id = tape.exchangeId();
+      held.set(id, []);
+      return id;
+    },
     connection: connection => tape.connection(connection),
     tap(exchange, side) {
-      const bodies = held.get(exchange) ?? [];
-      held.set(exchange, bodies);
+      const bodies = held.get(exchange);
+      if (bodies === undefined) return { write: () => undefined }; // the exchange is over: an upload may still be running
       let body = bodies.find(one => one.side === side);
       if (body === undefined) {
-        body = { side, parts: [], bytes: 0, dropped: false };
+        body = { side, parts: [], bytes: 0, dropped: false, over: false };
         bodies.push(body);
       }
       return tapOf(body);

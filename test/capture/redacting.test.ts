@@ -3,7 +3,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { redacting } from '../../src/capture/redacting.ts';
 import { openStore } from '../../src/capture/store.ts';
-import { type Fields, SIDES } from '../../src/model.ts';
+import { type BodyTap, type ExchangeId, type Fields, SIDES, type Side } from '../../src/model.ts';
 import { agent, closing, joined, noise, open, tempDir } from './rig.ts';
 
 const SECRET = 'h0rse-battery-9';
@@ -91,4 +91,34 @@ test('--redact-at-capture: no secret reaches the file, in no body, field or targ
   for (const id of [large, broken]) expect(joined(store.body(id, 'response'))).toHaveLength(0);
   expect(store.exchange(large)?.responseBytes).toBe(9 << 20);
   expect(tape.redacted).toEqual({ changed: 2, leftOut: 2 });
+});
+
+test('an upload that goes on after its answer takes no room from what comes later', async () => {
+  using dir = tempDir();
+  const file = dir.file('a.db');
+  const recorder = await open(file);
+  const tape = redacting(recorder);
+  const taps: BodyTap[] = [];
+  const watched = Object.assign(Object.create(recorder) as typeof recorder, tape, {
+    tap(exchange: ExchangeId, side: Side): BodyTap {
+      const tap = tape.tap(exchange, side);
+      taps.push(tap);
+      return tap;
+    },
+  });
+  const line = agent(watched, 'a.lab').connect();
+  const target = '/puppet/v3/file_bucket_file/sha256/ab//var/log/large?environment=production';
+  for (let n = 0; n < 10; n += 1) {
+    const refused = await line.send(`PUT ${target}`, { bodies: { request: Buffer.from('begins') }, status: 403 });
+    const late = [...taps.splice(0), tape.tap(refused, 'request')];
+    for (const tap of late) tap.write(Buffer.alloc(4 << 20, 'late '));
+  }
+  const kept = await line.send('GET /puppet/v3/file_content/modules/m/a?environment=production', {
+    bodies: { response: Buffer.from('hello') },
+  });
+  line.close();
+  await recorder.close();
+  using store = closing(openStore(file, 'bodies'));
+  expect(joined(store.body(kept, 'response')).toString()).toBe('hello');
+  expect(tape.redacted.leftOut).toBe(0);
 });
