@@ -55,10 +55,10 @@ export interface Bodies {
   /** Bodies were deleted: their ids are not to be given out again. */
   forget(): void;
   /**
-   * The transaction did not happen: what was learnt in it is forgotten, and bodies that lost a part (`keys`, or pieces) are given
-   * up.
+   * The transaction did not happen: what was learnt in it is forgotten, and bodies that lost a part (`unfinished`, or pieces) are given
+   * up. Those that were to end in it are nobody's any more.
    */
-  rolledBack(keys: Iterable<number>): void;
+  rolledBack(unfinished: Iterable<number>, ended: Iterable<number>): void;
 }
 
 export function createBodies(db: Database): Bodies {
@@ -239,16 +239,18 @@ export function createBodies(db: Database): Bodies {
       return bytes;
     },
     forget,
-    rolledBack(keys) {
+    rolledBack(unfinished, ended) {
       forget();
-      for (const key of keys) broken.add(key);
+      for (const key of unfinished) broken.add(key);
       for (const [key, body] of growing) if (body.streaming !== null) broken.add(key);
-      for (const key of broken) {
+      const over = [...ended];
+      for (const key of [...broken, ...over]) {
         const body = growing.get(key);
         if (body === undefined) continue;
         growing.delete(key);
         holding.free(body.held);
       }
+      for (const key of over) broken.delete(key);
       touched.clear();
     },
   };

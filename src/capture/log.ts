@@ -148,7 +148,8 @@ export function createLog(db: Database, { file, recording, durability, retain, r
         if (gone !== null) losses.push({ reason: 'file-removed', count: exchangesIn(batches), detail: gone });
       } catch (error) {
         if (db.inTransaction) rollback.run();
-        bodies.rolledBack(unfinishedBodies(batches));
+        const { unfinished, ended } = bodiesIn(batches);
+        bodies.rolledBack(unfinished, ended);
         rows.forget();
         losses.length = 0;
         losses.push({ reason: reasonOf(error), count: exchangesIn(batches), detail: describe(error) });
@@ -229,17 +230,18 @@ function exchangesIn(batches: readonly Batch[]): number {
   return batches.reduce((sum, batch) => sum + batch.exchanges.length / EXCHANGE_COLUMNS.length, 0);
 }
 
-/** Bodies that have a part in these batches, and do not end in them. */
-function unfinishedBodies(batches: readonly Batch[]): Set<number> {
-  const keys = new Set<number>();
+/** Bodies that end in these batches, or are dropped, and those that have a part in them and go on. */
+function bodiesIn(batches: readonly Batch[]): { unfinished: ReadonlySet<number>; ended: ReadonlySet<number> } {
+  const unfinished = new Set<number>();
+  const ended = new Set<number>();
   for (const { parts, bodies, drops } of batches) {
-    for (let i = 0; i < parts.length; i += 3) keys.add(parts[i]!);
-    for (let i = 0; i < bodies.length; i += 3) keys.delete(bodies[i]!);
+    for (let i = 0; i < parts.length; i += 3) unfinished.add(parts[i]!);
+    for (let i = 0; i < bodies.length; i += 3) ended.add(bodies[i]!);
     for (const exchange of drops) {
-      for (let side = 0; side < BODY_COLUMNS.length; side++) keys.delete(exchange * BODY_COLUMNS.length + side);
+      for (let side = 0; side < BODY_COLUMNS.length; side++) ended.add(exchange * BODY_COLUMNS.length + side);
     }
   }
-  return keys;
+  return { unfinished: unfinished.difference(ended), ended };
 }
 
 /** Losses of one kind become one row: on a full disk there is one for each batch. */
