@@ -13,6 +13,9 @@ const SUBJECTS = 1_000;
 /** Failed connections that are passed over in one step, at most. */
 const STEP_CONNECTIONS = 64;
 
+/** After so many closings that were no failures the mark is written: whoever goes on need not look at them again. */
+const MARK_CONNECTIONS = 10_000;
+
 /**
  * Lets the rules look at runs that have ended, one at a time, and at agents' connections that failed. It only reads; whoever owns the file
  * writes what it gives, in one transaction with the mark that it is done.
@@ -46,7 +49,10 @@ export function createJudging(db: Database, file: string): Judging {
   const failed = db.prepare<[number], FailedRow>(JUDGING_SQL.failed);
   const known = db.prepare<[string, number, string], string>(JUDGING_SQL.ofConnection).pluck();
   const subjects = db.prepare<[number], number>(JUDGING_SQL.subjects).pluck();
+  const lastClosed = db.prepare<[], number>(JUDGING_SQL.lastClosed).pluck();
   let seq = db.prepare<[], number>(JUDGING_SQL.mark).pluck().get() ?? 0;
+  /** Up to here there is no other failure after `seq`. */
+  let looked = seq;
 
   function judged({ id, recording }: { id: number; recording: number }): DerivedWrite[] {
     const facts = factsOf(id);
@@ -89,9 +95,15 @@ export function createJudging(db: Database, file: string): Judging {
     step(now) {
       const run = next.get(now - PAUSE_MS);
       if (run !== undefined) return judged(run);
+      const last = lastClosed.get() ?? 0; // before the failures are asked for, of which none comes below it later
       for (let n = 0; n < STEP_CONNECTIONS; n += 1) {
-        const connection = failed.get(seq);
-        if (connection === undefined) return n === 0 ? null : [['judged connections', seq]];
+        const connection = failed.get(Math.max(seq, looked));
+        if (connection === undefined) {
+          looked = Math.max(looked, last);
+          if (n === 0 && looked - seq < MARK_CONNECTIONS) return null;
+          seq = looked;
+          break;
+        }
         seq = connection.seq;
         const write = ofConnection(connection);
         // One at a time: the next one of the same address builds on what this one left.

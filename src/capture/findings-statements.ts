@@ -33,6 +33,7 @@ export const JUDGING_SQL = {
   mark: "SELECT seq FROM derived WHERE name = 'findings'",
   failed: `SELECT closed_seq AS seq, recording, id, closed_at AS closedAt FROM connection
     WHERE closed_seq > ? AND leg = 'agent' AND (error IS NOT NULL OR refusal IS NOT NULL) ORDER BY closed_seq LIMIT 1`,
+  lastClosed: 'SELECT closed_seq FROM connection WHERE closed_seq IS NOT NULL ORDER BY closed_seq DESC LIMIT 1',
   ofConnection: 'SELECT evidence FROM finding WHERE rule = ? AND recording = ? AND subject = ? AND run IS NULL',
   subjects: 'SELECT count(*) FROM finding WHERE run IS NULL AND recording = ?',
 } as const;
