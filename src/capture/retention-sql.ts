@@ -10,6 +10,9 @@ const unused = (columns: readonly string[]): string =>
 
 const NOTED = 'SELECT m.run FROM note t JOIN run_exchange m ON m.exchange = t.exchange';
 
+/** Up to here everything is folded and decoded. */
+const DECODED = "coalesce((SELECT min(seq) FROM derived WHERE name IN ('bodies', 'runs')), 0)";
+
 /** The statements of retention.ts. A variable with a plus: see statements.ts. */
 export const RETENTION_SQL = {
   /** Only a capture with --retain has them: they cost its writer some microseconds an exchange. */
@@ -24,11 +27,13 @@ export const RETENTION_SQL = {
   oldest: `SELECT id, ended_at AS endedAt, "end" FROM run WHERE id < (SELECT max(id) FROM run) AND id NOT IN (${NOTED}) ORDER BY id LIMIT 1`,
   runCount: `SELECT count(*) FROM run WHERE id NOT IN (${NOTED})`,
   lastSeq: 'SELECT max(e.seq) FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = +?',
-  decoded: "SELECT coalesce(min(seq), 0) FROM derived WHERE name IN ('bodies', 'runs')",
+  decoded: `SELECT ${DECODED}`,
   exchangesOf: 'SELECT exchange FROM run_exchange WHERE run = +? ORDER BY n LIMIT +?',
   firstKept: `SELECT m.exchange, r.started_at AS startedAt FROM run r JOIN run_exchange m ON m.run = r.id
-    WHERE r.id = (SELECT min(id) FROM run) ORDER BY m.n LIMIT 1`,
-  loose: `SELECT e.id FROM exchange e WHERE e.id < ? AND NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)
+    WHERE r.id = (SELECT min(id) FROM run WHERE id NOT IN (${NOTED})) ORDER BY m.n LIMIT 1`,
+  /** Some that nobody folds or decodes, or may yet find a run for. */
+  loose: `SELECT e.id FROM exchange e WHERE e.id < ? AND e.seq <= ${DECODED} AND e.started_at + e.end_mono - e.start_mono < ?
+    AND NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)
     AND NOT EXISTS (SELECT 1 FROM note t WHERE t.exchange = e.id) ORDER BY e.id LIMIT 200`,
   partsOf: `SELECT request_fields AS requestFields, response_fields AS responseFields, trailers, request_body AS requestBody,
     response_body AS responseBody, primary_request_body AS primaryRequestBody, primary_response_body AS primaryResponseBody

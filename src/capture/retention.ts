@@ -17,6 +17,9 @@ const STEP_BYTES = 1 << 20;
 /** A run that ended may yet go on (its report came late); after this time it is left alone by whoever folds runs. */
 const QUIET_MS = 60_000;
 
+/** What belongs to no run may yet find one: an agent's first exchanges are held for two minutes (analysis/bootstrap.ts). */
+const LOOSE_MS = 300_000;
+
 /**
  * Deletes the oldest runs in small steps, for whoever owns the file. The newest run always stays. What was deleted is counted in the
  * table `loss`, as `retained`.
@@ -48,7 +51,7 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   const runCount = db.prepare<[], number>(RETENTION_SQL.runCount).pluck();
   const decoded = db.prepare<[], number>(RETENTION_SQL.decoded).pluck();
   const exchangesOf = db.prepare<[number, number], number>(RETENTION_SQL.exchangesOf).pluck();
-  const loose = db.prepare<[number], number>(RETENTION_SQL.loose).pluck();
+  const loose = db.prepare<[before: number, endedBefore: number], number>(RETENTION_SQL.loose).pluck();
   const firstKept = db.prepare<[], { exchange: number; startedAt: number }>(RETENTION_SQL.firstKept);
   const partsOf = db.prepare<[number], Record<string, number | null>>(RETENTION_SQL.partsOf);
   const removeLists = createListRemoval(db, STEP_ROWS);
@@ -151,10 +154,10 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   }
 
   /** What belongs to no run, and is older than the oldest one that is kept. */
-  function removeLoose(): boolean {
+  function removeLoose(now: number): boolean {
     const kept = firstKept.get();
     if (kept === undefined) return false;
-    const ids = loose.all(kept.exchange);
+    const ids = loose.all(kept.exchange, now - LOOSE_MS);
     if (ids.length > 0) {
       removeExchanges(ids);
       return true;
@@ -184,7 +187,7 @@ export function createRetention(db: Database, recording: number, retain: Retain,
       return true;
     }
     if (!tidy) return false;
-    if (removeLoose()) return true;
+    if (removeLoose(now)) return true;
     if (Number(db.pragma('freelist_count', { simple: true })) > stepPages) {
       db.pragma(`incremental_vacuum(${stepPages})`);
       return true;

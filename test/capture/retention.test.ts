@@ -1,6 +1,10 @@
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
+import { createApplyDerived } from '../../src/capture/log.ts';
+import type { DerivedWrite } from '../../src/capture/messages.ts';
+import { addNote } from '../../src/capture/notes.ts';
+import { createRetention } from '../../src/capture/retention.ts';
 import { openStore } from '../../src/capture/store.ts';
 import { retention } from '../../src/commands/options.ts';
 import { agent, closing, joined, noise, open, tempDir, until } from './rig.ts';
@@ -149,6 +153,41 @@ describe('what --retain does not keep', () => {
     await recorder.close();
     expect(rows(file, 'SELECT id FROM run')).toEqual([1, 2, 3]);
     expect(rows(file, "SELECT name FROM sqlite_schema WHERE name GLOB 'retain_*'")).toEqual([]);
+  });
+
+  test('exchanges of no run go when they are older than what is kept, folded and decoded', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    const recorder = await open(file);
+    const line = agent(recorder, 'a.lab').connect();
+    const unnamed = (): Promise<number> => line.send('GET /status/v1/services', { certname: null });
+    const run = async (n: number): Promise<void> => {
+      await line.send(`${NODE}${uuid(n)}`);
+      await line.send(REPORT, { bodies: { request: Buffer.from('{"host":"a.lab","logs":[]}') } });
+    };
+    const first = await unnamed();
+    await run(1);
+    const second = await unnamed();
+    const last = await unnamed();
+    for (const n of [2, 3, 4]) await run(n);
+    line.close();
+    await recorder.close();
+    addNote(file, { type: 'run', id: 1 }, 'stays', false);
+    using db = closing(new Database(file));
+    db.exec('UPDATE run SET ended_at = ended_at - 3600000 + id');
+    // one that began early and ended just now: nobody has looked at it yet
+    db.prepare('UPDATE exchange_row SET seq = 1000 WHERE id = ?').run(last);
+    const apply = createApplyDerived(db);
+    const write = (row: DerivedWrite): void => apply({ writes: [row], seq: null, settled: false });
+    const hooks = { write, forget: () => undefined };
+    const left = (runs: number, now: number): unknown[] => {
+      const retaining = createRetention(db, 1, { runs }, hooks);
+      while (retaining.step(now));
+      return db.prepare('SELECT id FROM exchange WHERE id NOT IN (SELECT exchange FROM run_exchange) ORDER BY id').pluck().all();
+    };
+    expect(left(2, Date.now() + 1_000)).toEqual([first, second, last]);
+    expect(left(1, Date.now() + 3_600_000)).toEqual([last]);
+    expect(rows(file, 'SELECT id FROM run ORDER BY id')).toEqual([1, 4]);
   });
 });
 
