@@ -31,9 +31,33 @@ export function parseAuthority(target: string): { host: string; port: number } |
   return port > 0 && port < 65_536 ? { host: (match[1] ?? match[2])!.toLowerCase(), port } : null;
 }
 
+/** So many tasks at once; more wait for their turn, and beyond `mostWaiting` of them are refused. */
+export function turns(most: number, mostWaiting: number): <T>(task: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let busy = 0;
+  return async task => {
+    if (busy < most) busy += 1;
+    else if (waiting.length < mostWaiting) await new Promise<void>(resolve => waiting.push(resolve));
+    else throw new Error('too many at once');
+    try {
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else busy -= 1;
+    }
+  };
+}
+
+/**
+ * Names come from anybody, and one that its servers do not answer holds a thread for half a minute. libuv lets two lookups run at once: the
+ * other one is for the primary.
+ */
+const inTurn = turns(1, 1000);
+
 /** An address of `host` that may be reached, or the reason why none may. */
 async function reachable(host: string): Promise<{ address: string } | { refused: string }> {
-  const address = isIP(host) === 0 ? (await lookup(host)).address : host;
+  const address = isIP(host) === 0 ? (await inTurn(() => lookup(host))).address : host;
   const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
   if (LOCAL.check(address, family)) return { refused: `${host} is local to the machine that stringtap runs on` };
   return { address };

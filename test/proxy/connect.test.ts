@@ -3,9 +3,9 @@ import { createServer as createHttpServer, type IncomingMessage } from 'node:htt
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { parseAuthority } from '../../src/proxy/tunnel.ts';
+import { parseAuthority, turns } from '../../src/proxy/tunnel.ts';
 import { dial } from '../rig/raw.ts';
-import { makeRig, type Rig } from '../rig/rig.ts';
+import { eventually, makeRig, type Rig } from '../rig/rig.ts';
 import { statusOf, type Wire } from '../rig/wire.ts';
 
 const NODE = 'GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -384,4 +384,29 @@ describe('plain HTTP', () => {
     expect(row.error).not.toBeNull();
     expect(rig.primary.seen).toHaveLength(2);
   });
+});
+
+test('names are looked up so many at a time; more wait, and too many are refused', async () => {
+  const inTurn = turns(2, 3);
+  const ends: (() => void)[] = [];
+  let running = 0;
+  const task = async (): Promise<void> => {
+    running += 1;
+    await new Promise<void>(resolve => ends.push(resolve));
+    running -= 1;
+  };
+  const all = [1, 2, 3, 4, 5].map(() => inTurn(task));
+  await expect(inTurn(task)).rejects.toThrow('too many at once');
+  for (let n = 0; n < 5; n++) {
+    await eventually(() => ends.length > n);
+    expect(running).toBe(Math.min(2, 5 - n));
+    ends[n]!();
+    await all[n];
+  }
+  const failing = Promise.reject(new Error('no such name'));
+  await expect(inTurn(() => failing)).rejects.toThrow('no such name');
+  const last = inTurn(task);
+  await eventually(() => ends.length === 6);
+  ends[5]!();
+  await last;
 });
