@@ -23,6 +23,8 @@ import { authority as authorityOf } from './tracking.ts';
 import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
 import { openUpstream, type Primary } from './upstream.ts';
 
+/** A leaf is good for weeks after another one takes its place. */
+const RENEW_EVERY_MS = 24 * 60 * 60 * 1000;
 /** Of the name in a certificate that proves nothing: anybody makes one of any length. */
 const MAX_NAME_CHARACTERS = 300;
 
@@ -126,6 +128,12 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ...(options.onKeys && { onKeys: options.onKeys }),
     onMirrorClosed: id => agents.get(id)?.closeWhenIdle(),
   });
+  function renewContexts(): void {
+    contexts.renew().then(
+      () => interception.refresh(),
+      error => onNotice(`what agents are shown cannot be renewed: ${reasonOf(error)}`),
+    );
+  }
   const bootstrap = openBootstrap({
     upstream,
     // Named in header fields, an agent needs no key of ours: it enrols with its own, and keeps what the primary signs.
@@ -133,12 +141,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     trustOf,
     ...(options.bodyIdleMs !== undefined && { bodyIdleMs: options.bodyIdleMs }),
     onNotice,
-    onTrustChanged: () => {
-      contexts.renew().then(
-        () => interception.refresh(),
-        error => onNotice(`the new CA of the primary cannot be used for agents: ${reasonOf(error)}`),
-      );
-    },
+    onTrustChanged: renewContexts,
   });
   const relay = openRelay({
     tape,
@@ -218,6 +221,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onOpened: agent => agents.set(agent.record.id, agent),
   });
 
+  // Contexts of server names are made anew by themselves; the one of connections without a name is not.
+  const renewal = setInterval(renewContexts, RENEW_EVERY_MS).unref();
+
   return {
     address: interception.address,
     authority,
@@ -225,6 +231,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     trust,
     names,
     async close() {
+      clearInterval(renewal);
       await interception.close();
       await upstream.close();
     },

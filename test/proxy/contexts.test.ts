@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { openAuthority } from '../../src/pki/authority.ts';
 import { openLeafContexts, ownAddresses } from '../../src/proxy/contexts.ts';
+import { makeRig } from '../rig/rig.ts';
 
 /** One of a host with many containers: each has a link of its own. */
 function link(n: number): NetworkInterfaceInfo[] {
@@ -30,4 +31,20 @@ test('a host of many addresses has a leaf all the same, with the first of those 
 
 test('a place that is one address is that address', () => {
   expect(ownAddresses('192.0.2.1')).toEqual(['192.0.2.1']);
+});
+
+test('a proxy that runs for months shows a leaf that is valid, to agents without a server name too', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await using rig = await makeRig();
+  const shown = async (): Promise<number> => {
+    const agent = await rig.agent({ serverName: null, caPem: null });
+    const { valid_to } = agent.tls.getPeerCertificate();
+    agent.destroy();
+    return Date.parse(valid_to);
+  };
+  const first = await shown();
+  vi.advanceTimersByTime(80 * 24 * 60 * 60 * 1000);
+  for (const end = performance.now() + 5000; (await shown()) === first && performance.now() < end; );
+  expect(await shown()).toBeGreaterThan(first);
 });
