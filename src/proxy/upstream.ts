@@ -88,9 +88,12 @@ export interface Upstream {
   retire(primary: Primary, identity: Presented): void;
   /** Closes the pools to a primary whose certificate was refused since they were opened. */
   revet(primary: Primary): void;
-  /** Waits for the requests under way, then closes every connection. */
+  /** Waits a moment for the requests under way, then closes every connection. */
   close(): Promise<void>;
 }
+
+/** At the end: no agent waits any more, but what the primary makes of a CSR is good to know. */
+const CLOSE_MS = 2000;
 
 interface PoolEntry {
   pool: Pool;
@@ -383,7 +386,12 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     },
     async close() {
       closing = true;
-      await Promise.all([...pools.values()].map(entry => entry.pool.close()));
+      const all = [...pools.values()].map(({ pool }) => pool);
+      const late = setTimeout(() => {
+        for (const pool of all) void pool.destroy();
+      }, CLOSE_MS);
+      await Promise.all(all.map(pool => pool.close()));
+      clearTimeout(late);
       pools.clear();
     },
   };

@@ -155,7 +155,7 @@ describe('on the agent leg', () => {
         connection.write('HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n');
         connection.write(Buffer.alloc(50_000_000));
       },
-      { stalledMs: 300 },
+      { stalledMs: 2000 },
     );
     const agent = await rig.agent();
     agent.write(GET);

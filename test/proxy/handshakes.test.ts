@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Connection } from '../../src/model.ts';
 import { runDemoAgent } from '../peers/agent.ts';
 import { newAgentState } from '../peers/options.ts';
-import { makeRig, type Rig } from '../rig/rig.ts';
+import { eventually, makeRig, type Rig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
 
 const NODE = 'GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -293,5 +293,23 @@ describe('the end of the proxy', () => {
     await rig.proxy.close();
     await Promise.all([silent.ended, half.ended]);
     expect(rig.tape.connections.map(({ closed }) => closed?.cause)).toEqual(['shutdown', 'shutdown']);
+  });
+
+  test('does not wait for what no agent waits for: a CSR that the primary keeps, and whose agent left', async () => {
+    let asked = false;
+    await using rig = await makeRig({
+      raw: async connection => {
+        await connection.request();
+        asked = true;
+      },
+    });
+    const agent = await rig.agent();
+    agent.write('PUT /puppet-ca/v1/certificate_request/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nno');
+    await eventually(() => asked);
+    agent.destroy();
+    await rig.exchange();
+    await rig.proxy.close();
+    const row = rig.tape.connections.find(({ leg }) => leg === 'primary');
+    expect(row?.closed).toMatchObject({ by: 'proxy', cause: 'shutdown' });
   });
 });
