@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { toCertname } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
+import { PkiError } from '../pki/error.ts';
 import { readForeign } from '../pki/files.ts';
 import { type Identity, openIdentities, removeIdentity } from '../pki/identity.ts';
 import { certsLayout } from '../pki/layout.ts';
@@ -61,7 +62,8 @@ export function registerIdentity(program: Command, io: Io): void {
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .action(async (name: string, options: { certs: string }) => {
       const certname = toCertname(name);
-      if (certname === null) throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, null, 2);
+      if (certname === null)
+        throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, 'stringtap identity list shows them', 2);
       const { identities: folder, ca } = certsLayout(options.certs);
       const identities = openIdentities(folder);
       const before = identities.damaged().length;
@@ -84,7 +86,12 @@ async function importIdentity({ certs, ssldir, certname, cert, key }: ImportOpti
   const identities = openIdentities(layout.identities, authority === null ? {} : { authority });
   if (ssldir !== undefined && cert === undefined && key === undefined) return identities.importSsldir(ssldir, certname);
   if (ssldir === undefined && certname === undefined && cert !== undefined && key !== undefined) {
-    return identities.importPair(textOf(key), textOf(cert));
+    try {
+      return identities.importPair(textOf(key), textOf(cert));
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+      throw new CliError(`${key}, ${cert}: ${error.message}`, error.hint ?? 'the key and the certificate of one agent, PEM');
+    }
   }
   throw new CliError('an identity comes from an ssldir, or from a certificate and its key', USAGE, 2);
 }
@@ -93,7 +100,7 @@ const USAGE = 'stringtap identity import --ssldir DIR [--certname NAME] | --cert
 
 function textOf(file: string): string {
   const text = readForeign(file);
-  if (text === null) throw new CliError(`there is no ${file}`);
+  if (text === null) throw new CliError(`there is no ${file}`, '--cert and --key name files, PEM');
   return text;
 }
 

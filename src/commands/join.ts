@@ -66,7 +66,7 @@ export function registerJoin(program: Command, io: Io): void {
 /** Reads a log from its start, as often as it is asked to. @throws CliError */
 function piecesOf(log: string): () => Iterable<Buffer> {
   try {
-    if (!statSync(log).isFile()) throw new CliError(`${log} is no file`);
+    if (!statSync(log).isFile()) throw new CliError(`${log} is no file`, 'give the path of a log, as in puppetserver-access.log');
     const fd = openSync(log, 'r');
     const magic = Buffer.alloc(2);
     readSync(fd, magic, 0, 2, 0);

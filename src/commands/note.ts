@@ -38,7 +38,12 @@ export function registerNote(program: Command, io: Io): void {
         removeNotes(file, options.delete);
         io.chatter(`${plural(options.delete.length, 'note')} deleted from ${file}`);
       } else if (subject !== null && (text !== '' || options.mark === true)) {
-        if (text.length > NOTE_MAX) throw new CliError(`a note of ${text.length} characters, limit ${NOTE_MAX}`, null, 2);
+        if (text.length > NOTE_MAX)
+          throw new CliError(
+            `a note of ${text.length} characters, limit ${NOTE_MAX}`,
+            'what is longer goes into a file; the note names it',
+            2,
+          );
         upToDate(file);
         const note = addNote(file, subject, text, options.mark === true);
         if (options.json === true) io.out(JSON.stringify({ id: `n${note}` }));

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { newestCapture, openUpToDate, type Wants } from '../capture/opening.ts';
 import type { Retain } from '../capture/retain.ts';
@@ -40,16 +40,6 @@ export function httpUrl(text: string): string {
     throw new InvalidArgumentError('expected an http or https URL, as in http://localhost:4318');
   }
   return text;
-}
-
-/** The PEM of `--ca-cert`. @throws CliError when it cannot be read */
-export function readCa(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new CliError(`cannot read --ca-cert ${file}: ${code}`, 'it is the CA bundle of the primary, PEM');
-  }
 }
 
 const RETAIN_UNITS = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3, w: 604_800e3 } as const;

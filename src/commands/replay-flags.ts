@@ -72,7 +72,7 @@ export function timeSpan(text: string): number {
 /** @throws {CliError} when options contradict each other */
 export function arrivalOf(flags: ReplayFlags): Arrival {
   const given = [flags.ramp !== undefined, flags.herd === true, flags.splay !== undefined].filter(Boolean).length;
-  if (given > 1) throw new CliError('--ramp, --herd and --splay exclude each other', null, 2);
+  if (given > 1) throw new CliError('--ramp, --herd and --splay exclude each other', 'leave all but one of them out', 2);
   if (given > 0 && flags.agents === undefined) {
     throw new CliError('--ramp, --herd and --splay need --agents N', 'stringtap replay r1 --to HOST --agents 200 --ramp 60s', 2);
   }

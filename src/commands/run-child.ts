@@ -25,7 +25,7 @@ export function runChild(command: readonly string[], env: NodeJS.ProcessEnv): Pr
   return new Promise<number>((resolve, reject) => {
     child.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'ENOENT' ? 'there is no such program' : (error.code ?? error.message);
-      reject(new CliError(`cannot start ${program!}: ${why}`));
+      reject(new CliError(`cannot start ${program!}: ${why}`, 'after -- comes a command as a shell takes it'));
     });
     child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
   }).finally(() => {

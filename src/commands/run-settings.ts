@@ -163,6 +163,7 @@ function revocationOf(text: string): RevocationMode {
 
 function place(name: string, text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new CliError(`puppet's ${name} is no port: ${text}`);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new CliError(`puppet's ${name} is no port: ${text}`, `puppet config print ${name} --section agent`);
   return port;
 }

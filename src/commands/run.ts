@@ -70,7 +70,7 @@ async function run(io: Io, command: readonly string[], flags: RunFlags): Promise
   const { lines } = checkAgent(settings);
   await addSrvPlaces(settings, lines);
   const [primary, ...others] = settings.places;
-  if (primary === undefined) throw new CliError('puppet names no server');
+  if (primary === undefined) throw new CliError('puppet names no server', 'puppet config print server --section agent');
   if (found === null) {
     lines.push(
       'puppet is not a word of the command: one that is found on PATH goes through stringtap, one called by its path does not',

@@ -31,7 +31,12 @@ const HIDDEN = '(sensitive)';
  */
 export function showBody(io: Io, store: Store, exchange: ExchangeDetail, text: string, raw: boolean, reveal: boolean): void {
   const side = SIDES.find(known => known === text);
-  if (!side) throw new CliError(`--body is one of ${SIDES.join(', ')}, not ${JSON.stringify(text)}`, null, 2);
+  if (!side)
+    throw new CliError(
+      `--body is one of ${SIDES.join(', ')}, not ${JSON.stringify(text)}`,
+      `as in: stringtap show e${exchange.id} --body response`,
+      2,
+    );
   const info = exchange.bodies.find(body => body.side === side);
   if (info === undefined) {
     throw new CliError(

@@ -46,6 +46,8 @@ describe('bad input gets one line, a hint and an exit code', () => {
     ['a --listen without a port number', ['proxy', '--primary', 'localhost', '--listen', 'localhost:http'], 2],
     ['no capture at all', ['runs'], 1],
     ['a file that is not there', ['runs', 'nothing.db'], 1],
+    ['a --ca-cert that is no PEM', ['proxy', '--primary', 'localhost:1', '--ca-cert', '/dev/null'], 1],
+    ['identity import of what is no PEM', ['identity', 'import', '--cert', '/dev/null', '--key', '/dev/null'], 1],
     ['identity import of nothing', ['identity', 'import', '--ssldir', 'nowhere'], 1],
   ])('%s', async (_name, args, code) => {
     const empty = mkdtempSync(join(dir, 'empty-'));

@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { readBundle } from '../pki/bundle.ts';
+import { PkiError } from '../pki/error.ts';
+import { CliError } from './io.ts';
+
+const HINT = 'it is the CA bundle of the primary, PEM: certs/ca.pem of an ssldir';
+
+/** The PEM of `--ca-cert`. @throws CliError when it cannot be read, or is no bundle that can be trusted */
+export function readCa(file: string): string {
+  try {
+    const pem = readFileSync(file, 'utf8');
+    readBundle(pem);
+    return pem;
+  } catch (error) {
+    if (error instanceof PkiError) throw new CliError(`--ca-cert ${file}: ${error.message}`, error.hint ?? HINT);
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new CliError(`cannot read --ca-cert ${file}: ${code}`, HINT);
+  }
+}
