@@ -171,7 +171,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** What was typed behind the same label before is there again with the arrow up. */
   function withHistory(prompt: Prompt): Prompt {
-    const history = histories.get(prompt.label);
+    const history = histories.get(prompt.history ?? prompt.label);
     return history === undefined ? prompt : prompt.change({ ...prompt.input, history }, env()).prompt;
   }
 
@@ -284,7 +284,8 @@ export function createEngine(options: EngineOptions): Engine {
       set({ notice: { text: prompt.problem, kind: 'error' } });
       return;
     }
-    histories.set(prompt.label, remember(histories.get(prompt.label) ?? [], prompt.input.text));
+    const name = prompt.history ?? prompt.label;
+    histories.set(name, remember(histories.get(name) ?? [], prompt.input.text));
     set({ prompt: null });
     const { action, step } = prompt.submit(env());
     if (step !== undefined) take(step);

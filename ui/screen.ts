@@ -166,6 +166,8 @@ function taskOf<S>(view: View<S>, task: TaskOf<S>): Task {
 export interface Prompt {
   /** In front of the line: `:`, `/`. */
   readonly label: string;
+  /** What was typed before is remembered under this name; absent: under the label. */
+  readonly history?: string;
   readonly input: InputState;
   /** What is wrong with the line, in words; `null` when it is fine. */
   readonly problem: string | null;

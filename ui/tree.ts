@@ -24,6 +24,8 @@ export interface TreeRow {
 }
 
 export interface TreeState {
+  /** Unfolded where nobody has said otherwise. */
+  readonly levels: number;
   readonly rows: readonly TreeRow[];
   readonly place: ListState;
 }
@@ -55,16 +57,20 @@ function rowsOf(
 
 /** @param levels unfolded at the start */
 export function openTree(roots: readonly TreeNode[], levels: number): TreeState {
-  return { rows: rowsOf(roots, 0, '', (_, depth, node) => node.expanded ?? depth < levels, MAX_ROWS), place: LIST_START };
+  return { levels, rows: rowsOf(roots, 0, '', (_, depth, node) => node.expanded ?? depth < levels, MAX_ROWS), place: LIST_START };
 }
 
-/** The tree made anew, unfolded where it was, the cursor on the same node. */
+/** The tree made anew, unfolded where it was, and what is new as it is at the start; the cursor on the same node. */
 export function rebuildTree(state: TreeState, roots: readonly TreeNode[]): TreeState {
-  const open = new Set(state.rows.filter(row => row.folded === false).map(row => row.path));
-  const rows = rowsOf(roots, 0, '', path => open.has(path), MAX_ROWS);
+  const folded = new Map(state.rows.map(row => [row.path, row.folded]));
+  const isOpen = (path: string, depth: number, node: TreeNode): boolean => {
+    const before = folded.get(path) ?? null;
+    return before === null ? (node.expanded ?? depth < state.levels) : !before;
+  };
+  const rows = rowsOf(roots, 0, '', isOpen, MAX_ROWS);
   const at = state.rows[state.place.cursor]?.path;
   const cursor = rows.findIndex(row => row.path === at);
-  return { rows, place: { ...state.place, cursor: cursor < 0 ? state.place.cursor : cursor } };
+  return { ...state, rows, place: { ...state.place, cursor: cursor < 0 ? state.place.cursor : cursor } };
 }
 
 /** Folds or unfolds a row. */
@@ -102,7 +108,7 @@ export function foldOrLeave(state: TreeState): TreeState {
 export function toggleAll(state: TreeState): TreeState {
   const roots = state.rows.filter(row => row.depth === 0).map(row => row.node);
   const anyOpen = state.rows.some(row => row.folded === false);
-  return { rows: rowsOf(roots, 0, '', () => !anyOpen, MAX_ROWS), place: LIST_START };
+  return { ...state, rows: rowsOf(roots, 0, '', () => !anyOpen, MAX_ROWS), place: LIST_START };
 }
 
 /**

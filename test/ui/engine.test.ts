@@ -83,6 +83,16 @@ test('what stands behind the name of a command is passed on as it was typed', as
   expect((await ui.shows('~zz is not known')).join(' ').replace(/\s+/g, ' ')).toContain('~d ~q ~s ~e');
 });
 
+test('the target of a replay is there again for the next run', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send('R');
+  await ui.type('primary.invalid:8140 --timing fast');
+  await ui.send(KEY.esc, 'j', 'R');
+  await ui.shows('again to HOST');
+  await ui.send(KEY.up);
+  await ui.shows('primary.invalid:8140 --timing fast');
+});
+
 test('help is left by the key that shows it, and fits the terminal when that changes', async () => {
   using ui = openUi(store, { columns: 120, rows: 40 });
   await ui.send('?');

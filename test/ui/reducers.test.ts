@@ -14,7 +14,7 @@ import { paintLine } from '../../ui/paint.ts';
 import { detailLines } from '../../ui/panes/table.ts';
 import { cut, cutStart, pad, span, widthOf, wrapText } from '../../ui/text.ts';
 import { createTheme } from '../../ui/theme.ts';
-import { openTree, searchTree, type TreeNode, toggle, toggleAll } from '../../ui/tree.ts';
+import { openTree, rebuildTree, searchTree, type TreeNode, toggle, toggleAll } from '../../ui/tree.ts';
 import { currentRow, moveWindow, type Pages, refreshWindow, windowAround, windowAtEnd, windowAtStart } from '../../ui/window.ts';
 import { fc } from '../rig/properties.ts';
 
@@ -177,6 +177,15 @@ describe('a tree', () => {
     tree = toggle(toggle(tree, 1), 0);
     expect(names(tree)).toEqual(['a', 'd']);
     expect(names(toggleAll(tree))).toEqual(['a', 'b', 'deep', 'other', 'c', 'd']);
+  });
+
+  test('made anew is unfolded where it was, and what is new as at the start', () => {
+    const open = (key: string, ...kids: TreeNode[]): TreeNode => ({ ...branch(key, ...kids), expanded: true });
+    expect(names(rebuildTree(openTree([], 1), roots))).toEqual(names(openTree(roots, 1)));
+    const tree = toggle(openTree(roots, 1), 0);
+    expect(names(tree)).toEqual(['a', 'd']);
+    const more = [...roots, open('e', open('f', leaf('g'))), branch('h', branch('i', leaf('j')))];
+    expect(names(rebuildTree(tree, more))).toEqual(['a', 'd', 'e', 'f', 'g', 'h', 'i']);
   });
 
   test('finds what is folded, forward and backward', () => {

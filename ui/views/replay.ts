@@ -87,6 +87,7 @@ function targetPrompt(wanted: Wanted, input = startInput()): Prompt {
   const words = replayWords(input.text);
   return {
     label: `send ${subjectText(wanted.subject)} again to HOST[:PORT]: `,
+    history: 'target',
     input,
     problem: 'problem' in words ? words.problem : null,
     draw: env =>
