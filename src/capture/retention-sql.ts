@@ -52,6 +52,8 @@ export const RETENTION_SQL = {
   lastBody: 'SELECT coalesce(max(id), 0) FROM body',
   bodiesAfter: 'SELECT id FROM body WHERE id > ? AND id <= ? AND sha256 IS NOT NULL ORDER BY id LIMIT +?',
   bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id LIMIT 1`,
+  /** From now on no body that comes is the same. */
+  hideBody: "UPDATE body SET sha256 = x'' WHERE id = ?",
   dictionaryOf: 'SELECT dictionary FROM packed WHERE body = ?',
   fieldsUsed: `${unused(FIELDS_OF)} LIMIT 1`,
   templateOf: 'SELECT template FROM field_lines WHERE id = ?',

@@ -1,6 +1,9 @@
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { createBodies } from '../../src/capture/bodies.ts';
+import { createBodyReader } from '../../src/capture/body-reader.ts';
+import { openForWriting } from '../../src/capture/database.ts';
 import { createApplyDerived } from '../../src/capture/log.ts';
 import type { DerivedWrite } from '../../src/capture/messages.ts';
 import { addNote } from '../../src/capture/notes.ts';
@@ -142,6 +145,33 @@ describe('what --retain does not keep', () => {
     await until(() => (rows(file, 'SELECT count(*) FROM body_chunk')[0] as number) < 25);
     await recorder.close();
     expect(rows(file, 'SELECT id FROM run')).toEqual([2]);
+  });
+
+  test('a body that comes again while it is being deleted is stored anew', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 2, 6_000_000);
+    using owned = closing(openForWriting(file, 0));
+    const { db } = owned;
+    const apply = createApplyDerived(db);
+    const bodies = createBodies(db);
+    const retaining = createRetention(
+      db,
+      1,
+      { runs: 1 },
+      { write: row => apply({ writes: [row], seq: null, settled: false }), forget: () => bodies.forget() },
+    );
+    const chunks = db.prepare<[], number>('SELECT count(*) FROM body_chunk').pluck();
+    const before = chunks.get()!;
+    let now = 0;
+    using _ = vi.spyOn(performance, 'now').mockImplementation(() => (now += 3)); // a slow disk: a step deletes one part
+    while (chunks.get() === before) retaining.step(Date.now());
+    const bytes = noise(6_000_000, 1);
+    bodies.append(1, bytes);
+    const id = bodies.end(1, { size: bytes.length, cut: null })!;
+    db.prepare('UPDATE exchange_row SET response_body = ? WHERE id = (SELECT max(id) FROM exchange_row)').run(id);
+    while (retaining.step(Date.now()));
+    expect(joined(createBodyReader(db)(id)).equals(bytes)).toBe(true);
   });
 
   test('without --retain nothing is deleted', async () => {
