@@ -66,6 +66,7 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   const deleteFields = db.prepare<[number]>(RETENTION_SQL.deleteFields);
   const deleteTemplate = db.prepare<[{ id: number }]>(RETENTION_SQL.deleteTemplate);
   const deleteChunks = db.prepare<[number, number]>(RETENTION_SQL.deleteChunks);
+  const bodyMoves = db.prepare<[{ id: number }]>(RETENTION_SQL.bodyMoves);
   const hideBody = db.prepare<[number]>(RETENTION_SQL.hideBody);
   const dictionaryOf = db.prepare<[number], number>(RETENTION_SQL.dictionaryOf).pluck();
   const deleteBody = db.prepare<[number]>(RETENTION_SQL.deleteBody);
@@ -124,7 +125,10 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   }
 
   function removeBody(id: number): boolean {
-    if (bodyUsed.get({ id }) !== undefined) return true;
+    if (bodyUsed.get({ id }) !== undefined) {
+      bodyMoves.run({ id });
+      return true;
+    }
     if (deleteChunks.run(id, STEP_CHUNKS).changes === STEP_CHUNKS || !removeLists('body', id)) {
       hideBody.run(id); // the same bytes may come before the next step: they are stored anew
       return false;

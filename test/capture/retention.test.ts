@@ -147,6 +147,30 @@ describe('what --retain does not keep', () => {
     expect(rows(file, 'SELECT id FROM run')).toEqual([2]);
   });
 
+  test('what several runs share is found in one that is kept', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    const first = await open(file);
+    const text = { bodies: { response: Buffer.from('the same words each time\n') } };
+    for (const n of [1, 2, 3]) {
+      const line = agent(first, 'a.lab').connect();
+      await line.send(`${NODE}${uuid(n)}`);
+      await line.send(FILE, text);
+      line.close();
+    }
+    await first.close();
+    {
+      using db = closing(new Database(file));
+      db.exec('UPDATE run SET ended_at = ended_at - 3600000 + id');
+    }
+    const second = await open(file, { retain: { runs: 1 } });
+    await until(() => rows(file, 'SELECT id FROM run').length === 1);
+    await until(() => rows(file, 'SELECT exchange FROM decoded_body')[0] === 6);
+    await second.close();
+    using store = closing(openStore(file, 'bodies'));
+    expect(store.decoded.search('words').map(({ run, place }) => [run, place])).toEqual([[3, FILE.slice('GET '.length)]]);
+  });
+
   test('a body that comes again while it is being deleted is stored anew', async () => {
     using dir = tempDir();
     const file = dir.file('a.db');
