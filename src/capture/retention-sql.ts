@@ -23,14 +23,15 @@ export const RETENTION_SQL = {
       'CREATE INDEX IF NOT EXISTS retain_template ON field_lines (template);',
     )
     .join('\n'),
-  /** Runs that somebody noted something of stay, and are not counted; so does the newest. */
-  oldest: `SELECT id, ended_at AS endedAt, "end" FROM run WHERE id < (SELECT max(id) FROM run) AND id NOT IN (${NOTED}) ORDER BY id LIMIT 1`,
+  /** Runs that somebody noted something of stay, and are not counted; so do the newest one, and one that goes on, which may be for days. */
+  oldest: `SELECT id, ended_at AS endedAt FROM run WHERE id < (SELECT max(id) FROM run) AND id NOT IN (${NOTED}) AND "end" IS NOT NULL AND ended_at <= ?
+    ORDER BY id LIMIT 1`,
   runCount: `SELECT count(*) FROM run WHERE id NOT IN (${NOTED})`,
   lastSeq: 'SELECT max(e.seq) FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = +?',
   decoded: `SELECT ${DECODED}`,
   exchangesOf: 'SELECT exchange FROM run_exchange WHERE run = +? ORDER BY n LIMIT +?',
   firstKept: `SELECT m.exchange, r.started_at AS startedAt FROM run r JOIN run_exchange m ON m.run = r.id
-    WHERE r.id = (SELECT min(id) FROM run WHERE id NOT IN (${NOTED})) ORDER BY m.n LIMIT 1`,
+    WHERE r.id = (SELECT min(id) FROM run WHERE id NOT IN (${NOTED}) AND "end" IS NOT NULL) ORDER BY m.n LIMIT 1`,
   /** Some that nobody folds or decodes, or may yet find a run for. */
   loose: `SELECT e.id FROM exchange e WHERE e.id < ? AND e.seq <= ${DECODED} AND e.started_at + e.end_mono - e.start_mono < ?
     AND NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)

@@ -46,7 +46,7 @@ export interface RetentionHooks {
 
 export function createRetention(db: Database, recording: number, retain: Retain, { write, forget }: RetentionHooks): Retention {
   db.exec(RETENTION_SQL.indexes);
-  const oldest = db.prepare<[], { id: number; endedAt: number | null; end: string | null }>(RETENTION_SQL.oldest);
+  const oldest = db.prepare<[number], { id: number; endedAt: number }>(RETENTION_SQL.oldest);
   const lastSeq = db.prepare<[number], number | null>(RETENTION_SQL.lastSeq).pluck();
   const runCount = db.prepare<[], number>(RETENTION_SQL.runCount).pluck();
   const decoded = db.prepare<[], number>(RETENTION_SQL.decoded).pluck();
@@ -87,9 +87,9 @@ export function createRetention(db: Database, recording: number, retain: Retain,
   }
 
   function nextVictim(now: number): Victim | null {
-    const run = oldest.get();
+    const run = oldest.get(now - QUIET_MS);
     const runs = runCount.get() ?? 0;
-    if (run === undefined || run.end === null || run.endedAt === null || runs < 2 || run.endedAt > now - QUIET_MS) return null;
+    if (run === undefined || runs < 2) return null;
     const tooMany = retain.runs !== undefined && runs > retain.runs;
     const tooOld = retain.ageMs !== undefined && run.endedAt < now - retain.ageMs;
     if (!tooMany && !tooOld && !(retain.bytes !== undefined && used() > retain.bytes)) return null;

@@ -147,6 +147,19 @@ describe('what --retain does not keep', () => {
     expect(rows(file, 'SELECT id FROM run')).toEqual([2]);
   });
 
+  test('a run that goes on for days keeps no later one', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await past(file, 4, 1_000);
+    using db = closing(new Database(file));
+    db.exec('UPDATE run SET "end" = NULL, ended_at = NULL WHERE id = 1');
+    const apply = createApplyDerived(db);
+    const write = (row: DerivedWrite): void => apply({ writes: [row], seq: null, settled: false });
+    const retaining = createRetention(db, 1, { runs: 2 }, { write, forget: () => undefined });
+    while (retaining.step(Date.now()));
+    expect(rows(file, 'SELECT id FROM run ORDER BY id')).toEqual([1, 4]);
+  });
+
   test('what several runs share is found in one that is kept', async () => {
     using dir = tempDir();
     const file = dir.file('a.db');
