@@ -24,19 +24,20 @@ const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, c
 
 const FINDING = 'SELECT id, run, rule, severity, subject, at, summary, fix, evidence FROM v_finding';
 
+/** A variable with a plus: see statements.ts. */
 export const READ_SQL = {
-  run: `${RUN} WHERE id = ?`,
-  judged: 'SELECT judged FROM run WHERE id = ?',
-  exchange: `${EXCHANGE} WHERE id = ?`,
-  connection: `${CONNECTION} WHERE id = ?`,
+  run: `${RUN} WHERE id = +?`,
+  judged: 'SELECT judged FROM run WHERE id = +?',
+  exchange: `${EXCHANGE} WHERE id = +?`,
+  connection: `${CONNECTION} WHERE id = +?`,
   exchangeMore: `SELECT e.indirection, e.key, e.environment, e.request_http_version AS httpVersion, e.reason, e.primary_status AS primaryStatus,
       e.early, e.request_end_mono AS requestEndMono, e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono,
       q.lines AS requestFields, s.lines AS responseFields, t.lines AS trailers
     FROM exchange e LEFT JOIN fields q ON q.id = e.request_fields LEFT JOIN fields s ON s.id = e.response_fields
-    LEFT JOIN fields t ON t.id = e.trailers WHERE e.id = ?`,
+    LEFT JOIN fields t ON t.id = e.trailers WHERE e.id = +?`,
   moments: `SELECT e.id, e.request_end_mono AS requestEndMono, e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono
-    FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = ? ORDER BY m.n`,
-  bodyIds: `SELECT request_body, response_body, primary_request_body, primary_response_body FROM exchange WHERE id = ?`,
+    FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = +? ORDER BY m.n`,
+  bodyIds: `SELECT request_body, response_body, primary_request_body, primary_response_body FROM exchange WHERE id = +?`,
   body: 'SELECT lower(hex(sha256)) AS sha256, size, kept, stored, cut FROM body WHERE id = ? AND sha256 IS NOT NULL',
   recordings: `SELECT id, strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS startedAt,
     strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1000.0, 'unixepoch') AS endedAt, version, pool, primaries, listen, durability = 'import' AS imported FROM recording ORDER BY id`,
@@ -89,10 +90,10 @@ function matching(filter: Filter | null | undefined, subject: Subject): [string,
 export function runListing(filter: RunFilter): Listing {
   const ended = filter.ended === undefined ? null : filter.ended ? '"end" IS NOT NULL' : '"end" IS NULL';
   return listing(RUN, 'id', filter, [
-    where('certname = ?', filter.certname),
+    where('certname = +?', filter.certname),
     ended === null ? null : [ended, []],
-    where('id > ?', filter.after),
-    where('id < ?', filter.before),
+    where('id > +?', filter.after),
+    where('id < +?', filter.before),
     matching(filter.match, 'run'),
   ]);
 }
@@ -100,34 +101,35 @@ export function runListing(filter: RunFilter): Listing {
 export function exchangeListing(filter: ExchangeFilter): Listing {
   const connection = filter.connection;
   return listing(EXCHANGE, filter.run === undefined ? 'id' : 'n', filter, [
-    where('run = ?', filter.run),
-    where('phase = ?', filter.phase),
+    where('run = +?', filter.run),
+    where('phase = +?', filter.phase),
+    // what it is tells whether the index of what went wrong has it
     where('status = ?', filter.status),
     where('outcome = ?', filter.outcome),
-    where('certname = ?', filter.certname),
-    connection === undefined ? null : ['(agent_connection = ? OR primary_connection = ?)', [connection, connection]],
-    where('id > ?', filter.after),
-    where('id < ?', filter.before),
+    where('certname = +?', filter.certname),
+    connection === undefined ? null : ['(agent_connection = +? OR primary_connection = +?)', [connection, connection]],
+    where('id > +?', filter.after),
+    where('id < +?', filter.before),
     matching(filter.match, 'exchange'),
   ]);
 }
 
 export function connectionListing(filter: ConnectionFilter): Listing {
   return listing(CONNECTION, 'id', filter, [
-    where('id IN (SELECT connection FROM run_connection WHERE run = ?)', filter.run),
-    where('leg = ?', filter.leg),
-    where('certname = ?', filter.certname),
-    where('id > ?', filter.after),
-    where('id < ?', filter.before),
+    where('id IN (SELECT connection FROM run_connection WHERE run = +?)', filter.run),
+    where('leg = +?', filter.leg),
+    where('certname = +?', filter.certname),
+    where('id > +?', filter.after),
+    where('id < +?', filter.before),
     matching(filter.match, 'connection'),
   ]);
 }
 
 export function findingListing(filter: FindingFilter): Listing {
   return listing(FINDING, 'id', filter, [
-    filter.run === null ? ['run IS NULL', []] : where('run = ?', filter.run),
-    where('severity = ?', filter.severity),
-    where('rule = ?', filter.rule),
+    filter.run === null ? ['run IS NULL', []] : where('run = +?', filter.run),
+    where('severity = +?', filter.severity),
+    where('rule = +?', filter.rule),
     matching(filter.match, 'finding'),
   ]);
 }

@@ -94,7 +94,7 @@ export function createStore(db: Database, file: string): Store {
     let left = listing.limit;
     if (left <= 0) return;
     const statement = reading(() =>
-      statementOf(`${sql} AND ${cursor} ${reverse ? '<' : '>'} ? ORDER BY ${cursor} ${reverse ? 'DESC' : 'ASC'} LIMIT ?`),
+      statementOf(`${sql} AND ${cursor} ${reverse ? '<' : '>'} +? ORDER BY ${cursor} ${reverse ? 'DESC' : 'ASC'} LIMIT +?`),
     );
     let place: unknown = reverse ? Number.MAX_SAFE_INTEGER : 0;
     while (left > 0) {
