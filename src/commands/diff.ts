@@ -88,6 +88,8 @@ function named(text: string): Named {
 }
 
 async function diff(io: Io, first: string, words: readonly string[], options: DiffOptions): Promise<void> {
+  if (options.json === true && options.format === 'html')
+    throw new CliError('--json and --format html exclude each other', 'leave one of them out', 2);
   const [word, ...more] = words;
   // `diff r3 FILE`: the run before r3 in that file
   const alone = word === undefined || (!NAME.test(word) && (existsSync(word) || /[/.]/.test(word)));

@@ -32,6 +32,8 @@ export function registerNote(program: Command, io: Io): void {
       const file = captureFile(options.capture);
       const subject = id === undefined ? null : subjectOf(id);
       const text = words.join(' ');
+      if (options.marked === true && (text !== '' || options.mark === true || options.delete !== undefined))
+        throw new CliError('--marked lists notes', 'as in: stringtap note --marked; --mark marks one', 2);
       if (options.delete !== undefined) {
         if (subject !== null) throw new CliError('--delete takes numbers of notes', 'as in: stringtap note --delete n2', 2);
         upToDate(file);

@@ -121,6 +121,8 @@ export function registerProxy(program: Command, io: Io): void {
 }
 
 async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
+  if (flags.metricsCertname === true && flags.metrics === undefined)
+    throw new CliError('--metrics-certname is of --metrics', 'as in: --metrics 127.0.0.1:9140 --metrics-certname', 2);
   if (flags.ui === true) {
     requireTerminal(terminal, 'without --ui it prints a line an exchange; `stringtap ui` in another terminal shows the screens');
   }

@@ -52,6 +52,8 @@ export function registerServe(program: Command, io: Io): void {
     .option('--quiet', 'no line a request')
     .option('--json', 'nothing but the summary at the end, as one JSON object')
     .action(async (words: string[], flags: ServeFlags) => {
+      if (flags.capture !== undefined && flags.from !== undefined)
+        throw new CliError('--capture and --from are the same', 'leave one of them out', 2);
       const { runs, file } = runsAndCapture('serve', words, flags.capture ?? flags.from);
       const store = await openCapture(file, 'bodies');
       try {
