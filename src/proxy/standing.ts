@@ -12,6 +12,9 @@ import type { Presented, Primary, Upstream } from './upstream.ts';
  */
 const STANDING_MS = 10_000;
 
+/** After a list could not be read, each new handshake speaks for itself for so long: agents do not wait for a CA that is away. */
+const AWAY_MS = 60_000;
+
 export interface StandingOptions {
   upstream: Upstream;
   trustOf(primary: Primary): Trust;
@@ -38,6 +41,7 @@ export function openStanding(options: StandingOptions): Standing {
   const asked = new WeakMap<AgentConnection, Promise<null> | null>();
   const judged = new WeakMap<AgentConnection, { by: number; refused: Failure | null }>();
   const readAt = new WeakMap<Trust, number>();
+  const failedAt = new WeakMap<Trust, number>();
   const reading = new WeakMap<Trust, Promise<void>>();
 
   /** Agents that come at the same time share one look. */
@@ -77,8 +81,15 @@ export function openStanding(options: StandingOptions): Standing {
       return null;
     }
     // A list that cannot be read says nothing: a new handshake does.
+    if (mono() - (failedAt.get(trust) ?? Number.NEGATIVE_INFINITY) < AWAY_MS) {
+      upstream.retire(primary, identity);
+      return null;
+    }
     return read(primary, trust)
-      .then(settle, () => upstream.retire(primary, identity))
+      .then(settle, () => {
+        failedAt.set(trust, mono());
+        upstream.retire(primary, identity);
+      })
       .then(() => null);
   }
 

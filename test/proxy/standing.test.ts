@@ -77,3 +77,22 @@ test('a revocation list that breaks off says nothing: the agent is answered over
   const [first, second] = [await rig.exchange(1), await rig.exchange(2)];
   expect(second.primary?.connection).not.toBe(first.primary?.connection);
 });
+
+test('a revocation list that cannot be had is not asked for with every agent: each has a handshake of its own', async () => {
+  let asked = 0;
+  const raw = async (connection: Accepted): Promise<void> => {
+    while (!connection.isEnded) {
+      const { start } = await connection.request();
+      const isList = start.includes('/certificate_revocation_list/');
+      asked += isList ? 1 : 0;
+      connection.write(`HTTP/1.1 ${isList ? '500 No' : '200 OK'}\r\nContent-Length: 2\r\n\r\nok`);
+    }
+  };
+  await using rig = await makeRig({ raw, proxy: { standingMs: 0 } });
+  for (const n of [1, 2, 3, 4]) {
+    expect(await ask(rig)).toBe(200);
+    await rig.exchange(n);
+  }
+  expect(asked).toBe(1);
+  expect(new Set(rig.tape.exchanges.map(one => one.primary?.connection)).size).toBe(4);
+});
