@@ -92,6 +92,8 @@ export function responseFields(fields: Fields, chunked: boolean): Fields {
   return fields.filter(([raw, value]) => {
     const name = raw.toLowerCase();
     if (name === 'transfer-encoding') return chunked && value.toLowerCase() === 'chunked';
+    // Announced where none can come, it is nothing that Node would write.
+    if (name === 'trailer') return chunked && field(fields, 'transfer-encoding')?.toLowerCase() === 'chunked';
     return !hop.has(name);
   });
 }

@@ -147,6 +147,17 @@ test('Expect: 100-continue is answered by the proxy, and the body goes up', asyn
   expect(fieldIn(asked[0]!, 'expect')).toBeNull();
 });
 
+test.each([
+  ['to an agent of HTTP/1.0', '1.0', 'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n'],
+  ['with a length', '1.1', 'Content-Length: 2\r\n\r\nok'],
+])('an answer that announces trailers %s comes without them', async (_, version, rest) => {
+  await using rig = await makeRig({ raw: script([`HTTP/1.1 200 OK\r\nTrailer: X-T\r\n${rest}`]) });
+  const agent = await rig.agent();
+  agent.write(`GET /puppet/v3/status/x HTTP/${version}\r\nHost: x\r\n\r\n`);
+  const answer = await agent.answer();
+  expect([statusOf(answer), answer.body.toString(), fieldIn(answer, 'trailer')]).toEqual([200, 'ok', null]);
+});
+
 test('an agent that asks for more and more without waiting is cut off', async () => {
   await using rig = await makeRig({ raw: () => undefined });
   const agent = await rig.agent();
