@@ -7,7 +7,7 @@ import { percentDecode } from '../src/decode/route.ts';
 import { createHiding, type Hiding, hideInData, hideInText, isSecretName } from '../src/decode/secrets.ts';
 import type { Fields, Side } from '../src/model.ts';
 import { dataNode } from './data-tree.ts';
-import { hexLine } from './hex.ts';
+import { hexBytes, hexLine } from './hex.ts';
 import { pkiNodes } from './pki-tree.ts';
 import type { Env } from './screen.ts';
 import { type Line, span } from './text.ts';
@@ -40,9 +40,9 @@ export function bodyNode(env: Env, exchange: ExchangeDetail, side: Side): TreeNo
   const large = info.kept > WHOLE_BYTES;
   const raw = env.source.store.bodyPart(exchange.id, side, 0, large ? WINDOW_BYTES : info.kept);
   const decoded = attempt(() => bodyOf(raw, fieldsOf(exchange, side), large ? WINDOW_LIMITS : DEFAULT_LIMITS));
-  if ('error' in decoded) return { key: 'body', label: labelOf(info, null, decoded.error), kids: () => hexNodes(raw) };
+  if ('error' in decoded) return { key: 'body', label: labelOf(info, null, decoded.error), kids: () => hexNodes(raw, env) };
   const body = decoded.value;
-  const kids = (): TreeNode[] => (large ? windowNodes(body, info) : nodesOf(env, body, exchange, side));
+  const kids = (): TreeNode[] => (large ? windowNodes(env, body, info) : nodesOf(env, body, exchange, side));
   return {
     key: 'body',
     label: labelOf(info, body, large ? `the first ${bytesText(WINDOW_BYTES)} are shown` : body.truncated),
@@ -70,7 +70,7 @@ function labelOf(info: BodyInfo, body: Body | null, note: string | null): Line {
   ];
 }
 
-function windowNodes(body: Body, info: BodyInfo): TreeNode[] {
+function windowNodes(env: Env, body: Body, info: BodyInfo): TreeNode[] {
   const all: TreeNode = {
     key: 'all',
     ref: DECODE_ALL,
@@ -83,7 +83,7 @@ function windowNodes(body: Body, info: BodyInfo): TreeNode[] {
     all,
     ...(isPrintable(body.bytes.subarray(0, body.bytes.length - 4))
       ? lineNodes(body.bytes, createHiding())
-      : hexNodes(body.bytes)),
+      : hexNodes(body.bytes, env)),
   ];
 }
 
@@ -96,10 +96,10 @@ function nodesOf(env: Env, body: Body, exchange: ExchangeDetail, side: Side): Tr
       return root.kids === undefined ? [root] : [...root.kids()];
     }
     const problem: TreeNode = { key: 'error', label: [span(`not ${body.format}: ${parsed.error}`, 'error')] };
-    return [problem, ...(isPrintable(body.bytes) ? lineNodes(body.bytes, hiding) : hexNodes(body.bytes))];
+    return [problem, ...(isPrintable(body.bytes) ? lineNodes(body.bytes, hiding) : hexNodes(body.bytes, env))];
   }
   if (body.format === 'form') return formNodes(body, hiding);
-  if (!isPrintable(body.bytes)) return hexNodes(body.bytes);
+  if (!isPrintable(body.bytes)) return hexNodes(body.bytes, env);
   if (body.format !== 'pem') return lineNodes(body.bytes, hiding);
   const explained = pkiNodes(env, { exchange: exchange.id }, side);
   return [...explained, { key: 'text', label: [span('as received', 'dim')], kids: () => lineNodes(body.bytes, hiding) }];
@@ -117,12 +117,22 @@ function lineNodes(bytes: Uint8Array, hiding: Hiding): TreeNode[] {
   ];
 }
 
-function hexNodes(bytes: Uint8Array): TreeNode[] {
-  const rows = Math.min(MAX_LINES, Math.ceil(bytes.length / 16));
-  return Array.from({ length: rows }, (_, i) => ({
-    key: String(i),
-    label: hexLine(bytes.subarray(i * 16, i * 16 + 16), i * 16, 16),
-  }));
+/** Columns of a row before its hex: it is below the body's node. */
+const INDENT = 6;
+
+function hexNodes(bytes: Uint8Array, env: Env): TreeNode[] {
+  const perRow = hexBytes(env.size.columns - INDENT);
+  const rows = Math.min(MAX_LINES, Math.ceil(bytes.length / perRow));
+  const shown = Array.from(
+    { length: rows },
+    (_, i): TreeNode => ({
+      key: String(i),
+      label: hexLine(bytes.subarray(i * perRow, (i + 1) * perRow), i * perRow, perRow),
+    }),
+  );
+  const more = bytes.length - rows * perRow;
+  if (more <= 0) return shown;
+  return [...shown, { key: 'more', label: [span(`… ${bytesText(more)} more; the Raw tab goes through all`, 'dim')] }];
 }
 
 /** Pairs of a form; what is percent-encoded once more (the facts) is decoded, and a tree where it is JSON. */

@@ -1,8 +1,8 @@
 import { type Line, span } from './text.ts';
 
-/** Bytes of one row of hex that fit: 8, 16 or 32. */
+/** Bytes of one row of hex that fit: 4, 8, 16 or 32. Offset, hex and text of a row take 13 columns and 4 a byte. */
 export function hexBytes(columns: number): number {
-  return columns >= 150 ? 32 : columns >= 78 ? 16 : 8;
+  return [32, 16, 8].find(bytes => 13 + 4 * bytes <= columns) ?? 4;
 }
 
 /** `00000010  50 4b 03 04 …  |PK..|`. */

@@ -5,6 +5,7 @@ import type { Key } from 'ink';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import { childWords } from '../../ui/child.ts';
+import { hexBytes, hexLine } from '../../ui/hex.ts';
 import { characterAt, editInput, insertText, remember, startInput } from '../../ui/input.ts';
 import { COMMANDS, defaultKeyMap, keysText, resolveKey } from '../../ui/keymap.ts';
 import { keySequence, keysOf } from '../../ui/keys.ts';
@@ -12,6 +13,7 @@ import { keysFile, readKeyMap } from '../../ui/keys-file.ts';
 import { LIST_START, type Move, moveList, settle } from '../../ui/list.ts';
 import { paintLine } from '../../ui/paint.ts';
 import { detailLines } from '../../ui/panes/table.ts';
+import { textOfLine } from '../../ui/search.ts';
 import { cut, cutStart, pad, span, widthOf, wrapText } from '../../ui/text.ts';
 import { createTheme } from '../../ui/theme.ts';
 import { openTree, rebuildTree, searchTree, type TreeNode, toggle, toggleAll } from '../../ui/tree.ts';
@@ -147,6 +149,15 @@ describe('text', () => {
         },
       ),
     );
+  });
+
+  test('a row of hex fits the terminal, and uses it', () => {
+    for (let columns = 40; columns <= 200; columns += 1) {
+      const perRow = hexBytes(columns);
+      const width = (bytes: number): number => widthOf(textOfLine(hexLine(new Uint8Array(bytes), 0, bytes)));
+      expect(width(perRow)).toBeLessThanOrEqual(columns);
+      if (perRow < 32) expect(width(perRow * 2)).toBeGreaterThan(columns);
+    }
   });
 
   test('never steers the terminal', () => {

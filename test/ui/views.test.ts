@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { openStore } from '../../src/capture/store.ts';
+import { agent, open, tempDir } from '../capture/rig.ts';
 import { KEY, LARGE, openUi, pause, SMALL, sample } from './rig.ts';
 
 const capture = sample();
@@ -313,4 +315,29 @@ test('what is said at length is said to its end, over the lowest lines of the vi
   expect(ui.frame().join('\n')).not.toContain('error: ');
   await ui.send('m');
   expect((await ui.shows('m … a … z')).join('\n')).not.toContain('b  c');
+});
+
+test('a body of bytes is hex that fits, and says what of it is not shown', async () => {
+  using dir = tempDir();
+  const recorder = await open(dir.file('bytes.db'));
+  await agent(recorder, 'agent.example')
+    .connect()
+    .send('GET /puppet/v3/file_content/modules/m/key?environment=production', {
+      bodies: { response: Buffer.alloc(100_000, 0xf1) },
+      responseFields: [['Content-Type', 'application/octet-stream']],
+    });
+  await recorder.close();
+  const bytes = openStore(dir.file('bytes.db'));
+  try {
+    using ui = openUi(bytes, SMALL);
+    await ui.send(':');
+    await ui.type('exchange e1');
+    await ui.send('3');
+    const lines = await ui.shows('00000008  f1 f1');
+    expect(lines.filter(line => line.includes('f1 f1') && line.includes('…'))).toEqual([]);
+    await ui.send('G');
+    await ui.shows('… 60 kB more; the Raw tab goes through all');
+  } finally {
+    bytes.close();
+  }
 });

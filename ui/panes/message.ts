@@ -19,8 +19,9 @@ interface Message {
 /** From here on there is room for two. */
 const WIDE = 120;
 
-function half(env: Env, state: Message): Env {
-  if (state.panes.length < 2) return env;
+/** What one of so many panes sees. */
+function half(env: Env, panes: number): Env {
+  if (panes < 2) return env;
   const wide = env.size.columns >= WIDE;
   return {
     ...env,
@@ -36,17 +37,17 @@ const VIEW: View<Message> = {
       if (state.panes.length < 2) return { say: { text: 'both legs carried the same', kind: 'info' } };
       return { state: { ...state, focus: 1 - state.focus } };
     }
-    return delegate(state.panes[state.focus]!.pane, action, half(env, state), pane => ({
+    return delegate(state.panes[state.focus]!.pane, action, half(env, state.panes.length), pane => ({
       ...state,
       panes: state.panes.map((known, i) => (i === state.focus ? { ...known, pane } : known)),
     }));
   },
   refresh: (state, env) => ({
     ...state,
-    panes: state.panes.map(({ name, pane }) => ({ name, pane: pane.refresh(half(env, state)) })),
+    panes: state.panes.map(({ name, pane }) => ({ name, pane: pane.refresh(half(env, state.panes.length)) })),
   }),
   draw(state, env) {
-    const inner = half(env, state);
+    const inner = half(env, state.panes.length);
     if (state.panes.length < 2) return state.panes[0]!.pane.draw(env);
     const drawn = state.panes.map(({ name, pane }, i): Line[] => {
       const words = `${i === state.focus ? env.theme.signs.cursor : ' '}${name}${i === state.focus ? '' : ', L goes there'}`;
@@ -58,16 +59,17 @@ const VIEW: View<Message> = {
     if (env.size.columns < WIDE) return drawn[state.focus]!;
     return beside(drawn[0]!, drawn[1]!, inner.size.columns, '│');
   },
-  status: (state, env) => state.panes[state.focus]!.pane.status(half(env, state)),
+  status: (state, env) => state.panes[state.focus]!.pane.status(half(env, state.panes.length)),
 };
 
 export function messagePane(exchange: ExchangeDetail, of: 'request' | 'response', env: Env): Screen {
   const sides: Side[] = [of, `primary-${of}`];
   const there = sides.filter(side => side === of || exchange.bodies.some(body => body.side === side));
+  const inner = half(env, there.length);
   const panes = there.map(side => ({
     name: side === of ? 'agent leg' : 'primary leg',
     pane: treePane({
-      roots: rootsOf(exchange, of, side, env),
+      roots: rootsOf(exchange, of, side, inner),
       levels: 1,
       reread: at => rootsOf(at.source.store.exchange(exchange.id) ?? exchange, of, side, at),
       open: (node, at) => decodeAll(node, exchange, side, at),
