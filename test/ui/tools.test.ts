@@ -53,6 +53,18 @@ describe.each([
   });
 });
 
+test('an answer of megabytes is shown at once', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(';');
+  const began = process.cpuUsage();
+  await ui.type("select replace(hex(zeroblob(200000)), '00', 'größe 漢字 ') wide, id from v_exchange limit 30");
+  await ui.shows('› select replace');
+  await ui.send('j', 'w', 'w', KEY.enter);
+  await ui.shows('größe 漢字 größe');
+  const { user, system } = process.cpuUsage(began);
+  expect((user + system) / 1e6, 's of CPU').toBeLessThan(3);
+});
+
 test('a long question holds up no key, and esc ends it', async () => {
   using ui = openUi(store, SMALL);
   await ui.send(';');
