@@ -341,3 +341,16 @@ test('a body of bytes is hex that fits, and says what of it is not shown', async
     bytes.close();
   }
 });
+
+test('read aloud, nothing is said by a picture alone', async () => {
+  using ui = openUi(store, SMALL, { reader: true });
+  const isWords = (): void => expect(ui.frame().join('\n')).not.toMatch(/[█░▒≡▁▂▃▄▅▆▇╌]/);
+  await ui.shows('CERTNAME');
+  isWords();
+  await ui.send(KEY.enter);
+  await ui.shows('[1 Requests]');
+  isWords();
+  await ui.send(KEY.enter, '4');
+  await ui.shows('waiting for primary');
+  isWords();
+});

@@ -81,6 +81,7 @@ export function timingLines(exchange: ExchangeDetail, env: Env, columns: number)
   const width = Math.max(10, columns - label - 14);
   const scale = width / Math.max(1e-3, end - start);
   const bar = ({ from, to, style, sign }: Stretch): Line => {
+    if (env.theme.reader) return [];
     const first = Math.min(width - 1, Math.floor((from - start) * scale));
     const last = Math.max(first, Math.min(width - 1, Math.ceil((to - start) * scale) - 1));
     return [
@@ -106,7 +107,7 @@ export function timingLines(exchange: ExchangeDetail, env: Env, columns: number)
     ),
     [
       span(` ${pad('all of it', label - 1)}`, 'bold'),
-      span(' '.repeat(width)),
+      span(env.theme.reader ? '' : ' '.repeat(width)),
       span(` ${duration(end - start).padStart(10)}`, 'bold'),
     ],
     EMPTY,

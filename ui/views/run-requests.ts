@@ -80,7 +80,8 @@ function read(run: number, env: Env): Data {
 /** Rows of lanes and of the list: the lanes get up to half, axis and gaps take two of it, the list's head one. */
 function heights(state: Requests, env: Env): { lanes: number; list: number } {
   const { rows } = env.size;
-  if (state.split === 'list') return { lanes: 0, list: Math.max(1, rows - 1) };
+  // Read aloud, lanes are noise: the list has the times in words.
+  if (state.split === 'list' || env.theme.reader) return { lanes: 0, list: Math.max(1, rows - 1) };
   if (state.split === 'lanes') return { lanes: Math.max(1, rows - 3), list: 0 };
   const lanes = Math.max(1, Math.min(state.lanes.length, Math.floor(rows / 2) - 2));
   return { lanes, list: Math.max(1, rows - lanes - 4) };

@@ -187,7 +187,7 @@ function newsOf({ refused, starts }: Runs, env: Env): Line | null {
 function sparkOf({ starts }: Runs, env: Env): Line {
   const [first] = starts;
   const last = starts.at(-1);
-  if (first === undefined || last === undefined || starts.length < 2) return EMPTY;
+  if (first === undefined || last === undefined || starts.length < 2 || env.theme.reader) return EMPTY;
   const [start, end] = [new Date(first).toISOString(), new Date(last).toISOString()];
   const [firstDay, lastDay] = [dayOf(start, env.now()), dayOf(end, env.now())];
   const from = `${firstDay}${clockOf(start).slice(0, 8)}`;
