@@ -34,8 +34,8 @@ export interface Log {
   readonly lastSeq: number;
   /** Writes batches in one transaction. Never throws. @returns what could not be written */
   apply(batches: readonly Batch[]): LossCount[];
-  /** @returns whether the rows are in the file */
-  applyDerived(derived: Derived): boolean;
+  /** @returns whether the rows are in the file; a loss when they will never be, for the file is damaged where they go */
+  applyDerived(derived: Derived): boolean | LossCount;
   /** Copies the WAL into the file when it has grown; for a moment in which nobody waits. */
   checkpoint(): void;
   /** Deletes a part of what is not to be kept any more, and never throws. @returns whether there is more of it */
@@ -164,9 +164,10 @@ export function createLog(db: Database, { file, recording, durability, retain, r
         commit.run();
         pages += 8 + (derived.writes.length >> 1); // rows, their indexes and the full text
         return true;
-      } catch {
+      } catch (error) {
         if (db.inTransaction) rollback.run();
-        return false;
+        const isDamaged = sqliteCode(error)?.startsWith('SQLITE_CORRUPT') === true;
+        return isDamaged && { reason: 'decoder-dead', count: 1, detail: describe(error) };
       }
     },
     checkpoint() {

@@ -40,6 +40,8 @@ interface Deriver {
 
 function run(log: Log, close: () => void): void {
   let deriver: Deriver | null = null;
+  /** The last batch that was told of. */
+  let told = 0;
   let closing: NodeJS.Timeout | null = null;
   let retaining: NodeJS.Timeout | null = null;
 
@@ -56,6 +58,7 @@ function run(log: Log, close: () => void): void {
     }
     const losses: LossCount[] = log.apply(batches);
     const { n } = batches.at(-1)!;
+    told = n;
     send(losses.length === 0 ? n : { type: 'ack', n, losses });
     if (deriver !== null) kick(deriver);
     log.checkpoint();
@@ -80,7 +83,10 @@ function run(log: Log, close: () => void): void {
     const next = receiveMessageOnPort(port!); // exchanges first
     if (next !== undefined) handle(next.message as ToWriter);
     const ok = log.applyDerived(derived);
-    if (!ok && closing !== null)
+    if (typeof ok === 'object') {
+      send({ type: 'ack', n: told, losses: [ok] });
+      to.port.close(); // it would send the same rows for ever
+    } else if (!ok && closing !== null)
       end(); // a full disk, most likely: the next reader does it
     else tell(to, { type: 'applied', ok });
     log.checkpoint();

@@ -326,6 +326,29 @@ describe('never the reason', () => {
     expect(store.exchange(1)?.status).toBe(200);
   });
 
+  test('damaged where decoded rows go: the decoder is given up and says so, the traffic is captured', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    await (await open(file)).close();
+    {
+      using db = closing(new Database(file));
+      db.unsafeMode().exec("UPDATE log_line_fts_data SET block = x'FFFFFFFFFFFFFFFFFFFFFFFF'");
+    }
+    const recorder = await open(file);
+    const line = agent(recorder, 'web1.lab').connect();
+    const report = { bodies: { request: Buffer.from('{"host":"web1.lab","logs":[{"message":"a line"}]}') } };
+    await line.send('PUT /puppet/v3/report/web1.lab?environment=production', report);
+    await until(() => recorder.losses.length > 0);
+    expect(recorder.losses).toMatchObject([
+      { reason: 'decoder-dead', count: 1, detail: expect.stringMatching(/^SQLITE_CORRUPT/) },
+    ]);
+    const last = await line.send(FILE, { bodies: { response: Buffer.from('hello') } });
+    line.close();
+    await recorder.close();
+    using db = closing(new Database(file));
+    expect(db.prepare('SELECT max(id) FROM exchange').pluck().get()).toBe(last);
+  });
+
   test('decoder thread dead: started again once, then given up; the next reader folds what is missing', async () => {
     using dir = tempDir();
     const started = threads();
