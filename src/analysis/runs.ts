@@ -10,7 +10,7 @@ import { createPreludes, type Prelude } from './bootstrap.ts';
  *  - An exchange names an agent by its client certificate, or, while the agent has none, by the key of certificate_request/NAME
  *    and certificate/NAME. An exchange that names nobody belongs to no run, but for ca, crl and status, which may open one
  *    (bootstrap.ts).
- *  - It goes to the run of its connection, else to the latest run of its certname, unless a new run begins: see begins().
+ *  - It goes to the run of its transaction_uuid, else of its connection, else to the latest run of its certname, unless a new run begins: see begins().
  *  - A report that was answered ends a run (`report`). Else its last connection ends it (`connections-closed`), but when the
  *    proxy closed an idle connection the agent may well be busy applying a catalog: such a run stays open until
  *    it goes on, the certname begins another run, an hour has passed, or the recording ends (`idle`).
@@ -148,6 +148,8 @@ interface Used {
 export function createRunFold(lastRun: number): RunFold {
   const byCertname = new Map<Certname, State>();
   const byAddress = new Map<string, State>();
+  /** Runs without their report, by transaction_uuid: two agents with one certname (a machine that was cloned) may run at once. */
+  const byUuid = new Map<string, State>();
   const used = new Map<ConnectionId, Used>();
   const closedOnes: ConnectionId[] = [];
   /** Runs whose last connection the proxy closed for idleness, by the time of that, in order. */
@@ -232,7 +234,11 @@ export function createRunFold(lastRun: number): RunFold {
     run.requestBytes += e.requestBytes;
     run.responseBytes += e.responseBytes;
     run.startedAt = Math.min(run.startedAt, e.startedAt);
-    run.transactionUuid ??= e.transactionUuid;
+    if (run.transactionUuid === null && e.transactionUuid !== null) {
+      run.transactionUuid = e.transactionUuid;
+      byUuid.set(e.transactionUuid, state);
+      forget(byUuid);
+    }
     run.puppetVersion ??= e.puppetVersion;
     const stage = stageOf(e);
     if (e.environment !== null && stage >= state.environmentBy) {
@@ -243,6 +249,7 @@ export function createRunFold(lastRun: number): RunFold {
     state.lastAt = Math.max(state.lastAt, e.endedAt);
     if (e.phase === 'report' && e.status !== null && e.outcome !== 'abandoned') {
       state.reported = true;
+      if (run.transactionUuid !== null) byUuid.delete(run.transactionUuid);
       end(state, 'report', e.endedAt);
     } else if (!state.reported && run.end !== null && state.open.has(e.connection)) {
       run.end = run.endedAt = null; // the agent came back
@@ -273,7 +280,8 @@ export function createRunFold(lastRun: number): RunFold {
       else preludes.exchange(e);
       return;
     }
-    const candidate = latest?.run.certname === certname ? latest : byCertname.get(certname);
+    const known = e.transactionUuid === null ? undefined : byUuid.get(e.transactionUuid);
+    const candidate = [known, latest].find(one => one?.run.certname === certname) ?? byCertname.get(certname);
     const state = candidate === undefined || begins(e, candidate) ? begin(certname, e) : candidate;
     if (!state.agent.has(e.connection)) {
       const prelude = preludes.takeConnection(e.address, e.connection);
@@ -328,6 +336,7 @@ export function createRunFold(lastRun: number): RunFold {
     }
     byCertname.clear();
     byAddress.clear();
+    byUuid.clear();
     used.clear();
     closedOnes.length = 0;
   }

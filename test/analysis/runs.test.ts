@@ -209,6 +209,25 @@ describe('several agents', () => {
     expect([1, 2, 3, 4, 5, 6].map(of)).toEqual(['r1.1', 'r2.1', 'r1.2', 'r2.2', 'r2.3', 'r1.3']);
   });
 
+  test('machines with the same certname run at once: a report over another connection goes to its own run', () => {
+    const { runs, of } = play(`
+      c1 open
+      c1 [web1] ${CHECK} 200
+      c1 [web1] ${CATALOG} 200 uuid=u1
+      c1 closed
+      c2 open
+      c2 [web1] ${CHECK} 200
+      c2 [web1] ${CATALOG} 200 uuid=u2
+      c3 open
+      c3 [web1] ${REPORT} 200 uuid=u1
+      c3 closed
+      c2 [web1] ${FILE} 200
+      c2 [web1] ${REPORT} 200 uuid=u2
+      c2 closed`);
+    expect(brief(runs)).toEqual(['web1 report 3', 'web1 report 4']);
+    expect([5, 6, 7].map(of)).toEqual(['r1.3', 'r2.3', 'r2.4']);
+  });
+
   test('a stranger who sends a CSR for a certname does not get into the run of that agent', () => {
     const { runs, of } = play(`
       c1 open
