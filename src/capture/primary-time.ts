@@ -37,10 +37,17 @@ const SQL = {
   asked: `PRAGMA temp_store = FILE; CREATE TEMP TABLE asked AS SELECT id, method, target, coalesce(primary_status, status) AS status, certname,
       started_at + end_mono - start_mono AS ended, end_mono - start_mono AS took, 0 AS taken
     FROM exchange WHERE primary_connection IS NOT NULL AND status IS NOT NULL;
-    CREATE INDEX temp.asked_by ON asked (target, method, status, ended)`,
+    CREATE INDEX temp.asked_by ON asked (target, method, status, ended);
+    CREATE TEMP TABLE question AS SELECT target, method, status, 0 AS lines FROM asked GROUP BY 1, 2, 3;
+    CREATE UNIQUE INDEX temp.question_by ON question (target, method, status);
+    CREATE TEMP TABLE telling (id INTEGER PRIMARY KEY)`,
   count: 'SELECT count(*) FROM temp.asked',
+  line: 'UPDATE temp.question SET lines = lines + 1 WHERE target = ? AND method = ? AND status = ?',
+  rarest: `SELECT id, lines FROM temp.question JOIN temp.asked USING (target, method, status) WHERE lines > 0 ORDER BY lines, id LIMIT 500`,
+  tell: 'INSERT INTO temp.telling VALUES (?)',
   /** Any of them, for the clocks are not known yet. */
-  like: `SELECT ended FROM temp.asked WHERE target = ? AND method = ? AND status = ? AND ended BETWEEN ? AND ? AND took >= ? ORDER BY ended LIMIT 50`,
+  like: `SELECT id, ended FROM temp.asked WHERE target = ? AND method = ? AND status = ? AND ended BETWEEN ? AND ? AND took >= ?
+    AND id IN temp.telling`,
   /** Within the log's second nothing is nearer than another; then it is the first: the log is in the order of the answers' ends. */
   near: `SELECT id FROM temp.asked WHERE target = :target AND method = :method AND status = :status AND taken = 0
     AND ended BETWEEN :at - :window AND :at + :window AND took >= :took - :slack
@@ -68,8 +75,8 @@ const SLACK_MS = 100;
 const BATCH = 200;
 
 /**
- * Finds the exchange of each line of a primary's log, by method, target, status, time and, where it is told, certname. Read twice: first how
- * far the clocks are apart, then which is which.
+ * Finds the exchange of each line of a primary's log, by method, target, status, time and, where it is told, certname. Read three times: what
+ * is rare, how far the clocks are apart, which is which.
  *
  * @param read gives the log's entries from its start, each time it is called
  * @throws CaptureError
@@ -79,7 +86,7 @@ export function joinAccessLog(file: string, read: () => Iterable<AccessEntry>): 
   try {
     db.exec(SQL.asked);
     const exchanges = db.prepare<[], number>(SQL.count).pluck().get() ?? 0;
-    const { offsetMs, requests } = offsetOf(db, read());
+    const { offsetMs, requests } = offsetOf(db, read);
     const joined: Joined = { requests, matched: 0, exchanges, offsetMs, withBorrow: 0 };
     if (offsetMs === null) return joined;
     const near = db.prepare<[Record<string, string | number | null>], number>(SQL.near).pluck();
@@ -111,34 +118,45 @@ export function joinAccessLog(file: string, read: () => Iterable<AccessEntry>): 
   }
 }
 
+/** Pairs of a line and an exchange that are held to find how far the clocks are apart, some 100 bytes each. */
+const MAX_PAIRS = 500_000;
+
 /**
- * How far the primary's clock is ahead. Each line votes for every exchange that asked the same; what most agree on, to the second, is the
- * offset: others are spread over time.
+ * How far the primary's clock is ahead: by so much that most exchanges find a line that ended with them, to the second. An exchange counts
+ * once, however many lines fit: a busy primary is asked for the same files by other agents at any time. The exchanges that tell most are
+ * looked at, those whose question is the rarest in the log; of two answers that are equally good, the clocks agree better.
  */
-function offsetOf(db: Database, entries: Iterable<AccessEntry>): { offsetMs: number | null; requests: number } {
-  const like = db.prepare<Array<string | number>, number>(SQL.like).pluck();
-  const votes = new Map<number, { weight: number; sum: number }>();
+function offsetOf(db: Database, read: () => Iterable<AccessEntry>): { offsetMs: number | null; requests: number } {
   let requests = 0;
-  for (const { at, method, target, status, tookMs } of entries) {
+  const line = db.prepare<[string, string, number]>(SQL.line);
+  for (const { target, method, status } of read()) {
     requests += 1;
-    const ends = like.all(target, method, status, at - OFFSET_MS, at + OFFSET_MS, tookMs - SLACK_MS);
-    for (const end of ends) {
-      const weight = 1 / ends.length ** 3; // what was asked once says most
-      const second = Math.round((at - end) / 1000);
-      const vote = votes.get(second) ?? { weight: 0, sum: 0 };
-      vote.weight += weight;
-      vote.sum += weight * (at - end);
-      votes.set(second, vote);
+    line.run(target, method, status);
+  }
+  const tell = db.prepare<[number]>(SQL.tell);
+  let pairs = 0;
+  for (const { id, lines } of db.prepare<[], { id: number; lines: number }>(SQL.rarest).all()) {
+    if (pairs > 0 && pairs + lines > MAX_PAIRS) break;
+    pairs += lines;
+    tell.run(id);
+  }
+  const like = db.prepare<Array<string | number>, { id: number; ended: number }>(SQL.like);
+  /** By the second: exchange → ms that its line is ahead. */
+  const votes = new Map<number, Map<number, number>>();
+  for (const { at, method, target, status, tookMs } of read()) {
+    for (const { id, ended } of like.all(target, method, status, at - OFFSET_MS, at + OFFSET_MS, tookMs - SLACK_MS)) {
+      const second = Math.round((at - ended) / 1000);
+      const those = votes.get(second);
+      if (those === undefined) votes.set(second, new Map([[id, at - ended]]));
+      else those.set(id, at - ended);
     }
   }
-  let best: { weight: number; offsetMs: number } | null = null;
+  let best = new Map<number, number>();
   for (const second of [...votes.keys()].sort((a, b) => Math.abs(a) - Math.abs(b))) {
     // a clock of whole seconds spreads over two
-    const near = [second - 1, second, second + 1].flatMap(key => votes.get(key) ?? []);
-    const weight = near.reduce((sum, vote) => sum + vote.weight, 0);
-    if (best === null || weight > best.weight * 1.000001) {
-      best = { weight, offsetMs: near.reduce((sum, vote) => sum + vote.sum, 0) / weight };
-    }
+    const near = new Map([second - 1, second + 1, second].flatMap(key => [...(votes.get(key) ?? [])]));
+    if (near.size > best.size) best = near;
   }
-  return { offsetMs: best?.offsetMs ?? null, requests };
+  if (best.size === 0) return { offsetMs: null, requests };
+  return { offsetMs: [...best.values()].reduce((sum, ahead) => sum + ahead, 0) / best.size, requests };
 }

@@ -87,6 +87,27 @@ describe('join', () => {
     store.close();
   });
 
+  test('finds those of one agent among what many others ask for all the time', async () => {
+    const rows = upstream();
+    const common = rows.filter(row => row.certname !== null && !row.target.includes(row.certname));
+    expect(common.length).toBeGreaterThan(20);
+    const first = Math.min(...rows.map(row => Date.parse(row.startedAt)));
+    // a run begins every two seconds, and twenty at once now and then; before and after ours
+    const others = Array.from({ length: 120 }, (_, n) => first + (n - 60) * 2000 - (n % 2) * 300_000);
+    const herds = [-90_000, 40_000].flatMap(after => Array.from({ length: 20 }, (_, n) => first + after + n * 10));
+    const lines = [...others, ...herds].flatMap(at =>
+      logOf(
+        common.map(row => ({ ...row, startedAt: new Date(Date.parse(row.startedAt) - first + at).toISOString() })),
+        0,
+      ),
+    );
+    const log = dir.file('busy.log');
+    writeFileSync(log, [...lines, ...logOf(rows, 0)].join('\n'));
+    const joined = await join(log);
+    expect(joined).toMatchObject({ exchanges: rows.length, matched: rows.length });
+    expect(Math.abs(joined.offsetMs!)).toBeLessThan(1500);
+  });
+
   test('a packed log is read, and show says what was queue and what was compile', async () => {
     const rows = upstream();
     const log = dir.file('puppetserver-access-2026-11-23.0.log.gz');
