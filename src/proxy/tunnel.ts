@@ -86,18 +86,24 @@ export async function tunnel(
       refuseConnect(socket, 403, 'Not tunnelled to a local address');
       return;
     }
+    if (socket.destroyed) return; // the agent left
     const far = connect({ host: found.address, port: place.port, timeout: CONNECT_MS });
     far.once('timeout', () => far.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })));
     let connected = false;
     far.once('connect', () => {
+      if (socket.destroyed) {
+        far.destroy(); // it left in this turn: its 'close' is yet to come
+        return;
+      }
       connected = true;
       far.setTimeout(0);
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-      if (head.length > 0) far.write(head);
       far.once('end', () => ending.note('primary', 'end'));
       socket.setMaxListeners(20); // each pipeline adds some; Node warns from 11 on
       pipeline(socket, far, () => undefined);
       pipeline(far, socket, () => undefined);
+      // Not before: a write to an agent that is gone destroys its socket at once, and that is no end of a pipeline.
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      if (head.length > 0) far.write(head);
     });
     far.on('error', (error: NodeJS.ErrnoException) => {
       record.error ??= reasonOf(error);

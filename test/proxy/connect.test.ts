@@ -3,9 +3,11 @@ import { createServer as createHttpServer, type IncomingMessage } from 'node:htt
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { parseAuthority, turns } from '../../src/proxy/tunnel.ts';
+import { openConnection } from '../../src/proxy/tracking.ts';
+import { parseAuthority, tunnel, turns } from '../../src/proxy/tunnel.ts';
 import { dial } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
+import { memoryTape } from '../rig/tape.ts';
 import { statusOf, type Wire } from '../rig/wire.ts';
 
 const NODE = 'GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -149,6 +151,31 @@ describe.runIf(outside)('CONNECT to another host', () => {
     expect(row.bytesRead).toBeGreaterThan('anything at all'.length);
     expect(row.bytesWritten).toBeGreaterThan('> anything at all'.length);
     expect(rig.tape.exchanges).toEqual([]);
+  });
+
+  test('whose agent ended its side before the other host was there ends, too', async () => {
+    let near: Socket | null = null;
+    const agentPort = await listening(
+      createServer(socket => {
+        near = socket;
+      }),
+    );
+    const theirs = connectTcp(agentPort, outside);
+    onTestFinished(() => void theirs.destroy());
+    theirs.pause(); // sees no end, and does not end itself
+    const ours = await eventually<Socket>(() => near);
+    let far: Socket | null = null;
+    const port = await listening(
+      createServer(socket => {
+        far = socket;
+        socket.resume();
+      }),
+    );
+    const record = openConnection(memoryTape(), { leg: 'agent', via: 'plain', peer: '', target: null, certname: null });
+    const agent = { record, ending: { note: () => undefined }, closeWhenIdle() {}, cut() {}, certificatePem: () => null };
+    ours.end(); // as Node does when the agent has
+    await tunnel(agent, { host: outside!, port }, ours, Buffer.alloc(0));
+    await eventually(() => far?.destroyed && ours.destroyed);
   });
 
   test('what comes together with the CONNECT is not lost', async () => {
