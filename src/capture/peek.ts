@@ -18,23 +18,27 @@ const UUID = /transaction_uuid[^0-9a-zA-Z]{1,8}([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[
 
 /** Puppet's environment names are words (`lib/puppet/node/environment.rb`, valid_name?). */
 const ENVIRONMENT = {
-  catalog: /(?:^|&)environment=([a-z0-9_]{1,255})(?:&|$)/i,
-  report: /(?:"environment" ?: ?"|^environment: ['"]?)([a-z0-9_]{1,255})['"]?/im,
+  catalog: /&environment=([a-z0-9_]{1,255})&/i,
+  report: /(?:"environment" ?: ?"|^environment: ['"]?)([a-z0-9_]{1,255})['"\n]/im,
 } as const;
+
+/** What stands before the first value and after the last one, as it does between the others. */
+const BOUND = { catalog: '&', report: '\n' } as const;
 
 /** Looks into the request body of a catalog or a report request; `body` is read only as far as needed. */
 export function peek(phase: 'catalog' | 'report', body: Iterable<Uint8Array>): Peeked {
   const found: Peeked = { transactionUuid: null, environment: null };
   let read = 0;
-  let rest = '';
+  let rest: string = BOUND[phase];
   for (const piece of body) {
     const text = rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
     found.transactionUuid ??= UUID.exec(text)?.[1] ?? null;
     found.environment ??= ENVIRONMENT[phase].exec(text)?.[1] ?? null;
     read += piece.length;
-    if ((found.transactionUuid !== null && found.environment !== null) || read >= PEEK_BYTES[phase]) break;
+    if ((found.transactionUuid !== null && found.environment !== null) || read >= PEEK_BYTES[phase]) return found;
     rest = text.slice(-OVERLAP);
   }
+  found.environment ??= ENVIRONMENT[phase].exec(rest + BOUND[phase])?.[1] ?? null;
   return found;
 }
 

@@ -25,6 +25,18 @@ describe('a catalog request', () => {
     });
   });
 
+  test('cut anywhere', () => {
+    const body = form('{"os":"x"}');
+    for (let at = 1; at < body.length; at += 1) {
+      const cut = [body.subarray(0, at), body.subarray(at)];
+      expect(peek('catalog', cut), `${at}`).toEqual({ transactionUuid: UUID, environment: 'canary' });
+    }
+    expect(peek('catalog', pieces(Buffer.from('a=1&environment=last'), 18)).environment).toBe('last');
+    // the end of what is looked at again begins with another field's name
+    const other = Buffer.from(`facts=x&configured_environment=production&${'a'.repeat(511 - 'environment=production&'.length)}&`);
+    expect(peek('catalog', [other, Buffer.from('&environment=canary')]).environment).toBe('canary');
+  });
+
   test('facts that hold the same names do not matter', () => {
     const facts = '{"a":"&environment=wrong&transaction_uuid=99999999-9999-9999-9999-999999999999"}';
     expect(peek('catalog', [form(facts)])).toEqual({ transactionUuid: UUID, environment: 'canary' });
