@@ -40,6 +40,9 @@ test('secrets of a catalog are hidden also from a reader who looked at the run b
     await expect.poll(() => store.decoded.rows('log_line', { run: 1 }).length, { timeout: 20_000 }).toBeGreaterThan(0);
     expect(store.decoded.rows('log_line', { run: 1 })[0]?.message).toBe('the password is (hidden)');
     expect(hideInText(SECRET, hiding(1))).toBe('(hidden)');
+    const snippets = (terms: string): string[] => store.decoded.search(terms, { in: 'logs' }).map(hit => hit.snippet);
+    expect(snippets('hunter2')).toEqual(['the password is (hidden)']);
+    expect(snippets('password is')[0]).toBe('the \u0001password\u0002 \u0001is\u0002 (hidden)');
   } finally {
     opened.close();
     await recorder.close();
