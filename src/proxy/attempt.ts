@@ -77,6 +77,11 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#resent = resent;
   }
 
+  /** It was answered, failed, or given up. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#over) {

@@ -274,6 +274,10 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     }
   }
 
+  function retireEntry(entry: PoolEntry): void {
+    for (const [key, one] of pools) if (one === entry) drop(key, entry);
+  }
+
   function drop(key: string, entry: PoolEntry): void {
     for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
     pools.delete(key);
@@ -314,6 +318,8 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         },
         attempt,
       );
+      // What undici refuses to send (a field that is no HTTP) leaves its client waiting for a drain that never comes.
+      if (attempt.over) retireEntry(entry);
     }
 
     resume(): void {

@@ -7,6 +7,7 @@ import { certsLayout } from '../../src/pki/layout.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
 import { openTarget, performReplay, prepareReplay } from '../../src/replay/agents.ts';
 import { parsePace } from '../../src/replay/pace.ts';
+import { agent, open } from '../capture/rig.ts';
 import { makeKey } from '../peers/ca.ts';
 import type { Seen } from '../peers/primary.ts';
 import { memoryTape } from '../rig/tape.ts';
@@ -27,6 +28,27 @@ function isWrite({ method, target }: Seen): boolean {
 function byConnection(seen: readonly Seen[]): string[][] {
   return [...Map.groupBy(seen, one => one.connection).values()].map(those => those.map(shape));
 }
+
+test('requests that are no HTTP fail, and those after them are sent all the same', async () => {
+  await using recorded = await record([AGENT]);
+  const capture = join(recorded.dir, 'odd.db');
+  const recorder = await open(capture);
+  const line = agent(recorder, AGENT).connect();
+  const node = `GET /puppet/v3/node/${AGENT}?environment=production`;
+  await line.send(node, { fields: [['No Field', 'x']] });
+  await line.send(node, { fields: [['X-Field', 'line\nbreak']] });
+  await line.send(node);
+  line.close();
+  await recorder.close();
+  const { code, out } = await replay({ ...recorded, capture }, 'r1', ...to(recorded), '--timing', 'fast', '--json');
+  const { requests } = JSON.parse(out) as { requests: { status: number | null; failure: { reason: string } | null }[] };
+  expect(requests.map(({ status, failure }) => [status, failure?.reason ?? null])).toEqual([
+    [null, 'internal'],
+    [null, 'internal'],
+    [200, null],
+  ]);
+  expect(code).toBe(3);
+});
 
 describe('one run', () => {
   let recorded: Recorded;
