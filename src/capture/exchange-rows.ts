@@ -37,7 +37,11 @@ export function createExchangeRows(db: Database): ExchangeRows {
     insert('exchange_row', [...PLAIN_COLUMNS, 'route', 'start_mono', ...MOMENT_COLUMNS]),
   );
   const insertTemplate = db.prepare<[string]>(insert('template', ['lines']));
-  const insertLines = db.prepare<[number, string | null, string | null]>(insert('field_lines', ['template', 'a', 'b']));
+  const insertLines = db.prepare<[number, number, string | null, string | null]>(
+    insert('field_lines', ['id', 'template', 'a', 'b']),
+  );
+  /** SQLite would give the highest id again once its row is deleted, and readers remember lines by their ids. */
+  let lastLines = db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM field_lines').pluck().get() ?? 0;
   const routes = new Map<string, number>();
   const templates = new Map<string, number>();
   const lists = new Map<string, number>();
@@ -56,8 +60,8 @@ export function createExchangeRows(db: Database): ExchangeRows {
         values.push(value);
         return `${before}${String.fromCharCode(values.length)}"]`;
       });
-      const made = insertLines.run(templateId(text), values[0] ?? null, values[1] ?? null);
-      return remember(lists, lines, Number(made.lastInsertRowid));
+      insertLines.run(++lastLines, templateId(text), values[0] ?? null, values[1] ?? null);
+      return remember(lists, lines, lastLines);
     },
     exchange(given) {
       let key = '';

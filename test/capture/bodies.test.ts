@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createBodies } from '../../src/capture/bodies.ts';
 import { createBodyReader } from '../../src/capture/body-reader.ts';
 import { openForWriting } from '../../src/capture/database.ts';
+import { createExchangeRows } from '../../src/capture/exchange-rows.ts';
 import { createLog } from '../../src/capture/log.ts';
 import type { Batch } from '../../src/capture/messages.ts';
 import { fc } from '../rig/properties.ts';
@@ -24,6 +25,19 @@ test('the id of a body that was deleted is not given to another one: readers rem
     bodies.forget();
   }
   expect(given).toEqual([1, 2, 3, 4]);
+});
+
+test('nor is the id of field lines that were deleted', () => {
+  using dir = tempDir();
+  using owned = closing(openForWriting(dir.file('a.db'), 0));
+  const rows = createExchangeRows(owned.db);
+  const given = ['plain', 'gzip'].map(coding => {
+    const id = rows.fields(`[["Content-Encoding","${coding}"]]`);
+    owned.db.exec('DELETE FROM field_lines');
+    rows.forget();
+    return id;
+  });
+  expect(given).toEqual([1, 2]);
 });
 
 /** What comes next: a body like the others but for some bytes, in parts of some size; others may be under way at the same time. */
