@@ -323,7 +323,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
 /** Remarks on bodies that did not come to their end: what they are is not to be held against what was promised. */
 function brokenOff({ outcome, status, requestEndMono, responseBody, requestBody }: ExchangeRow): Place['notes'][number][] {
   const notes: Place['notes'][number][] = [];
-  const note = (side: Side, text: string): unknown => notes.push({ side, error: false, text });
+  const note = (side: Side, text: string): unknown => notes.push({ side, error: false, text, passing: true });
   if (outcome === 'abandoned' && requestEndMono === null && requestBody !== null) note('request', 'the request was broken off');
   // an answer that refuses may be our own, to an exchange that failed
   const given = responseBody !== null && status !== null && status < 400;

@@ -29,8 +29,8 @@ export interface Place {
   input: DecodeInput;
   /** Ids of the bodies. */
   bodies: Readonly<Record<Side, number | null>>;
-  /** Remarks from before the decoding: a body that was cut. */
-  notes: ReadonlyArray<{ side: Side; error: boolean; text: string }>;
+  /** Remarks from before the decoding: a body that was cut; or, `passing`, on how it came this time. */
+  notes: ReadonlyArray<{ side: Side; error: boolean; text: string; passing?: boolean }>;
   /** Whether the rows that belong to a body are there already. */
   known(body: number): boolean;
   promise(key: string): Promised | null;
@@ -46,13 +46,14 @@ export function* rowsOf(place: Place, decoded: Decoded): Generator<DerivedWrite>
   yield* phaseRows(place, decoded, notes, fresh);
   const shapes = bodyShapes(place, decoded, notes);
   const remarks = notes.rows();
+  const ofBodies = remarks.length - place.notes.filter(note => note.passing).length;
   yield* remarks;
   for (const [side, shape] of shapes) {
     const body = bodies[side];
     if (body === null || !fresh.has(body)) continue;
     fresh.delete(body);
     const { format, mime, bytes } = shape;
-    const settled = remarks.length === 0 && SHARED.has(decoded.phase);
+    const settled = ofBodies === 0 && SHARED.has(decoded.phase);
     const coded = shape.codings.length > 0 || bytes !== place.input[INPUTS[side]]?.length;
     const codings = shape.codings.length > 0 ? json(shape.codings) : null;
     const sha256 = coded ? Buffer.from(shape.sha256, 'hex') : null;

@@ -346,6 +346,8 @@ describe('files that are fetched again', () => {
       [true, 'mismatch'],
     ]);
     expect(store.decoded.rows('decode_note', {}).map(note => note.text)).toEqual(['the answer was broken off']);
+    // that says nothing of the bytes: they need not be looked at again when they come again
+    expect([...store.query('SELECT settled FROM decoded_body ORDER BY body').rows]).toEqual([[1], [1]]);
   });
 
   test('no table is read whole for what was promised of one', async () => {
