@@ -184,7 +184,7 @@ export async function startServe(options: ServeOptions): Promise<Served> {
     answer(request, response).catch((error: unknown) => {
       // An agent that went away, or a body that is not what it was: what has begun cannot be mended.
       const message = error instanceof Error ? error.message : String(error);
-      if (!request.destroyed) options.onNotice?.(`${request.method} ${request.url}: ${message}`);
+      if (!response.destroyed) options.onNotice?.(`${request.method} ${request.url}: ${message}`);
       response.destroy();
     });
   });

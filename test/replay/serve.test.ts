@@ -369,6 +369,20 @@ const TELL_CONNECTS = `data:text/javascript,${encodeURIComponent(
   "import { subscribe } from 'node:diagnostics_channel'; subscribe('net.client.socket', () => console.error('CONNECTS'));",
 )}`;
 
+test('a recorded answer that is no HTTP is said, and its connection is cut', async () => {
+  using dir = tempDir();
+  const capture = dir.file('odd.db');
+  const recorder = await open(capture);
+  const line = agent(recorder, 'agent1.example').connect();
+  await line.send('GET /puppet/v3/node/agent1.example?environment=production', { responseFields: [['No Field', 'x']] });
+  line.close();
+  await recorder.close();
+  await using rig = await serveRig({ capture });
+  const client = await rig.client('agent1.example');
+  await expect(client.ask('GET', '/puppet/v3/node/agent1.example?environment=production')).rejects.toThrow(/hang up|reset/);
+  expect(rig.notices).toEqual([expect.stringMatching(/^GET \/puppet\/v3\/node\/agent1\.example.*No Field/)]);
+});
+
 test('the command: exit code 3 when something was missed, the summary as JSON, and no connection to anybody', async () => {
   await using rig = await serveRig(); // for its folder
   const args = ['serve', 'r2', '--json', '--listen', '127.0.0.1:0', '--certs', join(rig.dir, 'certs')];
