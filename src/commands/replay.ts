@@ -121,6 +121,11 @@ async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: 
   try {
     const target = await reach(flags);
     await identify(io, prepared, target, flags, ending.signal);
+    if (ending.exitCode !== null) {
+      io.err('stringtap: interrupted before anything was replayed');
+      io.exitCode = ending.exitCode;
+      return;
+    }
     const recording = await openRecording(prepared, flags);
     let results: AgentResult[];
     let compared: ReplayedComparison[] | null = null;
@@ -185,7 +190,7 @@ async function identify(
   }
   io.err(`enrolling ${plural(unknown.length, 'name')} at ${address(flags.to)}: ${names}`);
   const waiting = await enrolNames(unknown, { target, certsDir: flags.certs, waitMs: flags.waitForCert, signal });
-  if (signal.aborted) throw new CliError('interrupted before anything was replayed');
+  if (signal.aborted) return;
   if (waiting.length > 0) {
     throw new CliError(
       `${waiting.length} of ${unknown.length} certificate requests are not signed`,

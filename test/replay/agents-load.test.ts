@@ -96,6 +96,20 @@ describe('load', () => {
     expect(ran).toMatchObject({ code: 0 });
   });
 
+  test('Ctrl-C while certificates are waited for: nothing is replayed', async () => {
+    await using recorded = await record([AGENT]);
+    recorded.primary.autosign = false;
+    const running = replay(recorded, 'r1', ...to(recorded), '--agents', '1', '--as', 'load-%d.example', '--wait-for-cert', '10m');
+    const isAsked = () => recorded.primary.seen.some(({ target }) => target.includes('/certificate/load-1.example'));
+    while (!isAsked()) await new Promise(go => setTimeout(go, 5));
+    process.emit('SIGINT', 'SIGINT');
+    expect(await running).toMatchObject({
+      code: 130,
+      out: '',
+      err: expect.stringMatching(/interrupted before anything was replayed$/),
+    });
+  });
+
   test('a file with another content is found', async () => {
     await using recorded = await record([AGENT]);
     const file = FILES.find(({ path }) => path === 'logo.bin')!;
