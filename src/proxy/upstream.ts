@@ -70,7 +70,12 @@ export interface UpstreamOptions {
   answerMs?: number;
   /** TCP and TLS together. Default 30,000. */
   connectMs?: number;
-  /** Pools kept before the least recently used idle ones are closed. Default 512. */
+  /**
+   * How long a pool without a connection and a request is kept: a primary that closes each answer's connection is asked again at once.
+   * Default 1000.
+   */
+  restMs?: number;
+  /** Certnames whose pools or TLS sessions are kept before the least recently used idle ones are closed. Default 512. */
   maxPools?: number;
   /** `mirror`: the primary ended the connection that mirrored this one. */
   onMirrorClosed?(agentConnection: ConnectionId): void;
@@ -96,11 +101,25 @@ export interface Upstream {
 const CLOSE_MS = 2000;
 
 interface PoolEntry {
-  pool: Pool;
+  /** `null` while it has nothing to do and no connection: a fleet has many agents, and each pool some 100 kB. */
+  pool: Pool | null;
   /** Those that are connected. */
   lanes: Set<Lane>;
   caPem: string;
   active: number;
+  /** The session cache of exactly one certname: a session resumed under another certificate would act as its first owner. */
+  session: Buffer | undefined;
+}
+
+/** Waits for its requests. Only once: undici calls closing again an error. */
+async function closePool(entry: PoolEntry): Promise<void> {
+  const { pool } = entry;
+  entry.pool = null;
+  await pool?.close();
+}
+
+function isBusy({ lanes, active }: PoolEntry): boolean {
+  return active > 0 || lanes.size > 0;
 }
 
 /** Node's errors for a connection that the peer had closed already, or closes while the request is being written. */
@@ -113,20 +132,19 @@ function keyOf(whose: string, primary: Primary, identity: Presented | null): str
 
 /** The primary leg: undici pools, one per primary and identity, so that TLS state is never shared between certnames. */
 export function openUpstream(options: UpstreamOptions): Upstream {
-  const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, maxPools = 512 } = options;
+  const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, restMs = 1000, maxPools = 512 } = options;
   /** In order of use: the least recently used one comes first. */
   const pools = new Map<string, PoolEntry>();
   /** Key of the last one. */
   let newest: string | null = null;
   let closing = false;
 
-  function connector(request: UpstreamRequest, caPem: string, lanes: Set<Lane>) {
+  function connector(request: UpstreamRequest, entry: PoolEntry) {
     const { primary, identity, agentConnection } = request;
+    const { caPem, lanes } = entry;
     const origin = authority(primary.host, primary.port);
     const serverName = isIP(primary.host) ? '' : primary.host;
     let context: SecureContext | null = null;
-    // The session cache of exactly one certname: a session resumed under another certificate would act as its first owner.
-    let session: Buffer | undefined;
     function secureSocket(): TLSSocket {
       const shown = identity && !identity.fields ? { key: identity.keyPem, cert: identity.certPem } : {};
       context ??= createSecureContext({ ca: caPem, ...shown });
@@ -135,11 +153,11 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         port: primary.port,
         servername: serverName,
         secureContext: context,
-        ...(session && { session }),
+        ...(entry.session && { session: entry.session }),
       });
       if (options.onKeys) secure.on('keylog', options.onKeys);
       secure.on('session', ticket => {
-        session = ticket;
+        entry.session = ticket;
       });
       return secure;
     }
@@ -191,6 +209,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       });
       socket.once('close', () => {
         lanes.delete(lane);
+        restSoon(entry);
         if (lane.connection === connection) lane.connection = null;
         if (options.pool === 'mirror') options.onMirrorClosed?.(agentConnection);
       });
@@ -224,37 +243,47 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     };
   }
 
-  function poolFor(request: UpstreamRequest, caPem: string): PoolEntry {
+  function openPool(request: UpstreamRequest, entry: PoolEntry): Pool {
+    const { primary } = request;
+    const connect = connector(request, entry);
+    const settings: Client.Options = {
+      pipelining: 1,
+      allowH2: false,
+      keepAliveTimeout: idleMs,
+      keepAliveMaxTimeout: idleMs,
+      headersTimeout: answerMs,
+      bodyTimeout: answerMs,
+      maxHeaderSize: 256 * 1024,
+    };
+    return new Pool(`${primary.plain ? 'http' : 'https'}://${authority(primary.host, primary.port)}`, {
+      ...settings,
+      connections: options.pool === 'mirror' ? 1 : null,
+      factory: origin => {
+        const lane: Lane = { connection: null, certificate: null, note: null, answer: 'none', announced: false, error: null };
+        return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
+      },
+    });
+  }
+
+  /** Closes the pool of an entry that stays without a connection and a request; its TLS session is kept. */
+  function restSoon(entry: PoolEntry): void {
+    if (isBusy(entry)) return;
+    setTimeout(() => {
+      if (!isBusy(entry)) void closePool(entry);
+    }, restMs).unref();
+  }
+
+  function entryFor(request: UpstreamRequest, caPem: string): PoolEntry {
     const { primary, identity, agentConnection } = request;
     const whose = options.pool === 'mirror' ? `${agentConnection}` : '*';
     const key = keyOf(whose, primary, identity);
     let entry = pools.get(key);
     if (entry && entry.caPem !== caPem) {
-      for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
-      void entry.pool.close();
+      drop(key, entry);
       entry = undefined;
     }
     if (!entry) {
-      const lanes = new Set<Lane>();
-      const connect = connector(request, caPem, lanes);
-      const settings: Client.Options = {
-        pipelining: 1,
-        allowH2: false,
-        keepAliveTimeout: idleMs,
-        keepAliveMaxTimeout: idleMs,
-        headersTimeout: answerMs,
-        bodyTimeout: answerMs,
-        maxHeaderSize: 256 * 1024,
-      };
-      const pool = new Pool(`${primary.plain ? 'http' : 'https'}://${authority(primary.host, primary.port)}`, {
-        ...settings,
-        connections: options.pool === 'mirror' ? 1 : null,
-        factory: origin => {
-          const lane: Lane = { connection: null, certificate: null, note: null, answer: 'none', announced: false, error: null };
-          return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
-        },
-      });
-      entry = { pool, lanes, caPem, active: 0 };
+      entry = { pool: null, lanes: new Set(), caPem, active: 0, session: undefined };
       newest = null;
     }
     if (key !== newest) {
@@ -281,7 +310,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   function drop(key: string, entry: PoolEntry): void {
     for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
     pools.delete(key);
-    void entry.pool.close();
+    void closePool(entry);
   }
 
   /** A request on its way: an attempt, and another one where the connection turned out to be closed. */
@@ -301,7 +330,8 @@ export function openUpstream(options: UpstreamOptions): Upstream {
 
     start(): void {
       const request = this.#request;
-      const entry = poolFor(request, this.#caPem);
+      const entry = entryFor(request, this.#caPem);
+      entry.pool ??= openPool(request, entry);
       entry.active += 1;
       if (pools.size > maxPools) trim();
       const attempt = new Attempt(this, this.#resent);
@@ -347,7 +377,9 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     }
 
     done(): void {
-      if (this.#entry) this.#entry.active -= 1;
+      if (this.#entry === null) return;
+      this.#entry.active -= 1;
+      restSoon(this.#entry);
     }
   }
 
@@ -392,11 +424,11 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     },
     async close() {
       closing = true;
-      const all = [...pools.values()].map(({ pool }) => pool);
+      const all = [...pools.values()].flatMap(({ pool }) => pool ?? []);
       const late = setTimeout(() => {
         for (const pool of all) void pool.destroy();
       }, CLOSE_MS);
-      await Promise.all(all.map(pool => pool.close()));
+      await Promise.all([...pools.values()].map(closePool));
       clearTimeout(late);
       pools.clear();
     },

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Certname, ConnectionId } from '../../src/model.ts';
-import { openUpstream } from '../../src/proxy/upstream.ts';
+import { openUpstream, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
 import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { type Accepted, type Script, startRawPrimary } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
-import { memoryTape } from '../rig/tape.ts';
+import { type MemoryTape, memoryTape } from '../rig/tape.ts';
 import { type Message, statusOf } from '../rig/wire.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -346,12 +346,16 @@ test('a session is resumed on a new connection of the same certname, and counted
   expect(rows.every(({ exchanges }) => exchanges === 1)).toBe(true);
 });
 
-test('of many certnames the pools that were used least recently are closed', async () => {
+/** An upstream of its own, asked for one thing as one certname after the other. */
+async function withUpstream(
+  settings: Partial<UpstreamOptions>,
+  act: (ask: (name: string) => Promise<unknown>, tape: MemoryTape, upstream: Upstream) => Promise<void>,
+): Promise<void> {
   const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
   await using raw = await startRawPrimary(ca);
   raw.script = answerAll;
   const tape = memoryTape();
-  const upstream = openUpstream({ tape, pool: 'pooled', maxPools: 2 });
+  const upstream = openUpstream({ tape, pool: 'pooled', ...settings });
   const primary = { host: 'localhost', port: raw.port, caPem: () => ca.caPem };
   const key = await makeKey('ec');
   const ask = (name: string): Promise<unknown> => {
@@ -374,10 +378,33 @@ test('of many certnames the pools that were used least recently are closed', asy
       );
     });
   };
-  for (const name of ['one', 'two', 'one', 'three', 'one', 'four']) await ask(name);
-  await eventually(() => tape.connections.filter(({ closed }) => closed !== null).length === 2);
-  const state = tape.connections.map(({ certname, closed }) => `${certname} ${closed === null ? 'open' : closed.cause}`);
-  expect(state).toEqual(['one open', 'two policy', 'three policy', 'four open']);
+  await act(ask, tape, upstream);
   await upstream.close();
-  expect(tape.connections.every(({ closed }) => closed?.by === 'proxy')).toBe(true);
-});
+}
+
+test('of many certnames the pools that were used least recently are closed', () =>
+  withUpstream({ maxPools: 2 }, async (ask, tape, upstream) => {
+    for (const name of ['one', 'two', 'one', 'three', 'one', 'four']) await ask(name);
+    await eventually(() => tape.connections.filter(({ closed }) => closed !== null).length === 2);
+    const state = tape.connections.map(({ certname, closed }) => `${certname} ${closed === null ? 'open' : closed.cause}`);
+    expect(state).toEqual(['one open', 'two policy', 'three policy', 'four open']);
+    await upstream.close();
+    expect(tape.connections.every(({ closed }) => closed?.by === 'proxy')).toBe(true);
+  }));
+
+test('of a certname that is silent only its session is kept, and resumed when it comes again', () =>
+  withUpstream({ idleMs: 20, restMs: 0 }, async (ask, tape) => {
+    for (const name of ['one', 'two', 'one', 'two', 'one']) {
+      await ask(name);
+      await eventually(() => tape.connections.every(({ closed }) => closed !== null));
+      await pause(2); // the pool rests
+    }
+    expect(tape.connections.map(({ certname, tls }) => [certname, tls?.resumed])).toEqual([
+      ['one', false],
+      ['two', false],
+      ['one', true],
+      ['two', true],
+      ['one', true],
+    ]);
+    expect(tape.connections.every(({ closed }) => closed?.cause === 'idle-timeout')).toBe(true);
+  }));
