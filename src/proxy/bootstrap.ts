@@ -181,6 +181,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     const tap = delivery.tap('request');
     const chunks: Buffer[] = [];
     let size = 0;
+    const before = request.socket.timeout ?? 0;
     request.setTimeout(bodyIdleMs, () => {
       agent.ending.note('proxy', 'idle-timeout');
       request.destroy();
@@ -195,7 +196,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
       delivery.requestBytes(chunk.length);
       chunks.push(chunk);
     }
-    request.setTimeout(0);
+    request.setTimeout(before);
     delivery.requestEnded();
     return Buffer.concat(chunks);
   }

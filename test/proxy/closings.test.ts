@@ -166,6 +166,25 @@ describe('on the agent leg', () => {
     await closingOf(rig, 'primary');
   });
 
+  test('half a body comes, right behind a CSR', async () => {
+    await using rig = await rigWith(
+      async connection => {
+        await connection.request();
+        connection.write(OK);
+        await connection.until('never');
+      },
+      { stalledMs: 2000 },
+    );
+    const agent = await rig.agent();
+    agent.write(
+      'PUT /puppet-ca/v1/certificate_request/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nno' +
+        'POST /puppet/v3/catalog/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na',
+    );
+    await agent.ended;
+    const row = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+    expect(row).toMatchObject({ exchanges: 2, closed: { by: 'proxy', cause: 'idle-timeout' } });
+  });
+
   test('half a CSR comes', async () => {
     await using rig = await rigWith(answering, { bodyIdleMs: 100 });
     const agent = await rig.agent();
