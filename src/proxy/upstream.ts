@@ -8,6 +8,7 @@ import { type Answering, Attempt, type Lane, LaneClient, type Sending } from './
 import { failureOf, reasonOf } from './failure.ts';
 import { flat } from './fields.ts';
 import type { KeyLine } from './keylog.ts';
+import { openSessions } from './sessions.ts';
 import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
 
 /** Where requests go, and by whose CA that place is known. */
@@ -75,7 +76,10 @@ export interface UpstreamOptions {
    * Default 1000.
    */
   restMs?: number;
-  /** Certnames whose pools or TLS sessions are kept before the least recently used idle ones are closed. Default 512. */
+  /**
+   * Pools kept before the least recently used idle ones are closed: a fleet has many agents, and each pool takes some 200 kB. Their TLS
+   * sessions stay. Default 128.
+   */
   maxPools?: number;
   /** `mirror`: the primary ended the connection that mirrored this one. */
   onMirrorClosed?(agentConnection: ConnectionId): void;
@@ -101,25 +105,12 @@ export interface Upstream {
 const CLOSE_MS = 2000;
 
 interface PoolEntry {
-  /** `null` while it has nothing to do and no connection: a fleet has many agents, and each pool some 100 kB. */
-  pool: Pool | null;
+  key: string;
+  pool: Pool;
   /** Those that are connected. */
   lanes: Set<Lane>;
   caPem: string;
   active: number;
-  /** The session cache of exactly one certname: a session resumed under another certificate would act as its first owner. */
-  session: Buffer | undefined;
-}
-
-/** Waits for its requests. Only once: undici calls closing again an error. */
-async function closePool(entry: PoolEntry): Promise<void> {
-  const { pool } = entry;
-  entry.pool = null;
-  await pool?.close();
-}
-
-function isBusy({ lanes, active }: PoolEntry): boolean {
-  return active > 0 || lanes.size > 0;
 }
 
 /** Node's errors for a connection that the peer had closed already, or closes while the request is being written. */
@@ -132,32 +123,34 @@ function keyOf(whose: string, primary: Primary, identity: Presented | null): str
 
 /** The primary leg: undici pools, one per primary and identity, so that TLS state is never shared between certnames. */
 export function openUpstream(options: UpstreamOptions): Upstream {
-  const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, restMs = 1000, maxPools = 512 } = options;
+  const { tape, idleMs = 20_000, answerMs = 600_000, connectMs = 30_000, restMs = 1000, maxPools = 128 } = options;
   /** In order of use: the least recently used one comes first. */
   const pools = new Map<string, PoolEntry>();
+  const sessions = openSessions();
   /** Key of the last one. */
   let newest: string | null = null;
   let closing = false;
 
-  function connector(request: UpstreamRequest, entry: PoolEntry) {
+  function connector(request: UpstreamRequest, { key, caPem, lanes }: Pick<PoolEntry, 'key' | 'caPem' | 'lanes'>) {
     const { primary, identity, agentConnection } = request;
-    const { caPem, lanes } = entry;
     const origin = authority(primary.host, primary.port);
     const serverName = isIP(primary.host) ? '' : primary.host;
     let context: SecureContext | null = null;
     function secureSocket(): TLSSocket {
       const shown = identity && !identity.fields ? { key: identity.keyPem, cert: identity.certPem } : {};
       context ??= createSecureContext({ ca: caPem, ...shown });
+      const session = sessions.ticket(key, caPem);
       const secure = connectTls({
         host: primary.host,
         port: primary.port,
         servername: serverName,
         secureContext: context,
-        ...(entry.session && { session: entry.session }),
+        ...(session && { session }),
       });
       if (options.onKeys) secure.on('keylog', options.onKeys);
       secure.on('session', ticket => {
-        entry.session = ticket;
+        // not of a pool that was retired: its identity has to prove itself anew
+        if (pools.get(key)?.lanes === lanes) sessions.remember(key, caPem, ticket);
       });
       return secure;
     }
@@ -209,7 +202,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       });
       socket.once('close', () => {
         lanes.delete(lane);
-        restSoon(entry);
+        restSoon(key, lanes);
         if (lane.connection === connection) lane.connection = null;
         if (options.pool === 'mirror') options.onMirrorClosed?.(agentConnection);
       });
@@ -243,9 +236,10 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     };
   }
 
-  function openPool(request: UpstreamRequest, entry: PoolEntry): Pool {
+  function openPool(request: UpstreamRequest, key: string, caPem: string): PoolEntry {
     const { primary } = request;
-    const connect = connector(request, entry);
+    const lanes = new Set<Lane>();
+    const connect = connector(request, { key, caPem, lanes });
     const settings: Client.Options = {
       pipelining: 1,
       allowH2: false,
@@ -255,7 +249,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       bodyTimeout: answerMs,
       maxHeaderSize: 256 * 1024,
     };
-    return new Pool(`${primary.plain ? 'http' : 'https'}://${authority(primary.host, primary.port)}`, {
+    const pool = new Pool(`${primary.plain ? 'http' : 'https'}://${authority(primary.host, primary.port)}`, {
       ...settings,
       connections: options.pool === 'mirror' ? 1 : null,
       factory: origin => {
@@ -263,27 +257,33 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
       },
     });
+    return { key, pool, lanes, caPem, active: 0 };
   }
 
-  /** Closes the pool of an entry that stays without a connection and a request; its TLS session is kept. */
-  function restSoon(entry: PoolEntry): void {
-    if (isBusy(entry)) return;
+  /** Closes a pool that stays without a connection and a request. */
+  function restSoon(key: string, lanes: Set<Lane>): void {
+    const idle = (): PoolEntry | null => {
+      const entry = pools.get(key);
+      return entry?.lanes === lanes && lanes.size === 0 && entry.active === 0 ? entry : null;
+    };
+    if (idle() === null) return;
     setTimeout(() => {
-      if (!isBusy(entry)) void closePool(entry);
+      const entry = idle();
+      if (entry) drop(entry);
     }, restMs).unref();
   }
 
-  function entryFor(request: UpstreamRequest, caPem: string): PoolEntry {
+  function poolFor(request: UpstreamRequest, caPem: string): PoolEntry {
     const { primary, identity, agentConnection } = request;
     const whose = options.pool === 'mirror' ? `${agentConnection}` : '*';
     const key = keyOf(whose, primary, identity);
     let entry = pools.get(key);
     if (entry && entry.caPem !== caPem) {
-      drop(key, entry);
+      drop(entry);
       entry = undefined;
     }
     if (!entry) {
-      entry = { pool: null, lanes: new Set(), caPem, active: 0, session: undefined };
+      entry = openPool(request, key, caPem);
       newest = null;
     }
     if (key !== newest) {
@@ -296,21 +296,18 @@ export function openUpstream(options: UpstreamOptions): Upstream {
 
   /** Closes the least recently used pools that have nothing to do, down to the limit. */
   function trim(): void {
-    for (const [key, entry] of pools) {
+    for (const entry of pools.values()) {
       if (pools.size <= maxPools) return;
-      if (entry.active > 0) continue;
-      drop(key, entry);
+      if (entry.active === 0) drop(entry);
     }
   }
 
-  function retireEntry(entry: PoolEntry): void {
-    for (const [key, one] of pools) if (one === entry) drop(key, entry);
-  }
-
-  function drop(key: string, entry: PoolEntry): void {
+  /** Its requests go on to their end. */
+  function drop(entry: PoolEntry): void {
+    if (pools.get(entry.key) !== entry) return;
     for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
-    pools.delete(key);
-    void closePool(entry);
+    pools.delete(entry.key);
+    void entry.pool.close();
   }
 
   /** A request on its way: an attempt, and another one where the connection turned out to be closed. */
@@ -330,8 +327,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
 
     start(): void {
       const request = this.#request;
-      const entry = entryFor(request, this.#caPem);
-      entry.pool ??= openPool(request, entry);
+      const entry = poolFor(request, this.#caPem);
       entry.active += 1;
       if (pools.size > maxPools) trim();
       const attempt = new Attempt(this, this.#resent);
@@ -349,7 +345,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         attempt,
       );
       // What undici refuses to send (a field that is no HTTP) leaves its client waiting for a drain that never comes.
-      if (attempt.over) retireEntry(entry);
+      if (attempt.over) drop(entry);
     }
 
     resume(): void {
@@ -379,7 +375,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     done(): void {
       if (this.#entry === null) return;
       this.#entry.active -= 1;
-      restSoon(this.#entry);
+      if (this.#entry.lanes.size === 0) restSoon(this.#entry.key, this.#entry.lanes);
     }
   }
 
@@ -402,7 +398,8 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     release(agentConnection) {
       if (options.pool !== 'mirror') return;
       const prefix = `${agentConnection} `;
-      for (const [key, entry] of pools) if (key.startsWith(prefix)) drop(key, entry);
+      for (const [key, entry] of pools) if (key.startsWith(prefix)) drop(entry);
+      sessions.forgetAll(prefix);
     },
     provedAt(primary, identity) {
       const entry = pools.get(keyOf('*', primary, identity));
@@ -412,25 +409,32 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     retire(primary, identity) {
       const key = keyOf('*', primary, identity);
       const entry = pools.get(key);
-      if (entry) drop(key, entry);
+      sessions.forget(key);
+      if (entry) drop(entry);
     },
     revet(primary) {
       const origin = authority(primary.host, primary.port);
       for (const [key, entry] of pools) {
         if (key.split(' ', 2)[1] !== origin) continue;
         const shown = [...entry.lanes].flatMap(lane => lane.certificate ?? []);
-        if (shown.some(certificate => primary.vet?.(certificate))) drop(key, entry);
+        if (!shown.some(certificate => primary.vet?.(certificate))) continue;
+        sessions.forget(key);
+        drop(entry);
       }
     },
     async close() {
       closing = true;
-      const all = [...pools.values()].flatMap(({ pool }) => pool ?? []);
+      let all: Pool[] = [];
       const late = setTimeout(() => {
         for (const pool of all) void pool.destroy();
       }, CLOSE_MS);
-      await Promise.all([...pools.values()].map(closePool));
+      // More than once: what is sent again has a new pool.
+      while (pools.size > 0) {
+        all = [...pools.values()].map(({ pool }) => pool);
+        pools.clear();
+        await Promise.all(all.map(pool => pool.close()));
+      }
       clearTimeout(late);
-      pools.clear();
     },
   };
 }

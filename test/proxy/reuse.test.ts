@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Certname, ConnectionId } from '../../src/model.ts';
-import { openUpstream, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
+import { openUpstream, type Presented, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
 import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { type Accepted, type Script, startRawPrimary } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
@@ -349,7 +349,12 @@ test('a session is resumed on a new connection of the same certname, and counted
 /** An upstream of its own, asked for one thing as one certname after the other. */
 async function withUpstream(
   settings: Partial<UpstreamOptions>,
-  act: (ask: (name: string) => Promise<unknown>, tape: MemoryTape, upstream: Upstream) => Promise<void>,
+  act: (
+    ask: (name: string) => Promise<unknown>,
+    tape: MemoryTape,
+    upstream: Upstream,
+    retire: (name: string) => void,
+  ) => Promise<void>,
 ): Promise<void> {
   const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
   await using raw = await startRawPrimary(ca);
@@ -358,13 +363,24 @@ async function withUpstream(
   const upstream = openUpstream({ tape, pool: 'pooled', ...settings });
   const primary = { host: 'localhost', port: raw.port, caPem: () => ca.caPem };
   const key = await makeKey('ec');
+  const identityOf = (name: string): Presented => ({
+    certname: name as Certname,
+    keyPem: key.pem,
+    certPem: ca.issue(name, key.publicKey),
+    fingerprint: name,
+  });
   const ask = (name: string): Promise<unknown> => {
-    const certname = name as Certname;
-    const identity = { certname, keyPem: key.pem, certPem: ca.issue(name, key.publicKey), fingerprint: name };
     return new Promise((resolve, reject) => {
       upstream.send(
         {
-          ...{ primary, identity, agentConnection: 1 as ConnectionId, method: 'GET', target: '/x', fields: [['Host', 'x']] },
+          ...{
+            primary,
+            identity: identityOf(name),
+            agentConnection: 1 as ConnectionId,
+            method: 'GET',
+            target: '/x',
+            fields: [['Host', 'x']],
+          },
           ...{ body: null, resendable: true },
         },
         {
@@ -378,7 +394,7 @@ async function withUpstream(
       );
     });
   };
-  await act(ask, tape, upstream);
+  await act(ask, tape, upstream, name => upstream.retire(primary, identityOf(name)));
   await upstream.close();
 }
 
@@ -407,4 +423,16 @@ test('of a certname that is silent only its session is kept, and resumed when it
       ['one', true],
     ]);
     expect(tape.connections.every(({ closed }) => closed?.cause === 'idle-timeout')).toBe(true);
+  }));
+
+test('an identity that is retired makes a full handshake, whether its pool is kept or not', () =>
+  withUpstream({ idleMs: 20, restMs: 0 }, async (ask, tape, _, retire) => {
+    await ask('one');
+    retire('one');
+    await ask('one');
+    await eventually(() => tape.connections.every(({ closed }) => closed !== null));
+    await pause(2); // the pool rests
+    retire('one');
+    await ask('one');
+    expect(tape.connections.map(({ tls }) => tls?.resumed)).toEqual([false, false, false]);
   }));
