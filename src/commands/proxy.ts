@@ -43,6 +43,7 @@ export interface ProxyFlags {
   identity: 'certificate' | 'headers';
   certificateRevocation: RevocationMode;
   connectOnlyPrimary?: boolean;
+  connectLocal?: boolean;
   quiet?: boolean;
   ui?: boolean;
   keylog?: string;
@@ -96,6 +97,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--quiet', 'no line an exchange')
     .option('--ui', 'show the screens of `stringtap ui` instead of lines; quitting them does not stop the proxy')
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
+    .option('--connect-local', 'let CONNECT and plain HTTP lead to services of this machine (loopback, link-local), too')
     .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
     .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
     .option('--metrics-certname', 'label the figures of exchanges with the certname: one set of series an agent')
@@ -181,6 +183,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       names: flags.name ?? [],
       pool: flags.pool,
       connectOnlyPrimary: flags.connectOnlyPrimary === true,
+      connectLocal: flags.connectLocal === true,
       caPem,
       caFingerprint: flags.caFingerprint ?? null,
       identity: flags.identity,

@@ -197,6 +197,8 @@ async function open(
       names: [],
       pool: flags.pool,
       connectOnlyPrimary: false,
+      // Whoever reaches this proxy is on this machine, as is the agent: `source => 'https://this-host/…'` works as without it.
+      connectLocal: true,
       // The agent's own CA, as the agent itself knows it; one without asks, as it would without a proxy.
       caPem: existsSync(files.ca) ? readFileSync(files.ca, 'utf8') : null,
       caFingerprint: existsSync(files.ca) ? null : settings.caFingerprint,

@@ -44,6 +44,8 @@ export interface ProxyOptions {
   pool: PoolPolicy;
   /** Refuse CONNECT to anything but the primary instead of tunnelling it unread. */
   connectOnlyPrimary: boolean;
+  /** CONNECT and plain HTTP may lead to what is local to this machine, too: loopback, link-local. Default false. */
+  connectLocal?: boolean;
   /** The primary's CA bundle, PEM; pinned on first contact without it. */
   caPem: string | null;
   caFingerprint: string | null;
@@ -190,7 +192,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onExchange: relay,
     onPlain: (agent, request, response, target) => {
       if (serveHandout(request, response, target, { dir: layout.handouts, trust })) return;
-      void forwardPlain(agent, request, response, target);
+      void forwardPlain(agent, request, response, target, options.connectLocal === true);
     },
     onConnect(agent, target, socket, head) {
       const wanted = parseAuthority(target);
@@ -210,7 +212,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       if (primaries.all.some(one => one.port === wanted.port)) {
         onNotice(`${authorityOf(wanted.host, wanted.port)} is tunnelled unread; to read it: --name ${wanted.host}`);
       }
-      void tunnel(agent, wanted, socket, head);
+      void tunnel(agent, wanted, socket, head, options.connectLocal === true);
       return 'taken';
     },
     onClosed(agent) {

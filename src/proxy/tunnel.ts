@@ -56,10 +56,10 @@ export function turns(most: number, mostWaiting: number): <T>(task: () => Promis
 const inTurn = turns(1, 1000);
 
 /** An address of `host` that may be reached, or the reason why none may. */
-async function reachable(host: string): Promise<{ address: string } | { refused: string }> {
+async function reachable(host: string, local: boolean): Promise<{ address: string } | { refused: string }> {
   const address = isIP(host) === 0 ? (await inTurn(() => lookup(host))).address : host;
   const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-  if (LOCAL.check(address, family)) return { refused: `${host} is local to the machine that stringtap runs on` };
+  if (!local && LOCAL.check(address, family)) return { refused: `${host} is local to the machine that stringtap runs on` };
   return { address };
 }
 
@@ -68,18 +68,19 @@ export function refuseConnect(socket: Socket, status: number, reason: string): v
   farewell(socket, socket, `HTTP/1.1 ${status} ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
 }
 
-/** Joins the agent's socket to another host's, bytes unread. */
+/** Joins the agent's socket to another host's, bytes unread. @param local whether that may be this machine */
 export async function tunnel(
   agent: AgentConnection,
   place: { host: string; port: number },
   socket: Socket,
   head: Buffer,
+  local: boolean,
 ): Promise<void> {
   const { record, ending } = agent;
   record.via = 'blind';
   socket.pause();
   try {
-    const found = await reachable(place.host);
+    const found = await reachable(place.host, local);
     if ('refused' in found) {
       record.error = found.refused;
       ending.note('proxy', 'policy');
@@ -117,12 +118,13 @@ export async function tunnel(
   }
 }
 
-/** Forwards one plain absolute-form request, unread. Errors end the answer or the connection. */
+/** Forwards one plain absolute-form request, unread. Errors end the answer or the connection. @param local as of {@link tunnel} */
 export async function forwardPlain(
   agent: AgentConnection,
   request: IncomingMessage,
   response: ServerResponse,
   target: string,
+  local: boolean,
 ): Promise<void> {
   const refuse = (status: number, message: string): void => {
     agent.record.error ??= message;
@@ -143,7 +145,7 @@ export async function forwardPlain(
   agent.record.via = 'blind';
   agent.record.target = url.host;
   try {
-    const found = await reachable(url.hostname.replace(/^\[|\]$/g, ''));
+    const found = await reachable(url.hostname.replace(/^\[|\]$/g, ''), local);
     if ('refused' in found) {
       refuse(403, found.refused);
       return;

@@ -174,7 +174,7 @@ describe.runIf(outside)('CONNECT to another host', () => {
     const record = openConnection(memoryTape(), { leg: 'agent', via: 'plain', peer: '', target: null, certname: null });
     const agent = { record, ending: { note: () => undefined }, closeWhenIdle() {}, cut() {}, certificatePem: () => null };
     ours.end(); // as Node does when the agent has
-    await tunnel(agent, { host: outside!, port }, ours, Buffer.alloc(0));
+    await tunnel(agent, { host: outside!, port }, ours, Buffer.alloc(0), false);
     await eventually(() => far?.destroyed && ours.destroyed);
   });
 
@@ -264,6 +264,20 @@ test.each(LOCAL)('CONNECT to %s does not open what is local to the proxy', async
   const row = await rig.connection(({ closed }) => closed !== null);
   expect(row).toMatchObject({ via: 'blind' });
   expect(row.error).not.toBeNull();
+});
+
+test('with connectLocal services of this machine are reached, by CONNECT and in plain HTTP', async () => {
+  await using rig = await makeRig({ proxy: { connectLocal: true } });
+  const port = await listening(
+    createServer(socket => socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere'))),
+  );
+  const { wire, status } = await connect(rig, `127.0.0.1:${port}`);
+  expect(status).toMatch(/^HTTP\/1.1 200 /);
+  wire.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  expect((await wire.answer()).body.toString()).toBe('here');
+  const plain = await rig.plain();
+  plain.write(`GET http://localhost:${port}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+  expect((await plain.answer()).body.toString()).toBe('here');
 });
 
 test.each([
