@@ -158,7 +158,6 @@ function dataPart(
 }
 
 /** Nothing for a side without a body. A body is held whole, up to what decoders take. */
-
 function parsedPart(
   selection: Selection,
   exchange: ExchangeDetail,
