@@ -17,13 +17,18 @@ export function bytes(count: number): string {
   return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
-/** `0.4 ms`, `12 ms`, `1.24 s`, `3 min 05 s`. */
+/** `0.4 ms`, `12 ms`, `1.24 s`, `3 min 05 s`, `2 h 05 min`, `3 d 04 h`. */
 export function duration(ms: number): string {
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_995) return `${(ms / 1000).toFixed(2)} s`;
+  const two = (n: number): string => String(n).padStart(2, '0');
   const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
+  const hours = Math.round(minutes / 60);
+  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
 }
 
 /** `14:03:21.123` of the local day. */
