@@ -18,7 +18,8 @@ export function registerQuery(program: Command, io: Io): void {
       try {
         const { columns, rows } = store.query(sql, options.limit);
         if (options.json) {
-          for (const row of rows) io.out(JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, jsonValue(row[i])]))));
+          const names = distinct(columns);
+          for (const row of rows) io.out(JSON.stringify(Object.fromEntries(names.map((name, i) => [name, jsonValue(row[i])]))));
           return;
         }
         const cells = columns.map((title, i) => ({ title, value: (row: readonly unknown[]) => textValue(row[i]) }));
@@ -27,6 +28,17 @@ export function registerQuery(program: Command, io: Io): void {
         store.close();
       }
     });
+}
+
+/** Columns of the same name are `certname`, `certname:1`, … as SQLite itself names them in a subquery. */
+function distinct(columns: readonly string[]): string[] {
+  const names = new Set<string>();
+  for (const column of columns) {
+    let name = column;
+    for (let n = 1; names.has(name); n += 1) name = `${column}:${n}`;
+    names.add(name);
+  }
+  return [...names];
 }
 
 function jsonValue(value: unknown): unknown {

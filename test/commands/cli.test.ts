@@ -197,6 +197,9 @@ describe('a proxy from start to end', () => {
     expect(body.stdout).toContain('facts_format=');
     const counted = await rows(dir, 'query', 'SELECT count(*) AS n FROM v_exchange WHERE run = 2', capture);
     expect(counted).toEqual([{ n: exchanges.length }]);
+    expect(await rows(dir, 'query', 'SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS a', capture)).toEqual([
+      { a: 1, 'a:1': 2, b: 3, 'a:2': 4 },
+    ]);
     const refused = await stringtap(dir, 'query', 'DELETE FROM run', capture);
     expect(refused.code).toBe(1);
     expectOneLine(refused.stderr);
