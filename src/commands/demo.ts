@@ -51,7 +51,7 @@ async function runDemo(io: Io, flags: DemoFlags): Promise<void> {
   try {
     const screens = io.stdoutIsTerminal && process.stdin.isTTY === true && flags.lines !== true;
     await (screens ? playOnScreen : playInLines)(io, { file, dir, sample, given: flags.capture ?? null, ending: ending.signal });
-    io.exitCode = ending.exitCode ?? 0;
+    io.exitCode = ending.exitCode ?? io.exitCode;
   } finally {
     ending.stop();
     process.off('exit', remove);

@@ -149,7 +149,7 @@ async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: 
     const { same } = resultJson(outcome, flags);
     if (flags.json === true) io.out(JSON.stringify(resultJson(outcome, flags)));
     else for (const line of resultLines(outcome, flags, io)) io.out(line);
-    io.exitCode = ending.exitCode ?? (same ? 0 : 3);
+    io.exitCode = ending.exitCode ?? (same ? io.exitCode : 3);
   } finally {
     ending.stop();
   }

@@ -43,6 +43,15 @@ describe('stdout and stderr of the process', () => {
     expect(piped).toContain('\u009b');
   });
 
+  it('says so of a command that serves, too, and keeps the exit code', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [bin, 'demo', '--capture', join(dir, 'demo.db')], {
+      stdio: ['ignore', full, 'pipe'],
+    });
+    expect(String(stderr)).toBe('stringtap: cannot write to stdout: ENOSPC\n');
+    expect(status).toBe(1);
+  });
+
   it('ends quietly, and at once, when the reader closes the pipe', async () => {
     const child = spawn(process.execPath, [bin, 'query', MANY, capture, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
