@@ -15,6 +15,8 @@ export interface LoadPlan {
   cert: string;
   target: string;
   connections: number;
+  /** Not counted: V8 compiles, leaves are issued, pools fill. */
+  warmUpSeconds: number;
   seconds: number;
   /** A connection for each request instead of kept ones. */
   fresh: boolean;
@@ -141,7 +143,7 @@ async function run(seconds: number): Promise<number> {
   return performance.now() - start;
 }
 
-await run(1); // warm-up: JIT, leaves, pools
+await run(plan.warmUpSeconds);
 times.length = 0;
 bytes = 0;
 errors = 0;

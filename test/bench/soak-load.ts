@@ -27,13 +27,14 @@ const SMALL = '/puppet/v3/file_metadata/modules/m/motd?environment=production';
 let errors = 0;
 
 /** One request; resolves to the bytes of the answer, -1 when it failed. */
-function ask(agent: Agent, path: string, body: Iterable<Uint8Array> | null = null): Promise<number> {
+function ask(agent: Agent, path: string, body: Iterable<Uint8Array> | null = null, bodyBytes = 0): Promise<number> {
   return new Promise(resolve => {
     const failed = (): void => {
       errors += 1;
       resolve(-1);
     };
-    const options = { host: '127.0.0.1', port: plan.port, servername: 'localhost', path, agent, headers: { Host: plan.host } };
+    const headers = { Host: plan.host, ...(body && { 'Content-Length': bodyBytes }) };
+    const options = { host: '127.0.0.1', port: plan.port, servername: 'localhost', path, agent, headers };
     const sent = request({ ...options, method: body === null ? 'GET' : 'PUT' }, answer => {
       let bytes = 0;
       answer.on('data', (chunk: Buffer) => {
@@ -61,7 +62,7 @@ async function large(mib: number): Promise<string> {
       yield Buffer.from(chunk);
     }
   };
-  await ask(agent, '/puppet/v3/report/agent.bench?environment=production', up());
+  await ask(agent, '/puppet/v3/report/agent.bench?environment=production', up(), mib << 20);
   agent.destroy();
   return `${mib} MiB down (${down >> 20} came) and up in ${((performance.now() - start) / 1000).toFixed(0)} s`;
 }
