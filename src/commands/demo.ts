@@ -167,6 +167,7 @@ function conclude(io: Io, file: string, given: string | null, played: Played): v
     io.out(`  stringtap ui${where}`);
     io.out(`  stringtap show ${idText('run', runs[offset]?.id ?? 1)}${where}`);
     io.out(`  stringtap exchanges${where} --run ${idText('run', runs[offset]?.id ?? 1)}`);
+    io.out(`  stringtap reuse${given === null ? '' : ` --capture ${given}`}`);
     io.out('  stringtap proxy --primary YOUR.PRIMARY');
   } finally {
     store.close();
