@@ -3,7 +3,8 @@ import { dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CurlPlaces } from '../export/curl.ts';
 import { type Selection, select } from '../export/selection.ts';
-import { certsLayout } from '../pki/layout.ts';
+import { type CertsLayout, certsLayout } from '../pki/layout.ts';
+import { pinnedPrimaries } from '../pki/pinned.ts';
 import { packageVersion } from '../version.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
@@ -118,8 +119,8 @@ async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }
     return file;
   };
   const places: CurlPlaces = {
-    identity: certname => {
-      const found = ssldir === undefined ? identityFile(layout.identities, certname) : inSsldir(ssldir, certname);
+    identity: (certname, host, port) => {
+      const found = ssldir === undefined ? identityFile(layout, certname, host, port) : inSsldir(ssldir, certname);
       return { cert: noted(found.cert), key: found.key === null ? null : noted(found.key) };
     },
     ca: (host, port) =>
@@ -136,9 +137,12 @@ async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }
   io.err("hint: --certs DIR names the proxy's folder, --ssldir DIR the agent's own");
 }
 
-/** Key and certificate of an identity are in one file, which curl takes as both. */
-function identityFile(dir: string, certname: string): { cert: string; key: string | null } {
-  return { cert: resolve(join(dir, `${certname}.pem`)), key: null };
+/** Key and certificate of an identity are in one file, which curl takes as both; that of the primary's own CA before the first one. */
+function identityFile(layout: CertsLayout, certname: string, host: string, port: number): { cert: string; key: string | null } {
+  const name = `${certname}.pem`;
+  const id = pinnedPrimaries(layout).find(one => one.folder === layout.primary(host, port))?.ca.id;
+  const own = id === undefined ? null : join(layout.identities, id, name);
+  return { cert: resolve(own !== null && existsSync(own) ? own : join(layout.identities, name)), key: null };
 }
 
 function inSsldir(ssldir: string, certname: string): { cert: string; key: string | null } {

@@ -5,8 +5,10 @@ import { toCertname } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { PkiError } from '../pki/error.ts';
 import { readForeign } from '../pki/files.ts';
-import { type Identity, openIdentities, removeIdentity } from '../pki/identity.ts';
+import { type Identities, openIdentities, removeIdentity } from '../pki/identity.ts';
+import type { Identity } from '../pki/identity-file.ts';
 import { certsLayout } from '../pki/layout.ts';
+import { type PinnedPrimary, pinnedPrimaries } from '../pki/pinned.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { table } from './present.ts';
 import { lineWidth } from './terminal.ts';
@@ -43,8 +45,9 @@ export function registerIdentity(program: Command, io: Io): void {
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--json', 'one JSON object a line')
     .action((options: { certs: string; json?: boolean }) => {
-      const identities = openIdentities(certsLayout(options.certs).identities);
-      const found = identities.list();
+      const layout = certsLayout(options.certs);
+      const identities = openIdentities(layout.identities);
+      const found = withPrimaries(identities, pinnedPrimaries(layout));
       if (options.json) for (const one of found) io.out(JSON.stringify(identityJson(one)));
       else if (found.length === 0) io.err('stringtap: there are no identities yet');
       else for (const line of list(found, io)) io.out(line);
@@ -59,22 +62,25 @@ export function registerIdentity(program: Command, io: Io): void {
     .command('remove')
     .description('forget an identity; the certificate that its agent got from the proxy is revoked')
     .argument('<certname>')
+    .option('--primary <HOST:PORT>', 'only the one for this primary, as `identity list` names it')
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
-    .action(async (name: string, options: { certs: string }) => {
+    .action(async (name: string, options: { certs: string; primary?: string }) => {
       const certname = toCertname(name);
       if (certname === null)
         throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, 'stringtap identity list shows them', 2);
-      const { identities: folder, ca } = certsLayout(options.certs);
-      const identities = openIdentities(folder);
+      const layout = certsLayout(options.certs);
+      const identities = openIdentities(layout.identities);
       const before = identities.damaged().length;
-      const removed = await removeIdentity(identities, await openAuthority(ca), certname);
-      if (removed === null && identities.damaged().length < before) {
+      const only = options.primary === undefined ? null : pinnedAs(options.primary, pinnedPrimaries(layout));
+      const removed = await removeIdentity(identities, await openAuthority(layout.ca), certname, only?.ca);
+      if (removed.length === 0 && identities.damaged().length < before) {
         io.out(`removed ${certname}, whose file was damaged`);
         return;
       }
-      if (removed === null) throw new CliError(`there is no identity of ${certname}`, 'stringtap identity list: shows them');
-      io.out(`removed ${certname} (${removed.kind})`);
-      if (removed.kind === 'enrolled') {
+      const whose = only === null ? certname : `${certname} for ${only.name}`;
+      if (removed.length === 0) throw new CliError(`there is no identity of ${whose}`, 'stringtap identity list: shows them');
+      for (const { kind } of removed) io.out(`removed ${whose} (${kind})`);
+      if (removed.some(({ kind }) => kind === 'enrolled')) {
         io.err(`hint: before its agent can enrol again, on the primary: puppetserver ca clean --certname ${certname}`);
       }
     });
@@ -83,7 +89,8 @@ export function registerIdentity(program: Command, io: Io): void {
 async function importIdentity({ certs, ssldir, certname, cert, key }: ImportOptions): Promise<Identity> {
   const layout = certsLayout(certs);
   const authority: Authority | null = existsSync(join(layout.ca, 'certs', 'ca.pem')) ? await openAuthority(layout.ca) : null;
-  const identities = openIdentities(layout.identities, authority === null ? {} : { authority });
+  const cas = pinnedPrimaries(layout).map(({ ca }) => ca);
+  const identities = openIdentities(layout.identities, { cas, ...(authority !== null && { authority }) });
   if (ssldir !== undefined && cert === undefined && key === undefined) return identities.importSsldir(ssldir, certname);
   if (ssldir === undefined && certname === undefined && cert !== undefined && key !== undefined) {
     try {
@@ -108,10 +115,33 @@ function day(at: number): string {
   return new Date(at).toISOString().slice(0, 10);
 }
 
-function list(found: readonly Identity[], io: Io): string[] {
+/** An identity, and the primaries that it is presented to. */
+interface Listed extends Identity {
+  primaries: string[];
+}
+
+function withPrimaries(identities: Identities, pinned: readonly PinnedPrimary[]): Listed[] {
+  return identities.list().map(identity => {
+    const its = pinned.filter(({ ca }) => identities.of({ ca }).get(identity.certname)?.fingerprint === identity.fingerprint);
+    return { ...identity, primaries: its.map(({ name }) => name) };
+  });
+}
+
+function pinnedAs(wanted: string, pinned: readonly PinnedPrimary[]): PinnedPrimary {
+  const name = wanted.toLowerCase();
+  const found = pinned.find(one => one.name === name || one.name === `${name}:8140`);
+  if (found !== undefined) return found;
+  throw new CliError(
+    `no primary ${wanted} is known here`,
+    pinned.length === 0 ? 'a proxy gets to know them' : `those are known: ${pinned.map(one => one.name).join(', ')}`,
+  );
+}
+
+function list(found: readonly Listed[], io: Io): string[] {
   const columns = [
     { title: 'CERTNAME', value: (one: Identity) => one.certname },
     { title: 'KIND', value: (one: Identity) => one.kind },
+    { title: 'PRIMARY', value: (one: Listed) => one.primaries.join(' ') || '-' },
     { title: 'UNTIL', value: (one: Identity) => day(one.notAfter) + (one.notAfter <= Date.now() ? ' (over)' : '') },
     { title: 'SHA-256', value: (one: Identity) => one.fingerprint },
   ];
@@ -119,6 +149,6 @@ function list(found: readonly Identity[], io: Io): string[] {
 }
 
 /** The documented shape of `identity list --json`. */
-function identityJson({ certname, kind, fingerprint, notAfter }: Identity): object {
-  return { certname, kind, fingerprint, notAfter: new Date(notAfter).toISOString() };
+function identityJson({ certname, kind, fingerprint, notAfter, primaries }: Listed): object {
+  return { certname, kind, fingerprint, notAfter: new Date(notAfter).toISOString(), primaries };
 }

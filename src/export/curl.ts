@@ -6,8 +6,8 @@ import { hidingOr, type Selection } from './selection.ts';
 
 /** Where the files are that a request to a primary needs. */
 export interface CurlPlaces {
-  /** Key and certificate of a certname; `null` when there is none. */
-  identity(certname: string): { cert: string; key: string | null } | null;
+  /** Key and certificate of a certname at a primary; `null` when there is none. */
+  identity(certname: string, host: string, port: number): { cert: string; key: string | null } | null;
   /** The CA of a primary. */
   ca(host: string, port: number): string;
   /** Folder for bodies; `null`: each is piped out of the capture. */
@@ -65,7 +65,7 @@ export function curlOf(selection: Selection, exchange: ExchangeDetail, places: C
   const words = ['curl', '--silent', '--show-error', '--http1.1', '--path-as-is', '--globoff', '--compressed'];
   if (!plain) words.push('--cacert', places.ca(host, port));
   if (name !== host) words.push('--connect-to', `${authority(name)}:${port}:${authority(host)}:${port}`);
-  const identity = certname === null || plain ? null : places.identity(certname);
+  const identity = certname === null || plain ? null : places.identity(certname, host, port);
   if (identity !== null) words.push('--cert', identity.cert, ...(identity.key === null ? [] : ['--key', identity.key]));
   words.push(...method(request.method), ...headers(exchange, selection));
   if (plain && certname !== null) words.push('--header', 'X-Client-Verify: SUCCESS', '--header', `X-Client-DN: CN=${certname}`);

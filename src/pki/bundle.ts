@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { PkiError } from './error.ts';
 import { fingerprintOf, plainFingerprint } from './pem.ts';
 import { type Certificate, isIssuedBy, readCertificates } from './x509.ts';
@@ -60,6 +61,22 @@ export function isVouchedFor(bundle: Bundle, fingerprint: string): boolean {
   // made that fits a signature of somebody else; with the usual one it cannot.
   const [root] = bundle.roots;
   return matching === root || [undefined, 65537n].includes(root!.x509.publicKey.asymmetricKeyDetails?.publicExponent);
+}
+
+/** The CA of a primary, as what it signed is told from what others signed. */
+export interface IssuingCa {
+  /** Names a folder: 16 hex digits that follow from the keys of its roots. */
+  readonly id: string;
+  /** Whether one of its certificates signed this one, whatever the dates. */
+  issued(certificate: X509Certificate): boolean;
+}
+
+export function issuingCa({ certificates, roots }: Bundle): IssuingCa {
+  const keys = roots.map(({ spki }) => fingerprintOf(spki)).sort();
+  return {
+    id: plainFingerprint(fingerprintOf(keys.join('\n'))).slice(0, 16),
+    issued: certificate => certificates.some(({ x509 }) => isIssuedBy(certificate, x509)),
+  };
 }
 
 /** The same roots by key: a CA certificate that was renewed with its key is still that CA. */

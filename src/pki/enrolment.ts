@@ -3,7 +3,8 @@ import type { Certname } from '../model.ts';
 import type { Authority } from './authority.ts';
 import { asksTheSame, type Csr, deriveCsr, isReproducible, keyMaker, readCsr } from './csr.ts';
 import { PkiError } from './error.ts';
-import { agentKeyOf, type Identities, type Identity } from './identity.ts';
+import { agentKeyOf, type PrimaryIdentities } from './identity.ts';
+import type { Identity } from './identity-file.ts';
 import { toPem } from './pem.ts';
 import { openPendings, type Pending } from './pending.ts';
 import { type Certificate, commonNameOf, publicKeyOf, readCertificates } from './x509.ts';
@@ -58,6 +59,8 @@ export interface EnrolmentOptions {
   now?: () => number;
   /** CSRs that wait on disk, 1000. */
   maxPending?: number;
+  /** See `openPendings`. */
+  older?: string;
 }
 
 /** A candidate, and whether the primary may have taken it without our having seen so. */
@@ -72,14 +75,15 @@ interface Candidate extends Pending {
 /** In memory, by callers that have proved nothing: the oldest go first. */
 const MAX_CANDIDATES = 1000;
 
+/** @param dir for the CSRs that one CA has: a certname may wait at several, and one signs what another does not */
 export function openEnrolment(
   dir: string,
   authority: Authority,
-  identities: Identities,
+  identities: Pick<PrimaryIdentities, 'get' | 'store'>,
   options: EnrolmentOptions = {},
 ): Enrolment {
   const now = options.now ?? Date.now;
-  const pendings = openPendings(dir, options.maxPending ?? 1000);
+  const pendings = openPendings(dir, options.maxPending ?? 1000, options.older);
   const candidates = new Set<Candidate>();
   const makeKey = keyMaker();
   const oneAtATime = serialiser();

@@ -1,101 +1,139 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { type Certname, toCertname } from '../model.ts';
 import type { Authority } from './authority.ts';
+import type { IssuingCa } from './bundle.ts';
 import { PkiError } from './error.ts';
 import { namesIn, privateFolder, readForeign, readOwn, removeOwn, stampOf, writeOwn } from './files.ts';
-import { isEncryptedKey, pemBlocks, toPem } from './pem.ts';
-import { type Certificate, commonNameOf, readCertificates } from './x509.ts';
-
-/** What the proxy presents to the primary for a certname. */
-export interface Identity {
-  certname: Certname;
-  /** `imported`: the agent's own key and certificate. `enrolled`: a key of ours, which the primary signed for this certname. */
-  kind: 'imported' | 'enrolled';
-  /** PKCS #8. */
-  keyPem: string;
-  /** The certificate, then the intermediate ones that came with it. */
-  certPem: string;
-  /** `enrolled` only: the certificate of our CA that the agent got for its own key. */
-  agentCertPem: string | null;
-  /** End of the certificate, ms. */
-  notAfter: number;
-  /** SHA-256 of the certificate's DER, `AB:CD:…`. */
-  fingerprint: string;
-}
+import { formatFile, type Identity, type IdentityParts, identityOf, parseFile, readKey } from './identity-file.ts';
+import { toPem } from './pem.ts';
+import { commonNameOf, readCertificates } from './x509.ts';
 
 /** Where the proxy finds what it presents; the composition root chooses which. */
-export type IdentitySource = Pick<Identities, 'get'>;
+export type IdentitySource = Pick<PrimaryIdentities, 'get'>;
 
-/** The identities of a folder, one file each; other processes may add and remove some at any time. */
-export interface Identities {
+/** The identities for one primary. */
+export interface PrimaryIdentities {
   /**
    * From memory; a file that another process wrote, replaced or removed is noticed within a second.
    * @throws PkiError for a file that is damaged or that others may read
    */
   get(certname: Certname): Identity | null;
-  /** Those that can be read, by certname. */
-  list(): Identity[];
-  /** What is wrong with those that cannot. */
-  damaged(): PkiError[];
   /**
    * Keeps an agent's own key and certificate (the first that belongs to the key; others are sent along as its chain).
    * @throws PkiError when they do not fit, have ended, name no certname, or would take the place of an enrolled identity
    */
   importPair(keyPem: string, certPem: string): Identity;
-  /** The same from an agent's `ssldir`: `private_keys/NAME.pem` and `certs/NAME.pem`; the name may be left out when there is only one. */
-  importSsldir(ssldir: string, certname?: string): Identity;
   /** Keeps an identity that was enrolled, in the place of any other for its certname. */
   store(identity: IdentityParts): Identity;
-  /** Forgets it; its `agentCertPem` is the caller's to revoke (`removeIdentity`). */
-  remove(certname: Certname): Identity | null;
 }
 
-/** What the rest of an {@link Identity} follows from. */
-export type IdentityParts = Pick<Identity, 'certname' | 'keyPem' | 'certPem' | 'agentCertPem'>;
+/**
+ * The identities of a folder, one file each; other processes may add and remove some at any time. As its own members: for whichever
+ * primary; of several for a certname, {@link get} gives the one that was there first.
+ */
+export interface Identities extends PrimaryIdentities {
+  /** Those for a primary: what its CA issued, and what was kept for it. A certname that another CA signed has none. */
+  of(primary: { readonly ca: IssuingCa | null }): PrimaryIdentities;
+  /** Those that can be read, by certname. */
+  list(): Identity[];
+  /** What is wrong with those that cannot. */
+  damaged(): PkiError[];
+  /** As {@link importPair}, from an agent's `ssldir`: `private_keys/NAME.pem` and `certs/NAME.pem`; the name may be left out when there is only one. */
+  importSsldir(ssldir: string, certname?: string): Identity;
+  /** All of a certname that can be read, or what there is for one CA. */
+  all(certname: Certname, ca?: IssuingCa | null): Identity[];
+  /** Forgets the same, and without a CA damaged ones too; each `agentCertPem` is the caller's to revoke (`removeIdentity`). */
+  remove(certname: Certname, ca?: IssuingCa | null): void;
+}
 
 export interface IdentitiesOptions {
   now?: () => number;
   /** Given, certificates of this CA are not imported: they say who an agent is to us, and nothing to a primary. */
   authority?: Authority;
+  /** Those that are known: a pair that is imported for one takes no place of one that is for another. */
+  cas?: readonly IssuingCa[];
 }
-
-/** Not a label that other programs read: to `curl --cert` and `openssl` the file is a key and the chain for the primary. */
-const AGENT_LABEL = 'STRINGTAP AGENT CERTIFICATE';
 
 /** How often the file of an identity is looked at again. */
 const LOOK_EVERY_MS = 1000;
 
+/** An {@link IssuingCa}'s. No file of an identity is named so: they end in `.pem`. */
+const FOLDER = /^[0-9a-f]{16}$/;
+
+/** A file as it was looked at last. */
+interface Kept {
+  identity: Identity | null;
+  stamp: string | null;
+  lookedAt: number;
+  /** Whether a CA issued it, by the CA's id; forgotten with each look, as CAs renew their chains. */
+  issued: Map<string, boolean>;
+}
+
+/**
+ * The first identity of a certname lies in the folder itself, those that other CAs gave the same certname in folders of theirs below it.
+ */
 export function openIdentities(dir: string, options: IdentitiesOptions = {}): Identities {
   const now = options.now ?? Date.now;
-  const known = new Map<Certname, { identity: Identity; stamp: string; lookedAt: number }>();
-  const fileOf = (certname: Certname): string => join(dir, `${certname}.pem`);
+  const known = new Map<string, Kept>();
+  const shared = (certname: Certname): string => join(dir, `${certname}.pem`);
+  const own = (certname: Certname, { id }: { id: string }): string => join(dir, id, `${certname}.pem`);
 
   privateFolder(dir);
 
-  function get(certname: Certname): Identity | null {
+  function look(file: string, certname: Certname): Kept {
     const at = performance.now();
-    const entry = known.get(certname);
-    if (entry !== undefined && at - entry.lookedAt < LOOK_EVERY_MS) return entry.identity;
-    const stamp = stampOf(fileOf(certname));
+    const entry = known.get(file);
+    if (entry !== undefined && at - entry.lookedAt < LOOK_EVERY_MS) return entry;
+    const stamp = stampOf(file);
     if (entry !== undefined && entry.stamp === stamp) {
       entry.lookedAt = at;
-      return entry.identity;
+      entry.issued.clear();
+      return entry;
     }
-    known.delete(certname);
-    const text = stamp === null ? null : readOwn(fileOf(certname), { secret: true });
-    if (stamp === null || text === null) return null;
-    const identity = parseFile(text, certname, fileOf(certname));
-    known.set(certname, { identity, stamp, lookedAt: at });
-    return identity;
+    known.delete(file);
+    const text = stamp === null ? null : readOwn(file, { secret: true });
+    const identity = text === null ? null : parseFile(text, certname, file);
+    const kept: Kept = { identity, stamp: identity === null ? null : stamp, lookedAt: at, issued: new Map() };
+    known.set(file, kept);
+    return kept;
+  }
+
+  /** One that was not there is looked for at once: an agent whose identity was just imported need not wait. */
+  function lookShared(certname: Certname): Kept {
+    if (known.get(shared(certname))?.identity === null) known.delete(shared(certname));
+    return look(shared(certname), certname);
+  }
+
+  function isOf(ca: IssuingCa, { identity, issued }: Kept): boolean {
+    if (identity === null) return false;
+    const answer = issued.get(ca.id) ?? ca.issued(new X509Certificate(identity.certPem));
+    issued.set(ca.id, answer);
+    return answer;
+  }
+
+  function getFor(certname: Certname, ca: IssuingCa | null): Identity | null {
+    const kept = ca === null ? null : look(own(certname, ca), certname).identity;
+    if (kept !== null) return kept;
+    const first = lookShared(certname);
+    return ca === null || isOf(ca, first) ? first.identity : null;
   }
 
   /** One file, so that key and certificates change together or not at all. */
-  function store(parts: IdentityParts): Identity {
-    const identity = identityOf(parts);
-    writeOwn(fileOf(identity.certname), formatFile(identity));
-    known.delete(identity.certname);
+  function write(file: string, identity: Identity): Identity {
+    writeOwn(file, formatFile(identity));
+    known.delete(file);
     return identity;
+  }
+
+  function storeFor(parts: IdentityParts, ca: IssuingCa | null): Identity {
+    const identity = identityOf(parts);
+    const { certname } = identity;
+    if (ca === null) return write(shared(certname), identity);
+    const first = readable(() => lookShared(certname));
+    const isFree = first === null || first.identity === null || isOf(ca, first);
+    const isShared = isFree && ca.issued(new X509Certificate(identity.certPem)) && stampOf(own(certname, ca)) === null;
+    return write(isShared ? shared(certname) : own(certname, ca), identity);
   }
 
   /** Everything that can be said against a pair, before anything is written. */
@@ -122,12 +160,6 @@ export function openIdentities(dir: string, options: IdentitiesOptions = {}): Id
         `${certname} is enrolled through the proxy: nothing needs to be imported`,
       );
     }
-    if (get(certname)?.kind === 'enrolled') {
-      throw new PkiError(
-        `${certname} is enrolled through this proxy already`,
-        `stringtap identity remove ${certname}: the certificate that its agent got from the proxy is revoked then`,
-      );
-    }
     const chain = [leaf, ...certificates.filter(certificate => certificate !== leaf)];
     return {
       certname,
@@ -137,26 +169,82 @@ export function openIdentities(dir: string, options: IdentitiesOptions = {}): Id
     };
   }
 
+  function importFor(parts: IdentityParts, ca: IssuingCa | null): Identity {
+    const { certname } = parts;
+    if (getFor(certname, ca)?.kind === 'enrolled') {
+      throw new PkiError(
+        `${certname} is enrolled through this proxy already`,
+        `stringtap identity remove ${certname}: the certificate that its agent got from the proxy is revoked then`,
+      );
+    }
+    return storeFor(parts, ca);
+  }
+
+  /** For the primary whose CA issued it; one of a CA that is not known takes no place of one that is in use. */
+  function importAny(parts: IdentityParts): Identity {
+    const { certname } = parts;
+    const cas = options.cas ?? [];
+    const certificate = new X509Certificate(parts.certPem);
+    const ca = cas.find(one => one.issued(certificate)) ?? null;
+    const first = lookShared(certname);
+    if (ca === null && cas.some(one => isOf(one, first))) {
+      throw new PkiError(
+        `${certname} has an identity already, by the CA of another primary, and the CA of this certificate is not known here`,
+        `start \`stringtap proxy\` with its --primary once, then import; or stringtap identity remove ${certname}`,
+      );
+    }
+    return importFor(parts, ca);
+  }
+
+  function meant(certname: Certname, ca: IssuingCa | null): { file: string; identity: Identity | null }[] {
+    return filesOf(certname).flatMap(file => {
+      const kept = readable(() => look(file, certname));
+      const isMeant = ca === null || file === own(certname, ca) || (kept !== null && isOf(ca, kept));
+      return isMeant ? [{ file, identity: kept?.identity ?? null }] : [];
+    });
+  }
+
+  function folders(): string[] {
+    return namesIn(dir).filter(name => FOLDER.test(name));
+  }
+
+  function filesOf(certname: Certname): string[] {
+    return [shared(certname), ...folders().map(id => own(certname, { id }))];
+  }
+
   function each(): { good: Identity[]; damaged: PkiError[] } {
     const found = { good: [] as Identity[], damaged: [] as PkiError[] };
-    for (const name of namesIn(dir).sort()) {
+    const names = [dir, ...folders().map(id => join(dir, id))].flatMap(folder => namesIn(folder).map(name => ({ folder, name })));
+    for (const { folder, name } of names) {
       const certname = name.endsWith('.pem') ? toCertname(name.slice(0, -'.pem'.length)) : null;
       if (certname === null) continue;
       try {
-        const identity = get(certname);
+        const { identity } = look(join(folder, name), certname);
         if (identity !== null) found.good.push(identity);
       } catch (error) {
         if (!(error instanceof PkiError)) throw error;
         found.damaged.push(error);
       }
     }
+    found.good.sort((one, other) => (one.certname < other.certname ? -1 : one.certname > other.certname ? 1 : 0));
     return found;
   }
 
   return {
-    get,
-    store,
-    importPair: (keyPem, certPem) => store(checkPair(keyPem, certPem)),
+    of: primary => ({
+      get: certname => getFor(certname, primary.ca),
+      importPair: (keyPem, certPem) => importFor(checkPair(keyPem, certPem), primary.ca),
+      store: parts => storeFor(parts, primary.ca),
+    }),
+    get(certname) {
+      for (const file of filesOf(certname)) {
+        const { identity } = file === shared(certname) ? lookShared(certname) : look(file, certname);
+        if (identity !== null) return identity;
+      }
+      return null;
+    },
+    store: parts => storeFor(parts, null),
+    importPair: (keyPem, certPem) => importAny(checkPair(keyPem, certPem)),
     importSsldir(ssldir, name) {
       const certname = name ?? onlyCertname(ssldir);
       if (toCertname(certname) === null) throw new PkiError(`${JSON.stringify(certname)} is no Puppet certname`);
@@ -169,50 +257,48 @@ export function openIdentities(dir: string, options: IdentitiesOptions = {}): Id
       }
       const parts = checkPair(keyPem, certPem);
       if (parts.certname !== certname) throw new PkiError(`${paths.cert} is the certificate of ${parts.certname}`);
-      return store(parts);
+      return importAny(parts);
     },
     list: () => each().good,
     damaged: () => each().damaged,
-    remove(certname) {
-      const identity = readable(() => get(certname));
-      removeOwn(fileOf(certname));
-      known.delete(certname);
-      return identity;
+    all: (certname, ca = null) => meant(certname, ca).flatMap(({ identity }) => identity ?? []),
+    remove(certname, ca = null) {
+      for (const { file } of meant(certname, ca)) {
+        removeOwn(file);
+        known.delete(file);
+      }
     },
   };
 }
 
 /**
- * Forgets an identity and revokes the certificate that its agent got from us, so that the agent is nobody to the proxy from now on.
- * Revoked first: when that fails, the identity is still there to try again.
+ * Forgets the identities of a certname, for one CA or for all, and revokes the certificates that its agents got from us, so that they are
+ * nobody to the proxy from now on. Revoked first: when that fails, the identities are still there to try again.
+ * @returns those that could be read
  */
-export async function removeIdentity(identities: Identities, authority: Authority, certname: Certname): Promise<Identity | null> {
-  const agentCertPem = readable(() => identities.get(certname))?.agentCertPem ?? null;
-  const [certificate] = agentCertPem === null ? [] : readCertificates(agentCertPem);
-  // One of a CA that was made anew since is worthless as it is.
-  if (certificate !== undefined && authority.issued(certificate)) await authority.revoke(toPem('CERTIFICATE', certificate.der));
-  return identities.remove(certname);
+export async function removeIdentity(
+  identities: Identities,
+  authority: Authority,
+  certname: Certname,
+  ca: IssuingCa | null = null,
+): Promise<Identity[]> {
+  const removed = identities.all(certname, ca);
+  for (const { agentCertPem } of removed) {
+    const [certificate] = agentCertPem === null ? [] : readCertificates(agentCertPem);
+    // One of a CA that was made anew since is worthless as it is.
+    if (certificate !== undefined && authority.issued(certificate)) await authority.revoke(toPem('CERTIFICATE', certificate.der));
+  }
+  identities.remove(certname, ca);
+  return removed;
 }
 
 /** A damaged identity must still be removable: it counts as none then. */
-function readable(read: () => Identity | null): Identity | null {
+function readable<T>(read: () => T | null): T | null {
   try {
     return read();
   } catch (error) {
     if (error instanceof PkiError) return null;
     throw error;
-  }
-}
-
-/** @throws PkiError for an encrypted or unreadable private key */
-export function readKey(pem: string): KeyObject {
-  if (isEncryptedKey(pem)) {
-    throw new PkiError('the private key is encrypted', 'openssl pkey -in KEY -out PLAIN.pem: decrypts it; then import that file');
-  }
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    throw new PkiError('there is no private key in PEM that can be read');
   }
 }
 
@@ -230,62 +316,7 @@ function onlyCertname(ssldir: string): string {
   throw new PkiError(`${ssldir} has certificates of ${certnames.sort().join(', ')}`, 'name one with --certname');
 }
 
-function identityOf(parts: IdentityParts): Identity {
-  const leaf = leafOf(parts);
-  return {
-    ...parts,
-    kind: parts.agentCertPem === null ? 'imported' : 'enrolled',
-    notAfter: leaf.notAfter,
-    fingerprint: leaf.fingerprint,
-  };
-}
-
-/** Checked on every way in, the own file too: an identity is never sent under the name of another. */
-function leafOf({ certname, keyPem, certPem }: IdentityParts): Certificate {
-  const [leaf] = readCertificates(certPem);
-  if (leaf === undefined) throw new PkiError(`the identity of ${certname} has no certificate`);
-  if (commonNameOf(leaf.subject) !== certname) {
-    throw new PkiError(`the identity of ${certname} has the certificate of ${JSON.stringify(leaf.x509.subject)}`);
-  }
-  if (!leaf.x509.checkPrivateKey(readKey(keyPem))) throw new PkiError(`the identity of ${certname} has the key of another`);
-  return leaf;
-}
-
 /** The public key of the certificate that the agent of an enrolled identity got. */
 export function agentKeyOf(identity: Identity): KeyObject | null {
   return identity.agentCertPem === null ? null : createPublicKey(identity.agentCertPem);
-}
-
-function formatFile({ certname, kind, keyPem, certPem, agentCertPem }: Identity): string {
-  const agent = agentCertPem === null ? [] : readCertificates(agentCertPem);
-  return [
-    `What stringtap presents to the primary for ${certname} (${kind}): private key, certificate, its chain.\n`,
-    keyPem,
-    certPem,
-    ...agent.flatMap(({ der }) => ['What the agent got from the proxy for its own key:\n', toPem(AGENT_LABEL, der)]),
-  ].join('');
-}
-
-function parseFile(text: string, certname: Certname, path: string): Identity {
-  try {
-    const blocks = pemBlocks(text);
-    const pem = (label: string, as = label): string =>
-      blocks
-        .filter(block => block.label === label)
-        .map(({ der }) => toPem(as, der))
-        .join('');
-    const agentCertPem = pem(AGENT_LABEL, 'CERTIFICATE');
-    return identityOf({
-      certname,
-      keyPem: pem('PRIVATE KEY'),
-      certPem: pem('CERTIFICATE'),
-      agentCertPem: agentCertPem === '' ? null : agentCertPem,
-    });
-  } catch (error) {
-    if (!(error instanceof PkiError)) throw error;
-    throw new PkiError(
-      `${path} is damaged: ${error.message}`,
-      `stringtap identity remove ${certname}, then enrol or import it again`,
-    );
-  }
 }

@@ -2,7 +2,8 @@ import type { Certname } from '../model.ts';
 import type { Enrolment } from './enrolment.ts';
 import { PkiError } from './error.ts';
 import { readForeign, stampOf } from './files.ts';
-import { type Identity, type IdentitySource, readKey } from './identity.ts';
+import type { IdentitySource } from './identity.ts';
+import { type Identity, readKey } from './identity-file.ts';
 import { commonNameOf, readCertificates } from './x509.ts';
 
 /** An agent's own certificate and key, where Puppet keeps them (settings `hostcert` and `hostprivkey`). */

@@ -4,7 +4,7 @@ import type { Certname } from '../model.ts';
 import { type Csr, type KeyPair, readCsr } from './csr.ts';
 import { PkiError } from './error.ts';
 import { namesIn, privateFolder, readOwn, removeOwn, writeOwn, writtenAt } from './files.ts';
-import { readKey } from './identity.ts';
+import { readKey } from './identity-file.ts';
 import { pemBlocks, toPem } from './pem.ts';
 
 /** A CSR of ours that stands in the place of an agent's, and the key that the agent would have its certificate for. */
@@ -29,9 +29,11 @@ const AGENT_LABEL = 'STRINGTAP AGENT PUBLIC KEY';
  * Read from disk each time: it happens once or twice in the life of an agent, and two proxies may share the folder.
  * @param most how many are kept; over that, the oldest go. They come from callers that have proved nothing but that the primary took
  *   their CSR, and one that is never signed would stay for ever.
+ * @param older a folder that is read, too: where earlier versions kept those for all primaries together
  */
-export function openPendings(dir: string, most: number): Pendings {
+export function openPendings(dir: string, most: number, older: string | null = null): Pendings {
   const fileOf = (certname: Certname): string => join(dir, `${certname}.pem`);
+  const olderOf = (certname: Certname): string | null => (older === null ? null : join(older, `${certname}.pem`));
   privateFolder(dir);
 
   function dropOldest(): void {
@@ -43,7 +45,8 @@ export function openPendings(dir: string, most: number): Pendings {
 
   return {
     get(certname) {
-      const text = readOwn(fileOf(certname), { secret: true });
+      const before = olderOf(certname);
+      const text = readOwn(fileOf(certname), { secret: true }) ?? (before === null ? null : readOwn(before, { secret: true }));
       try {
         return text === null ? null : parse(text);
       } catch (error) {
@@ -62,6 +65,8 @@ export function openPendings(dir: string, most: number): Pendings {
       dropOldest();
     },
     remove(certname) {
+      const before = olderOf(certname);
+      if (before !== null && writtenAt(fileOf(certname)) === null) removeOwn(before);
       removeOwn(fileOf(certname));
     },
   };

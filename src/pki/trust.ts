@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import type { Authority } from './authority.ts';
-import { type Bundle, haveSameRoots, isVouchedFor, readBundle } from './bundle.ts';
+import { type Bundle, haveSameRoots, type IssuingCa, issuingCa, isVouchedFor, readBundle } from './bundle.ts';
 import { type Crl, isListOf, readCrl } from './crl.ts';
 import { plainSerial } from './der.ts';
 import { PkiError } from './error.ts';
@@ -12,6 +12,8 @@ import { type Certificate, isIssuedBy } from './x509.ts';
 /** What we know of one primary's CA: pinned on first contact, or given by the user. */
 export interface Trust {
   readonly pinned: boolean;
+  /** Whose identities are for this primary; `null` while nothing is pinned. */
+  readonly ca: IssuingCa | null;
   /** The primary's bundle as it sent it. */
   caPem(): string | null;
   /**
@@ -75,6 +77,7 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   privateFolder(dir);
   let bundle = stored();
   let bundleAt = writtenAt(caFile) ?? 0;
+  let issuing = bundle === null ? null : issuingCa(bundle);
   /** By fingerprint of the CA certificate. */
   let lists: ReadonlyMap<string, Crl> = new Map();
   /** The lists as PEM: megabytes at a large site, so printed once. */
@@ -100,6 +103,7 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     if (bundle?.pem === found.pem) return;
     writeOwn(caFile, found.pem);
     bundle = found;
+    issuing = issuingCa(found);
     bundleAt = now();
     seen = null;
     setLists(newest(found, [...lists.values()])); // a CA that was renewed with its key goes on with its list
@@ -141,6 +145,9 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   return {
     get pinned() {
       return bundle !== null;
+    },
+    get ca() {
+      return issuing;
     },
     caPem: () => bundle?.pem ?? null,
     pin(bundlePem, fingerprint = null) {

@@ -12,10 +12,9 @@ import type { Presented } from './upstream.ts';
  */
 export function openHeaderIdentities(
   authority: Authority,
-  identities: IdentitySource,
-): (certname: Certname, agent: AgentConnection) => Presented | null {
+): (certname: Certname, agent: AgentConnection, identities: IdentitySource) => Presented | null {
   const known = new WeakMap<AgentConnection, Presented>();
-  return (certname, agent) => {
+  return (certname, agent, identities) => {
     let presented = known.get(agent) ?? null;
     if (presented === null) {
       const shown = agent.certificatePem();

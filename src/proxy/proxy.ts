@@ -1,11 +1,12 @@
+import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import type { Connection, PoolPolicy, Tape } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { type Enrolment, openEnrolment } from '../pki/enrolment.ts';
 import { PkiError } from '../pki/error.ts';
-import { type IdentitySource, openIdentities } from '../pki/identity.ts';
+import { type IdentitySource, openIdentities, type PrimaryIdentities } from '../pki/identity.ts';
 import { NO_SWAP } from '../pki/in-place.ts';
-import { type CertsLayout, certsLayout } from '../pki/layout.ts';
+import { certsLayout } from '../pki/layout.ts';
 import type { RevocationMode, Trust } from '../pki/trust.ts';
 import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
@@ -95,7 +96,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { tape, certsDir, onNotice } = options;
   const layout = certsLayout(certsDir);
   const authority = await openAuthority(layout.ca);
-  const { identities, enrolment } = openOwn(options, authority, layout);
   const primaries = await openPrimaries({
     primary: options.primary,
     standbys: options.standbys ?? [],
@@ -113,13 +113,14 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const knownOf = (primary: Primary): Known => primaries.all.find(one => one === primary) ?? primaries.first;
   const trustOf = (primary: Primary): Trust => knownOf(primary).trust;
   const names = leafNames(options);
+  const { identitiesOf, enrolmentFor } = openOwn(options, authority, trustOf);
   const contexts = await openLeafContexts({
     authority,
     names,
     agentCas: () => [...new Set([authority.caPem, ...primaries.all.map(one => one.caPem() ?? '')])].filter(pem => pem !== ''),
   });
   const isSaid = (primary: Primary): boolean => primary.plain === true || options.identity === 'headers';
-  const headerIdentity = openHeaderIdentities(authority, identities);
+  const headerIdentity = openHeaderIdentities(authority);
   const agents = new Map<number, AgentConnection>();
   const upstream = openUpstream({
     tape,
@@ -139,7 +140,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const bootstrap = openBootstrap({
     upstream,
     // Named in header fields, an agent needs no key of ours: it enrols with its own, and keeps what the primary signs.
-    enrolmentFor: primary => (isSaid(primary) ? NO_SWAP : enrolment),
+    enrolmentFor: primary => (isSaid(primary) ? NO_SWAP : enrolmentFor(primary)),
     trustOf,
     ...(options.bodyIdleMs !== undefined && { bodyIdleMs: options.bodyIdleMs }),
     onNotice,
@@ -152,8 +153,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     bootstrap,
     primaryFor: primaries.for,
     identityOf(certname, agent, primary) {
+      // Of the primary whose CA has judged the agent: what the same certname is elsewhere is another's.
+      const identities = identitiesOf(primaries.of(agent.record));
       try {
-        return isSaid(primary) ? headerIdentity(certname, agent) : identities.get(certname);
+        return isSaid(primary) ? headerIdentity(certname, agent, identities) : identities.get(certname);
       } catch (error) {
         // A file that is damaged, or that others may read: nothing is presented, and the operator reads why.
         if (!(error instanceof PkiError)) throw error;
@@ -174,7 +177,13 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   function onSecure(record: Connection, socket: TLSSocket): void {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return;
-    const verdict = judge(certificate, { authority, trusts: [primaries.of(record).trust], identities, now: Date.now() });
+    const meant = primaries.of(record);
+    const verdict = judge(certificate, {
+      authority,
+      trusts: [meant.trust],
+      identities: identitiesOf(meant),
+      now: Date.now(),
+    });
     record.peerName = verdict.ok ? verdict.certname : (verdict.name?.slice(0, MAX_NAME_CHARACTERS) ?? null);
     if (!verdict.ok) record.refusal = verdict.reason;
     else if (!socket.authorized) record.refusal = String(socket.authorizationError ?? 'not verified');
@@ -240,18 +249,35 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   };
 }
 
-/** The folders of `certsDir`, unless the caller has its own. */
+/** The folders of `certsDir`, unless the caller has its own. Primaries of one CA share what they know of a certname. */
 function openOwn(
-  options: ProxyOptions,
+  { certsDir, ...options }: ProxyOptions,
   authority: Authority,
-  layout: CertsLayout,
-): { identities: IdentitySource; enrolment: Enrolment } {
+  trustOf: (primary: Primary) => Trust,
+): { identitiesOf(primary: Primary): IdentitySource; enrolmentFor(primary: Primary): Enrolment } {
   if (options.identities !== undefined && options.enrolment !== undefined) {
-    return { identities: options.identities, enrolment: options.enrolment };
+    const { identities, enrolment } = options;
+    return { identitiesOf: () => identities, enrolmentFor: () => enrolment };
   }
-  const identities = openIdentities(layout.identities);
-  const enrolment = openEnrolment(layout.enrolment, authority, identities);
-  return { identities: options.identities ?? identities, enrolment: options.enrolment ?? enrolment };
+  const layout = certsLayout(certsDir);
+  const all = openIdentities(layout.identities);
+  const opened = new Map<string, { identities: PrimaryIdentities; enrolment: Enrolment }>();
+  function of(primary: Primary): { identities: PrimaryIdentities; enrolment: Enrolment } {
+    const trust = trustOf(primary);
+    const id = trust.ca?.id ?? '';
+    let found = opened.get(id);
+    if (found === undefined) {
+      const identities = all.of(trust);
+      const enrolment = openEnrolment(join(layout.enrolment, id), authority, identities, { older: layout.enrolment });
+      found = { identities, enrolment };
+      opened.set(id, found);
+    }
+    return found;
+  }
+  return {
+    identitiesOf: primary => options.identities ?? of(primary).identities,
+    enrolmentFor: primary => options.enrolment ?? of(primary).enrolment,
+  };
 }
 
 /** What the leaf without SNI carries: agents reach us by the primary's name, by a name given, or by an address of ours. */

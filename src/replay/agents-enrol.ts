@@ -6,7 +6,7 @@ import type { Certname, ConnectionId } from '../model.ts';
 import { readCsr } from '../pki/csr.ts';
 import { encode, integer, sequence, tagged, verbatim } from '../pki/der.ts';
 import { PkiError } from '../pki/error.ts';
-import type { Identities } from '../pki/identity.ts';
+import type { PrimaryIdentities } from '../pki/identity.ts';
 import { toPem } from '../pki/pem.ts';
 import { openPendings, type Pendings } from '../pki/pending.ts';
 import { commonName, signed } from '../pki/x509.ts';
@@ -20,7 +20,7 @@ const makeKeys = promisify(generateKeyPair);
 export interface EnrolOptions {
   certnames: readonly Certname[];
   primary: Primary;
-  identities: Identities;
+  identities: PrimaryIdentities;
   /** The folder of `--certs`: requests that wait are kept below it, so that the next try goes on with the same key. */
   certs: string;
   /** How long a certificate is waited for, ms. */

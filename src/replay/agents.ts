@@ -4,7 +4,7 @@ import type { RunRow, Store } from '../capture/store.ts';
 import type { Certname, RunId, Tape } from '../model.ts';
 import { openAuthority } from '../pki/authority.ts';
 import { PkiError } from '../pki/error.ts';
-import { type Identities, type IdentitySource, openIdentities } from '../pki/identity.ts';
+import { type IdentitySource, openIdentities, type PrimaryIdentities } from '../pki/identity.ts';
 import { identityInPlace } from '../pki/in-place.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { openTrust } from '../pki/trust.ts';
@@ -86,7 +86,7 @@ export interface Target {
   primary: Primary;
   identityOf(certname: Certname): Presented | null;
   /** Where those that are enrolled are kept; `null` with an ssldir: nobody is enrolled into it. */
-  identities: Identities | null;
+  identities: PrimaryIdentities | null;
 }
 
 /**
@@ -114,12 +114,15 @@ export async function openTarget({ to, certsDir, ssldir, caPem, caFingerprint }:
     };
     return { primary, identityOf: certname => sourceOf(certname).get(certname), identities: null };
   }
-  const identities = openIdentities(layout.identities, { authority });
+  const all = openIdentities(layout.identities, { authority });
   const isOwn = readCertificates(trust.caPem() ?? '').some(({ fingerprint }) => fingerprint === authority.fingerprint);
-  if (!isOwn) return { primary, identityOf: certname => identities.get(certname), identities };
+  if (!isOwn) {
+    const identities = all.of(trust);
+    return { primary, identityOf: certname => identities.get(certname), identities };
+  }
   // A proxy or a served capture of this same folder: what it signs says nothing to a real primary, and is kept apart.
   const served = openIdentities(join(certsDir, 'replay', 'identities'));
-  return { primary, identityOf: certname => identities.get(certname) ?? served.get(certname), identities: served };
+  return { primary, identityOf: certname => all.get(certname) ?? served.get(certname), identities: served };
 }
 
 /** Names of the cast that there is no identity for, each once. @throws {PkiError} for one that is damaged */

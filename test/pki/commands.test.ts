@@ -9,6 +9,8 @@ import { CliError, type Io } from '../../src/commands/io.ts';
 import { openAuthority } from '../../src/pki/authority.ts';
 import { readCsr } from '../../src/pki/csr.ts';
 import { openIdentities } from '../../src/pki/identity.ts';
+import { certsLayout } from '../../src/pki/layout.ts';
+import { openTrust } from '../../src/pki/trust.ts';
 import { agentCsr, certname, type PrimaryCa, primaryCa, sharedDir, tempDir, verified, write } from './rig.ts';
 
 let shared: string;
@@ -88,15 +90,59 @@ describe('stringtap identity', () => {
     ]);
     const listed = await run('identity', 'list', '--json');
     expect(listed.out.map(line => JSON.parse(line) as unknown)).toEqual([
-      { certname: 'agent.lab', kind: 'imported', fingerprint, notAfter: validToDate.toISOString() },
+      { certname: 'agent.lab', kind: 'imported', fingerprint, notAfter: validToDate.toISOString(), primaries: [] },
     ]);
-    expect((await run('identity', 'list')).out[1]).toMatch(/^agent\.lab {2}imported {2}20\d\d-\d\d-\d\d {2}[0-9A-F:]{95}$/);
+    expect((await run('identity', 'list')).out[1]).toMatch(/^agent\.lab {2}imported {2}- {8}20\d\d-\d\d-\d\d {2}[0-9A-F:]{95}$/);
     expect((await run('identity', 'remove', 'agent.lab')).out).toEqual(['removed agent.lab (imported)']);
     expect((await run('identity', 'list', '--json')).out).toEqual([]);
     await expect(run('identity', 'remove', 'agent.lab')).rejects.toMatchObject({
       message: 'there is no identity of agent.lab',
       exitCode: 1,
     });
+  });
+
+  test('a certname of two primaries: import keeps both, list says whose, remove takes all or one', async () => {
+    const other = primaryCa(join(shared, 'other'));
+    const ofOther = agentCsr(shared, '/CN=agent.lab');
+    const otherCert = write(shared, 'other.cert.pem', other.sign(ofOther.csrPem));
+    const { key, cert, pem } = pair('agent.lab');
+    const authority = await openAuthority(join(certs, 'ca'));
+    const layout = certsLayout(certs);
+    const trust = openTrust(layout.primary('a.example.com', 8140), authority);
+    trust.pin(primary.caPem);
+    await run('identity', 'import', '--cert', cert, '--key', key);
+    // A CA that no proxy has met takes no place of one in use.
+    await expect(run('identity', 'import', '--cert', otherCert, '--key', ofOther.key)).rejects.toMatchObject({
+      message: expect.stringContaining('agent.lab has an identity already, by the CA of another primary'),
+      hint: expect.stringContaining('stringtap proxy'),
+    });
+    const otherTrust = openTrust(layout.primary('b.example.com', 8141), authority);
+    otherTrust.pin(other.caPem);
+    await run('identity', 'import', '--cert', otherCert, '--key', ofOther.key);
+    await run('identity', 'import', '--cert', cert, '--key', key); // again: each in its own place
+    const listed = async (): Promise<unknown[]> =>
+      (await run('identity', 'list', '--json')).out
+        .map(line => JSON.parse(line) as { fingerprint: string; primaries: string[] })
+        .map(({ fingerprint, primaries }) => [fingerprint, primaries]);
+    const [mine, theirs] = [pem, readFileSync(otherCert, 'utf8')].map(text => new X509Certificate(text).fingerprint256);
+    expect(await listed()).toEqual([
+      [mine, ['a.example.com:8140']],
+      [theirs, ['b.example.com:8141']],
+    ]);
+    const name = certname('agent.lab');
+    const identities = openIdentities(layout.identities);
+    expect(identities.of(trust).get(name)?.fingerprint).toBe(mine);
+    expect(identities.of(otherTrust).get(name)?.fingerprint).toBe(theirs);
+    await expect(run('identity', 'remove', 'agent.lab', '--primary', 'c.example.com')).rejects.toThrow(
+      'no primary c.example.com is known here',
+    );
+    const removed = await run('identity', 'remove', 'agent.lab', '--primary', 'A.example.com');
+    expect(removed.out).toEqual(['removed agent.lab for a.example.com:8140 (imported)']);
+    expect(await listed()).toEqual([[theirs, ['b.example.com:8141']]]);
+    expect(openIdentities(layout.identities).of(trust).get(name)).toBeNull();
+    await run('identity', 'import', '--cert', cert, '--key', key);
+    expect((await run('identity', 'remove', 'agent.lab')).out).toHaveLength(2);
+    expect(await listed()).toEqual([]);
   });
 
   test('import --ssldir with a name', async () => {

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openIdentities } from '../../src/pki/identity.ts';
+import { type AgentRun, runDemoAgent } from '../peers/agent.ts';
 import { makeKey } from '../peers/ca.ts';
+import { type AgentState, newAgentState } from '../peers/options.ts';
 import { startDemoPrimary } from '../peers/primary.ts';
 import { makeRig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
@@ -74,6 +76,56 @@ describe('several primaries with CAs of their own', () => {
     expect(rig.tape.exchanges.at(-1)).toMatchObject({ primary: null, outcome: { failure: { reason: 'certificate-refused' } } });
     const row = await rig.connection(one => one.refusal !== null, 'a refusal');
     expect(row.refusal).toBe('issued by an unknown CA');
+  });
+
+  test('a certname that enrols at both has an identity for each, and none acts as the other', async () => {
+    await using second = await startDemoPrimary({ keyType: 'ec' });
+    await using rig = await makeRig({ certnames: [], proxy: { others: [{ host: 'localhost', port: second.port }] } });
+    const certname = 'fresh1.example';
+    const ports = [rig.primary.port, second.port] as const;
+    const run = (state: AgentState, port: number): Promise<AgentRun> => {
+      const place = { host: 'localhost', port, serverName: 'localhost', via: rig.proxy.address };
+      return runDemoAgent({ certname, place, state, keyType: 'ec' });
+    };
+    const states = [newAgentState(), newAgentState()] as const;
+    expect(await run(states[0], ports[0])).toMatchObject({ exitCode: 2, error: null });
+    expect(await run(states[1], ports[1])).toMatchObject({ exitCode: 2, error: null });
+    expect(await run(states[0], ports[0])).toMatchObject({ exitCode: 0, error: null });
+    expect(await run(states[1], ports[1])).toMatchObject({ exitCode: 0, error: null });
+    // Nor does the agent that one of them knows get in at the other by that name.
+    for (const [n, port] of [ports[1], ports[0]].entries()) {
+      const state = states[n]!;
+      const pair = { keyPem: state.key!.pem, certPem: state.certPem! };
+      const crossed = await rig.agent({ socket: await rig.tunnel(`localhost:${port}`), pair, serverName: 'localhost' });
+      crossed.write(NODE(certname));
+      expect(statusOf(await crossed.answer())).toBe(403);
+      expect(rig.tape.exchanges.at(-1)).toMatchObject({ primary: null, outcome: { failure: { reason: 'certificate-refused' } } });
+    }
+    expect(openIdentities(join(rig.dir, 'certs', 'identities')).list()).toHaveLength(2);
+  });
+
+  test('the same agent enrols at both with one key: each signs a CSR of its own', async () => {
+    await using second = await startDemoPrimary({ keyType: 'ec', autosign: false });
+    await using rig = await makeRig({
+      certnames: [],
+      primary: { autosign: false },
+      proxy: { others: [{ host: 'localhost', port: second.port }] },
+    });
+    const certname = 'fresh1.example';
+    const state = newAgentState();
+    const enrolAt = async (primary: typeof second, signed: boolean): Promise<string | null> => {
+      const place = { host: 'localhost', port: primary.port, serverName: 'localhost', via: rig.proxy.address };
+      if (signed) primary.sign(certname);
+      state.certPem = null;
+      state.caPem = null;
+      const { error } = await runDemoAgent({ certname, place, state, keyType: 'ec' });
+      return error;
+    };
+    expect(await enrolAt(rig.primary, false)).toContain('no certificate found');
+    expect(await enrolAt(second, false)).toContain('no certificate found');
+    expect(await enrolAt(rig.primary, true)).toBeNull();
+    expect(await enrolAt(second, true)).toBeNull();
+    expect(openIdentities(join(rig.dir, 'certs', 'identities')).list()).toHaveLength(2);
   });
 
   test('one that is down is said, and the others work', async () => {
