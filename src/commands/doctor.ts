@@ -2,12 +2,13 @@ import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { openAuthority } from '../pki/authority.ts';
-import { readBundle } from '../pki/bundle.ts';
+import { issuingCa, readBundle } from '../pki/bundle.ts';
 import { readCrls } from '../pki/crl.ts';
 import { openIdentities } from '../pki/identity.ts';
 import { certsLayout } from '../pki/layout.ts';
+import { pinnedPrimaries } from '../pki/pinned.ts';
 import { type Certificate, readCertificate } from '../pki/x509.ts';
 import type { PrimaryAddress } from '../proxy/contact.ts';
 import { reasonOf } from '../proxy/failure.ts';
@@ -35,6 +36,8 @@ export interface Check {
 interface Known {
   certs: string;
   caCert?: string;
+  /** How the primary is told which agent it is, as `stringtap proxy` has it; always by header fields over plain HTTP. */
+  identity?: 'certificate' | 'headers';
 }
 
 interface DoctorFlags extends Known {
@@ -58,10 +61,18 @@ export function registerDoctor(program: Command, io: Io): void {
     .option('--primary <HOST[:PORT]>', 'the primary to look at, or http://HOST[:PORT], or SRV:DOMAIN', primaryOption)
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--ca-cert <FILE>', "the primary's CA (default: the pinned one, or what it gives)")
+    .addOption(
+      new Option('--identity <WAY>', 'how the primary is told which agent it is, as of `stringtap proxy`').choices([
+        'certificate',
+        'headers',
+      ]),
+    )
     .option('--json', 'one JSON object a line')
     .action(async (flags: DoctorFlags) => {
       if (flags.caCert !== undefined && flags.primary === undefined)
         throw new CliError('--ca-cert is the CA of a primary', 'name it: --primary HOST', 2);
+      if (flags.identity !== undefined && flags.primary === undefined)
+        throw new CliError('--identity is told to a primary', 'name it: --primary HOST', 2);
       const checks: Check[] = [];
       const add = (check: Check): void => {
         checks.push(check);
@@ -336,15 +347,21 @@ function checkKeepAlive(closed: boolean, add: Add): void {
 
 /** Whether the primary takes each identity that we would present: a node request of its own certname. */
 async function checkIdentities(primary: PrimaryAddress, flags: Known, ca: string, add: Add): Promise<void> {
-  const folder = certsLayout(flags.certs).identities;
-  if (!existsSync(folder)) return;
-  for (const { certname, keyPem, certPem } of openIdentities(folder).list()) {
-    const remedy = primary.plain
+  const layout = certsLayout(flags.certs);
+  if (!existsSync(layout.identities)) return;
+  const isSaid = primary.plain === true || flags.identity === 'headers';
+  const here = issuingCa(readBundle(ca));
+  const others = pinnedPrimaries(layout).filter(({ ca: { id } }) => id !== here.id);
+  for (const { certname, keyPem, certPem } of openIdentities(layout.identities).list()) {
+    const certificate = new X509Certificate(certPem);
+    // Of another primary, to which it is presented.
+    if (!here.issued(certificate) && others.some(other => other.ca.issued(certificate))) continue;
+    const remedy = isSaid
       ? 'allow-header-cert-info: true in auth.conf of the primary, which believes the fields then'
-      : `puppetserver ca list --certname ${certname}, on the primary: it may be revoked, cleaned or of another CA`;
+      : `puppetserver ca list --certname ${certname}, on the primary: it may be revoked, cleaned or of another CA; with allow-header-cert-info in its auth.conf: --identity headers`;
     try {
-      const socket = await reach(primary, { ca, key: keyPem, cert: certPem });
-      const said = primary.plain ? clientFields(certname, new X509Certificate(certPem).toString()) : [];
+      const socket = await reach(primary, isSaid ? { ca } : { ca, key: keyPem, cert: certPem });
+      const said = isSaid ? clientFields(certname, certificate.toString()) : [];
       const { status } = await get(socket, primary, `/puppet/v3/node/${certname}?environment=production`, said);
       socket.destroy();
       const taken = status !== 401 && status !== 403;

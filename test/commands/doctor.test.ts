@@ -92,6 +92,22 @@ describe('stringtap doctor', { timeout: 60_000 }, () => {
     expect(primary.seen.at(-1)).toMatchObject({ name: 'agent1.example', subject: 'CN=agent1.example' });
   });
 
+  test('--identity headers: a primary over TLS is told who asks in header fields, and by no certificate', async () => {
+    await using primary = await startHeaderPrimary(false);
+    const key = await makeKey('ec');
+    const certPem = primary.ca.issue('agent1.example', key.publicKey);
+    openIdentities(join(dir, 'certs', 'identities')).importPair(key.pem, certPem);
+    const { code, rows } = await doctor('--primary', `localhost:${primary.port}`, '--identity', 'headers');
+    expect(failed(rows)).toEqual([]);
+    expect(code).toBe(0);
+    expect(rows.map(row => row.name)).toContain('tls');
+    expect(primary.seen.at(-1)).toMatchObject({ name: 'agent1.example', subject: 'CN=agent1.example', tlsCertificate: false });
+    // As it stands in auth.conf: a primary that believes header fields believes no certificate, and the line says which option does.
+    const wrong = await doctor('--primary', `localhost:${primary.port}`);
+    expect(failed(wrong.rows)).toEqual(['authorization']);
+    expect(wrong.rows.find(row => row.level === 'fail')?.remedy).toContain('--identity headers');
+  });
+
   test('every place of the SRV records of a domain is looked at, with the CA of the one that has it', async () => {
     await using authority = await startHeaderPrimary(false);
     await using compiler = await startHeaderPrimary(false, authority.ca);
