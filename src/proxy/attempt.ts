@@ -2,12 +2,13 @@ import type { X509Certificate } from 'node:crypto';
 import { Client, type Dispatcher } from 'undici';
 import type { Connection, Failure, Fields, ResponseHead, Use } from '../model.ts';
 import { announcesClose, field, latin1Pairs } from './fields.ts';
+import { type InterimHeads, statusOnWire } from './interim.ts';
 
 /** Takes one answer. The calls come in the order of the members; onFailure ends it at any point. */
 export interface Answering {
   /** A connection took the request; again when it is resent. */
   onReady(use: Use, resent: number): void;
-  /** A 1xx answer other than 100. */
+  /** A 1xx answer. */
   onInformation(status: number, fields: Fields): void;
   onHead(head: ResponseHead): void;
   /** @returns false to hold the primary back until {@link Call.resume} */
@@ -29,8 +30,15 @@ export interface Lane {
   answer: 'none' | 'awaited' | 'stale' | 'framed' | 'until-end';
   /** The answer carried `Connection: close`. */
   announced: boolean;
+  /** Told when an answer begins; `null` while not connected. */
+  heads: InterimHeads | null;
   /** The first error of the connection itself, such as a TLS alert: undici passes on the last one, which says only that it is closed. */
   error: Error | null;
+}
+
+/** One that is not connected yet. */
+export function newLane(): Lane {
+  return { connection: null, certificate: null, note: null, answer: 'none', announced: false, heads: null, error: null };
 }
 
 /** A Client that tells each of our handlers which lane took its request; undici itself does not say. */
@@ -88,6 +96,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
       controller.abort(new Error('the agent went away'));
       return;
     }
+    this.lane?.heads?.begin();
     const connection = this.lane?.connection;
     if (connection) {
       connection.exchanges += 1;
@@ -106,7 +115,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     const raw = controller.rawHeaders;
     const fields = Array.isArray(raw) ? latin1Pairs(raw) : [];
     if (status < 200) {
-      this.#answering.onInformation(status, fields);
+      this.#answering.onInformation(statusOnWire(status), fields);
       return;
     }
     this.#head = true;

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BodyTap, Exchange, Failure, Fields, Outcome, ResponseHead, Side, Tape, Use } from '../model.ts';
 import { answerTo } from './failure.ts';
-import { contentLength, flat, pairs, responseFields } from './fields.ts';
+import { contentLength, field, flat, pairs, responseFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
 import { passed } from './passing.ts';
 import { mono, newExchange } from './tracking.ts';
@@ -133,7 +133,10 @@ class AgentDelivery implements Delivery {
   }
 
   information(status: number, fields: Fields): void {
-    if (this.#http11 && !this.#over) this.#response.writeInformation(status, flat(responseFields(fields, false)));
+    if (!this.#http11 || this.#over) return;
+    // An agent that asked for a 100 has got ours.
+    if (status === 100 && field(this.exchange.request.fields, 'expect') !== null) return;
+    this.#response.writeInformation(status, flat(responseFields(fields, false)));
   }
 
   head(head: ResponseHead): void {

@@ -63,6 +63,7 @@ function hopByHop(fields: Fields): ReadonlySet<string> {
  * What goes to the primary of an agent's field lines: all of them as received, less
  * - the hop-by-hop ones,
  * - `Expect`, which the proxy has answered itself,
+ * - `Trailer`: undici sends no trailers, and RFC 9110 section 6.5.1 lets whoever is in between leave them out,
  * - `X-Client-*`, with which a primary in `allow-header-cert-info` mode lets anybody name himself.
  * `Host` becomes `host`: Jetty answers 400 when it disagrees with the SNI that we send.
  */
@@ -72,7 +73,7 @@ export function requestFields(fields: Fields, host: string): Fields {
   let hosted = false;
   for (const line of fields) {
     const name = line[0].toLowerCase();
-    if (hop.has(name) || name === 'expect' || name.startsWith('x-client-')) continue;
+    if (hop.has(name) || name === 'expect' || name === 'trailer' || name.startsWith('x-client-')) continue;
     if (name === 'host') {
       if (!hosted) out.push([line[0], host]);
       hosted = true;

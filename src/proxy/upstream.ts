@@ -4,9 +4,10 @@ import type { Readable } from 'node:stream';
 import { connect as connectTls, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { type Client, Pool } from 'undici';
 import type { Certname, ConnectionId, Failure, Fields, PoolPolicy, Tape } from '../model.ts';
-import { type Answering, Attempt, type Lane, LaneClient, type Sending } from './attempt.ts';
+import { type Answering, Attempt, type Lane, LaneClient, newLane, type Sending } from './attempt.ts';
 import { failureOf, reasonOf } from './failure.ts';
 import { flat } from './fields.ts';
+import { passContinue } from './interim.ts';
 import type { KeyLine } from './keylog.ts';
 import { openSessions } from './sessions.ts';
 import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
@@ -229,6 +230,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         lane.connection = connection;
         lane.certificate = certificate ?? null;
         lane.note = ending.note;
+        lane.heads = passContinue(socket);
         lane.answer = 'none';
         lane.announced = false;
         callback(null, socket);
@@ -253,7 +255,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       ...settings,
       connections: options.pool === 'mirror' ? 1 : null,
       factory: origin => {
-        const lane: Lane = { connection: null, certificate: null, note: null, answer: 'none', announced: false, error: null };
+        const lane = newLane();
         return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
       },
     });

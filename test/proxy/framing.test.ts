@@ -126,18 +126,44 @@ test('103 passes at once, before the answer', async () => {
   expect(statusOf(await agent.answer())).toBe(200);
 });
 
-// undici takes it for a fault. No primary sends one: Expect goes no further than the proxy.
-test('an unasked 100 of the primary fails the exchange', async () => {
-  await using rig = await makeRig({ raw: script([`HTTP/1.1 100 Continue\r\n\r\n${OK}`]) });
+// What some load balancers do. undici alone takes it for a fault.
+test.each([
+  ['alone', 'HTTP/1.1 100 Continue\r\n\r\n', [100]],
+  ['with fields, after a 103', 'HTTP/1.1 103 Early Hints\r\nX-A: 1\r\n\r\nHTTP/1.1 100 Continue\r\nX-B: 100\r\n\r\n', [103, 100]],
+  ['twice', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 \r\n\r\n', [100, 100]],
+])('an unasked 100 of the primary passes: %s', async (_, interim, statuses) => {
+  await using rig = await makeRig({ raw: script([`${interim}${OK}`, `${interim}${OK}`, OK]) });
+  const agent = await rig.agent();
+  for (const expected of [[...statuses, 200], [...statuses, 200], [200]]) {
+    agent.write(GET);
+    for (const status of expected) expect(statusOf(await agent.answer())).toBe(status);
+  }
+  expect(rig.tape.exchanges.map(({ outcome, response }) => [outcome.type, response?.status])).toEqual([
+    ['answered', 200],
+    ['answered', 200],
+    ['answered', 200],
+  ]);
+  expect(rig.tape.connections.filter(({ leg }) => leg === 'primary')).toHaveLength(1);
+});
+
+test('an unasked 100 of the primary passes in pieces of one byte', async () => {
+  await using rig = await makeRig({
+    raw: async connection => {
+      await connection.request();
+      for (const byte of `HTTP/1.1 100 Continue\r\n\r\n${OK}`) {
+        connection.write(byte);
+        await new Promise(resolve => setTimeout(resolve, 1));
+      }
+    },
+  });
   const agent = await rig.agent();
   agent.write(GET);
-  expect(statusOf(await agent.answer())).toBe(502);
-  expect((await rig.exchange()).outcome.type).toBe('failed');
+  expect([statusOf(await agent.answer()), statusOf(await agent.answer())]).toEqual([100, 200]);
 });
 
 test('Expect: 100-continue is answered by the proxy, and the body goes up', async () => {
   const asked: Message[] = [];
-  await using rig = await makeRig({ raw: script([OK], asked) });
+  await using rig = await makeRig({ raw: script([`HTTP/1.1 100 Continue\r\n\r\n${OK}`], asked) });
   const agent = await rig.agent();
   agent.write('PUT /puppet/v3/report/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n');
   expect((await agent.answer()).head).toBe('HTTP/1.1 100 Continue\r\n\r\n');
@@ -145,6 +171,18 @@ test('Expect: 100-continue is answered by the proxy, and the body goes up', asyn
   expect(statusOf(await agent.answer())).toBe(200);
   expect(asked[0]!.body.toString()).toBe('body');
   expect(fieldIn(asked[0]!, 'expect')).toBeNull();
+});
+
+test('trailers of a request end with the agent leg, and so does their announcement', async () => {
+  const asked: Message[] = [];
+  await using rig = await makeRig({ raw: script([OK], asked) });
+  const agent = await rig.agent();
+  agent.write(
+    'PUT /puppet/v3/report/agent1.example HTTP/1.1\r\nHost: x\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n',
+  );
+  expect(statusOf(await agent.answer())).toBe(200);
+  expect([asked[0]!.body.toString(), fieldIn(asked[0]!, 'trailer'), asked[0]!.trailers]).toEqual(['body', null, []]);
+  expect((await rig.exchange()).request.fields).toContainEqual(['Trailer', 'X-Sum']);
 });
 
 test.each([
