@@ -16,7 +16,10 @@ export interface PrimaryAddress {
   plain?: boolean;
 }
 
+/** Silence. */
 const CONTACT_MS = 15_000;
+/** All of a handshake, or of an answer: who waits for the list of a large site over a slow line waits longer than for a word. */
+const WHOLE_MS = 60_000;
 /** A CRL of a large site: 100,000 revoked certificates are 3.3 MB. */
 const MAX_BUNDLE_BYTES = 16 * 1024 * 1024;
 
@@ -24,20 +27,22 @@ const MAX_BUNDLE_BYTES = 16 * 1024 * 1024;
  * Gets to know a primary before the first agent comes: its CA is pinned on first contact (as every agent does with `certificate/ca`),
  * its certificate is checked against that CA, and its CRLs are read. A primary that is known already is only refreshed.
  * @param fingerprint of the CA, when the operator gave one
- * @param more `vet`: what the CRLs say against its certificate; `lists`: where the CRLs are, when not there
+ * @param more `vet`: what the CRLs say against its certificate; `lists`: where the CRLs are, when not there; `wholeMs`: how long one answer
+ *   may take, default {@link WHOLE_MS}
  * @throws {ContactError} when it is unknown so far and cannot be known, or is not the one that it was; PkiError when its bundle is refused
  */
 export async function contact(
   primary: PrimaryAddress,
   trust: Trust,
   fingerprint: string | null,
-  more: { vet?(certificate: X509Certificate): Error | null; lists?: PrimaryAddress } = {},
+  more: { vet?(certificate: X509Certificate): Error | null; lists?: PrimaryAddress; wholeMs?: number } = {},
 ): Promise<void> {
+  const { wholeMs = WHOLE_MS } = more;
   const origin = authority(primary.host, primary.port);
   const known = trust.caPem();
   const bundle =
     known ??
-    (await get(primary, '/puppet-ca/v1/certificate/ca', null).catch((error: unknown) => {
+    (await get(primary, '/puppet-ca/v1/certificate/ca', null, wholeMs).catch((error: unknown) => {
       throw new ContactError(
         `cannot get the CA of the primary at ${origin}: ${reasonOf(error)}`,
         'check --primary HOST[:PORT]; --ca-cert FILE gives the CA without asking for it',
@@ -47,7 +52,7 @@ export async function contact(
     throw new ContactError(`what ${origin} gave as its CA is no certificate`, 'is --primary a Puppet primary?');
   }
   // Before anything is kept: whoever gave this bundle must also hold a certificate of it. Over plain HTTP nobody can show that.
-  const certificate = await (primary.plain ? null : handshake(primary, bundle))?.catch((error: unknown) => {
+  const certificate = await (primary.plain ? null : handshake(primary, bundle, wholeMs))?.catch((error: unknown) => {
     throw new ContactError(
       `the primary at ${origin} cannot be used: ${reasonOf(error)}`,
       'is it up, and does its certificate carry this name? A CA that was replaced is forgotten with: rm -r CERTS/primaries',
@@ -61,7 +66,7 @@ export async function contact(
     );
   }
   // Optional: without it revoked agents are refused by the primary only.
-  await readCrl(more.lists ?? primary, trust).catch(() => undefined);
+  await readCrl(more.lists ?? primary, trust, wholeMs).catch(() => undefined);
   const refused = (certificate && more.vet?.(certificate)) ?? null;
   if (refused !== null) {
     throw new ContactError(
@@ -72,12 +77,12 @@ export async function contact(
 }
 
 /** Reads the primary's CRLs anew. Rejects when it cannot be reached. */
-export async function readCrl(primary: PrimaryAddress, trust: Trust): Promise<void> {
-  trust.updateCrl(await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem()));
+export async function readCrl(primary: PrimaryAddress, trust: Trust, wholeMs = WHOLE_MS): Promise<void> {
+  trust.updateCrl(await get(primary, '/puppet-ca/v1/certificate_revocation_list/ca', trust.caPem(), wholeMs));
 }
 
 /** One TLS handshake that must verify; the certificate that did. Nothing is requested. */
-function handshake(primary: PrimaryAddress, ca: string): Promise<X509Certificate | undefined> {
+function handshake(primary: PrimaryAddress, ca: string, wholeMs: number): Promise<X509Certificate | undefined> {
   return new Promise((resolve, reject) => {
     const servername = isIP(primary.host) === 0 ? primary.host : '';
     const socket = connectTls({ host: primary.host, port: primary.port, ca, servername, timeout: CONTACT_MS }, () => {
@@ -85,12 +90,14 @@ function handshake(primary: PrimaryAddress, ca: string): Promise<X509Certificate
       socket.end();
     });
     socket.once('timeout', () => socket.destroy(new Error(`no TLS handshake in ${CONTACT_MS / 1000} s`)));
+    const late = setTimeout(() => socket.destroy(new Error(`no whole handshake in ${wholeMs / 1000} s`)), wholeMs);
+    socket.once('close', () => clearTimeout(late));
     socket.once('error', reject);
   });
 }
 
 /** A text body of the primary; with `ca` only over a connection that verifies. */
-function get(primary: PrimaryAddress, path: string, ca: string | null): Promise<string> {
+function get(primary: PrimaryAddress, path: string, ca: string | null, wholeMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const outgoing = (primary.plain ? requestPlain : request)(
       {
@@ -118,6 +125,8 @@ function get(primary: PrimaryAddress, path: string, ca: string | null): Promise<
         answer.once('close', () => reject(new Error(`the answer to ${path} broke off`)));
       },
     );
+    const late = setTimeout(() => outgoing.destroy(new Error(`no whole answer in ${wholeMs / 1000} s`)), wholeMs);
+    outgoing.once('close', () => clearTimeout(late));
     outgoing.once('timeout', () => outgoing.destroy(new Error(`no answer in ${CONTACT_MS / 1000} s`)));
     outgoing.once('error', reject);
     outgoing.end();
