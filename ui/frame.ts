@@ -170,7 +170,10 @@ const HELP = specOf('help').short;
 /** Keys of this view, as many as fit; the view's own come first. */
 function keyLine(map: KeyMap, scopes: readonly Scope[], tabs: Tabs | null, state: AppState): Line {
   if (state.prompt !== null) return [span('enter', 'key'), span(' run  ', 'dim'), span('esc', 'key'), span(' leave  ', 'dim')];
-  const shown = commandsFor(scopes).filter(spec => spec.short !== undefined && (spec.name !== 'next-tab' || tabs !== null));
+  const leadsBack = state.stack.length > 1 || scopes.includes('filtered');
+  const does = ({ name }: { name: CommandName }): boolean =>
+    name === 'next-tab' ? tabs !== null : name === 'back' ? leadsBack : true;
+  const shown = commandsFor(scopes).filter(spec => spec.short !== undefined && does(spec));
   const hints = shown.flatMap(spec => hint(map, spec));
   const widthOfHint = ({ key, short }: { key: string; short: string }): number => widthOf(key) + 1 + widthOf(short) + 2;
   // Help leads to all that there is no room for.

@@ -5,7 +5,10 @@ import type { KeyName } from './keys.ts';
  * that no help is ever out of date.
  */
 
-/** Where a command can be run: a view, one tab of it, or anywhere. The most special scope of a screen wins. */
+/**
+ * Where a command can be run: a view, one tab of it, or anywhere. The most special scope of a screen wins. `problems`: a list that can have
+ * some; `opens`: enter leads on from its rows; `filtered`: back takes a filter off.
+ */
 export type Scope =
   | 'any'
   | 'list'
@@ -18,6 +21,8 @@ export type Scope =
   | 'text'
   | 'table'
   | 'problems'
+  | 'opens'
+  | 'filtered'
   | 'raw'
   | 'connections'
   | 'diff'
@@ -43,7 +48,7 @@ export interface CommandSpec {
 const command = <Name extends string>(spec: CommandSpec & { readonly name: Name }): CommandSpec & { readonly name: Name } => spec;
 
 const ANY: readonly Scope[] = ['any'];
-const PROBLEMS: readonly Scope[] = ['runs', 'requests', 'waterfall', 'connections', 'problems'];
+const PROBLEMS: readonly Scope[] = ['runs', 'requests', 'waterfall', 'problems'];
 const SEARCHED: readonly Scope[] = ['waterfall', 'tree', 'text', 'table'];
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
 
@@ -59,7 +64,6 @@ export const COMMANDS = [
   command({ name: 'page-down', help: 'a page down', scopes: ANY, keys: ['ctrl-f', 'pgdn'] }),
   command({ name: 'page-up', help: 'a page up', scopes: ANY, keys: ['ctrl-b', 'pgup'] }),
   command({ name: 'go', help: 'go to a row by its place in the list', scopes: ANY, keys: [], argument: 'N' }),
-  command({ name: 'open', help: 'open what the cursor is on', short: 'open', scopes: ANY, keys: ['enter'] }),
   command({ name: 'back', help: 'go back to the view before', short: 'back', scopes: ANY, keys: ['esc', 'q'] }),
   command({ name: 'next-tab', help: 'next tab', short: 'tab', scopes: ANY, keys: [']', 'tab'] }),
   command({ name: 'previous-tab', help: 'previous tab', scopes: ANY, keys: ['[', 'shift-tab'] }),
@@ -151,6 +155,13 @@ export const COMMANDS = [
   }),
   command({ name: 'next-problem', help: 'next error or finding', short: 'error', scopes: PROBLEMS, keys: ['e'] }),
   command({ name: 'previous-problem', help: 'previous error or finding', scopes: PROBLEMS, keys: ['E'] }),
+  command({
+    name: 'open',
+    help: 'open what the cursor is on',
+    short: 'open',
+    scopes: ['list', 'tree', 'table', 'opens'],
+    keys: ['enter'],
+  }),
   command({
     name: 'named',
     help: 'go to the row that has a letter',

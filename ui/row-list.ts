@@ -4,7 +4,7 @@ import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { type BrowsedList, type Listed, SORTS } from '../src/capture/browse-shapes.ts';
 import { type Browsed, browse, browsedPlace, grown, moveBrowsed, reread, tasksOf } from './browsed.ts';
 import { filterPrompt, knownValues, problemText } from './filter-prompt.ts';
-import type { Action } from './keymap.ts';
+import type { Action, Scope } from './keymap.ts';
 import type { Move } from './list.ts';
 import { moveOf } from './moves.ts';
 import { followsAfter, placeText } from './place.ts';
@@ -109,6 +109,11 @@ export function shownOf<List extends BrowsedList>({ rows }: RowList<List>): Show
 export function currentOf<List extends BrowsedList>(rows: RowList<List>): BrowsedRows[List] | null {
   const shown = shownOf(rows);
   return shown.rows[shown.cursor] ?? null;
+}
+
+/** What a list can do for now: leave its filter. */
+export function scopesOfRows({ filter, filterOff }: RowList<BrowsedList>): readonly Scope[] {
+  return filter === null || filterOff ? [] : ['filtered'];
 }
 
 /** Place, count, filter and order, for the status line. */

@@ -14,7 +14,7 @@ const last = [...store.runs()].at(-1)!;
 test('what a job makes of a screen is not put in place of another that was gone to meanwhile', async () => {
   const jobs: (() => void)[] = [];
   const view: View<string> = {
-    scopes: () => [],
+    scopes: () => ['opens'],
     title: state => state,
     act: (state, action) =>
       action.name === 'open'
@@ -120,6 +120,32 @@ test('keys that a tab has nothing for are not offered there', async () => {
   await ui.shows(`export r${last.id}: `);
   await ui.send(KEY.esc, '6', 'x');
   await ui.shows('x as hex');
+});
+
+test('a key that does nothing is not offered: open where nothing opens, back where there is nothing behind', async () => {
+  using ui = openUi(store, { columns: 160, rows: 24 });
+  const offered = async (text: string): Promise<string> => (await ui.shows(text)).at(-1)!;
+  expect(await offered('1 of ')).toMatch(/enter open/);
+  expect(await offered('1 of ')).not.toMatch(/back/);
+  await ui.send('/');
+  await ui.type('~phase catalog');
+  expect(await offered('/~phase catalog  1 of')).toMatch(/esc back/);
+  await ui.send(KEY.esc, '?');
+  expect(await offered('Keys of this view')).toMatch(/esc back/);
+  expect(await offered('Keys of this view')).not.toMatch(/enter open/);
+  await ui.send('?', 'C');
+  expect(await offered('[1 Lanes]')).toMatch(/e error .*enter open/);
+  await ui.send('2');
+  await ui.shows('AGENT LEG');
+  expect(await offered('[2 Figures]')).not.toMatch(/error|open/);
+  await ui.send(KEY.esc, KEY.enter, KEY.enter);
+  expect(await offered('[1 Summary]')).not.toMatch(/enter open/);
+  await ui.send(KEY.enter);
+  await ui.shows('enter does nothing here');
+  await ui.send('3');
+  expect(await offered('[3 Response]')).toMatch(/enter open/);
+  await ui.send('j', 'j', KEY.enter);
+  await ui.shows('there is nothing below this row');
 });
 
 test('a filter is completed: names, their values, and what occurs in the capture', async () => {

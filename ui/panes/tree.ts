@@ -61,7 +61,9 @@ const VIEW: View<Tree> = {
     switch (action.name) {
       case 'open': {
         const step = row === undefined ? null : (state.options.open?.(row.node, env) ?? null);
-        return step ?? set(toggle(tree, tree.place.cursor));
+        if (step !== null) return step;
+        if (row?.folded === null) return { say: { text: 'there is nothing below this row', kind: 'info' } };
+        return set(toggle(tree, tree.place.cursor));
       }
       case 'fold':
         return set(row?.folded === null ? foldOrLeave(tree) : toggle(tree, tree.place.cursor));

@@ -51,7 +51,10 @@ function heightOf(env: Env): number {
 }
 
 const VIEW: View<Connections> = {
-  scopes: ({ tab, measured }) => [...(paneOf(tab, measured)?.scopes() ?? []), 'connections'],
+  scopes: ({ tab, measured }) => [
+    ...(tab === 0 ? (['problems', 'opens'] as const) : (paneOf(tab, measured)?.scopes() ?? [])),
+    'connections',
+  ],
   title: ({ run }) => (run === null ? 'connections' : `connections of r${run}`),
   tabs: ({ tab }) => ({ names: TABS, short: ['Lanes', 'Figures', 'Advice'], current: tab }),
   wants({ run, measured }, env) {

@@ -221,8 +221,6 @@ const VIEW: View<Planned> = {
         return { prompt: confirmPrompt(state) };
       case 'options':
         return { prompt: optionsPrompt(state) };
-      case 'open':
-        return { say: { text: 'nothing is sent yet: S sends it', kind: 'info' } };
       default:
         return delegate(state.pane, action, env, pane => ({ ...state, pane }));
     }

@@ -15,6 +15,7 @@ import {
   refreshRows,
   rowsAt,
   rowTasks,
+  scopesOfRows,
   shownOf,
   statusOf,
   stepOfRows,
@@ -36,7 +37,7 @@ interface Requests {
 const heightOf = (env: Env): number => Math.max(1, env.size.rows - 1);
 
 const VIEW: View<Requests> = {
-  scopes: () => ['requests', 'list'],
+  scopes: ({ list }) => ['requests', 'list', ...scopesOfRows(list)],
   title: () => 'requests',
   act(state, action, env) {
     const { list } = state;

@@ -11,6 +11,7 @@ import {
   type RowList,
   refreshRows,
   rowTasks,
+  scopesOfRows,
   shownOf,
   statusOf,
   stepOfRows,
@@ -40,7 +41,7 @@ const SPARK_RUNS = 600;
 const heightOf = (env: Env): number => Math.max(1, env.size.rows - 2);
 
 const VIEW: View<Runs> = {
-  scopes: () => ['runs', 'list'],
+  scopes: ({ list }) => ['runs', 'list', ...scopesOfRows(list)],
   title: () => 'runs',
   act(state, action, env) {
     const { list } = state;
