@@ -250,7 +250,7 @@ export function createEngine(options: EngineOptions): Engine {
       default: {
         const known = commandsFor(screen.scopes()).some(spec => spec.name === action.name);
         return {
-          say: { text: known ? `nothing to do for ${action.name} here` : `${action.name} is not for this view`, kind: 'info' },
+          say: { text: known ? `${action.name} does nothing here` : `${action.name} is not for this view`, kind: 'info' },
         };
       }
     }

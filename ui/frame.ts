@@ -14,7 +14,7 @@ export function frameOf(engine: Engine): string[] {
   const state = engine.state();
   const { columns, rows } = state.size;
   if (columns < SMALLEST.columns || rows < SMALLEST.rows) {
-    const words = `${columns}x${rows} is too small: stringtap needs ${SMALLEST.columns}x${SMALLEST.rows}, and likes 80x24`;
+    const words = `too small: ${SMALLEST.columns}x${SMALLEST.rows} is needed, this is ${columns}x${rows}; all fits in 80x24`;
     return paint([line(words)], columns, rows, engine.theme);
   }
   return paint(linesOf(engine, state), columns, rows, engine.theme);

@@ -1,6 +1,7 @@
 import type { Action } from './keymap.ts';
 import { subjectText, toggleMark, withName } from './marks.ts';
 import type { Env, Screen, Step } from './screen.ts';
+import { openConnection } from './views/connection.ts';
 import { connectionsStep } from './views/connections.ts';
 import { copyStep } from './views/copy.ts';
 import { diffStep } from './views/diff.ts';
@@ -19,18 +20,24 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
     case 'runs':
       return { root: runsScreen(env) };
     case 'requests':
-      return { root: requestsScreen(env) };
+      return { push: requestsScreen(env) };
     case 'findings':
-      return { root: findingsScreen(env) };
+      return { push: findingsScreen(env) };
     case 'run': {
-      const id = idOf(action.argument, 'r');
+      const id = action.argument === null ? runOf(screen, env) : idOf(action.argument, 'r');
       if (id === null) return { say: { text: 'which run? as in :run r3', kind: 'error' } };
-      const screen = runScreen(id, env);
-      return screen === null ? { say: { text: `there is no run r${id}`, kind: 'error' } } : { push: screen };
+      const run = runScreen(id, env);
+      return run === null ? { say: { text: `there is no run r${id}`, kind: 'error' } } : { push: run };
     }
     case 'exchange': {
       const id = idOf(action.argument, 'e');
       return id === null ? { say: { text: 'which exchange? as in :exchange e17', kind: 'error' } } : openExchange(id, env);
+    }
+    case 'connection': {
+      const id = idOf(action.argument, 'c');
+      return id === null
+        ? { say: { text: 'which connection? as in :connection c7', kind: 'error' } }
+        : openConnection(id, null, env);
     }
     case 'mark': {
       const subject = screen.subject();
@@ -72,6 +79,13 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
     default:
       return null;
   }
+}
+
+/** The run that is looked at, or that of the exchange that is. */
+function runOf(screen: Screen, env: Env): number | null {
+  const subject = screen.subject();
+  if (subject === null || subject.type === 'run') return subject?.id ?? null;
+  return env.source.store.exchange(subject.id)?.run ?? null;
 }
 
 /** One of the letters that a row can have. */

@@ -34,8 +34,29 @@ export function readLanes(store: Store, run: number | null): readonly UsedConnec
   return used.flatMap(lane => {
     const row = rows.get(lane.facts.id);
     // Of one whose exchanges were too far back nothing true could be drawn.
-    return row === undefined || (missed.has(row.id) && lane.uses.length === 0) ? [] : [{ ...lane, row }];
+    const unknown = row !== undefined && row.exchanges > 0 && missed.has(row.id) && lane.uses.length === 0;
+    return row === undefined || unknown ? [] : [{ ...lane, row }];
   });
+}
+
+/**
+ * One connection and what it carried.
+ *
+ * @param run whose exchanges are read; `null`: the newest of any
+ */
+export function readLane(
+  store: Store,
+  row: ConnectionRow,
+  run: number | null,
+): { lane: ConnectionReuse | null; exchanges: ReadonlyMap<number, ExchangeRow> } {
+  const { exchanges } = run === null ? newestOf(store, [row]) : ofRun(store, [row], run);
+  const [lane = null] = foldReuse([row], exchanges, one => run === null || one.run === run).connections;
+  return { lane, exchanges: new Map(exchanges.map(one => [one.id, one])) };
+}
+
+/** Requests that a connection has carried so far: its row has them when it has closed. */
+export function carriedBy({ row, uses }: UsedConnection): number {
+  return Math.max(row.exchanges, uses.at(-1)?.ordinal ?? 0);
 }
 
 interface Read {
@@ -47,22 +68,26 @@ interface Read {
 
 /** What the newest connections carried, from the newest exchange on backward until all of it was met. */
 function newestOf(store: Store, connections: readonly ConnectionRow[]): Read {
+  // How many an open one has carried is in none of its own figures: its first exchange is where they end.
   const left = new Map<number, number>(
-    connections.flatMap(({ id, exchanges }) => (exchanges === 0 ? [] : [[id, Math.min(exchanges, MOST_USES)]])),
+    connections.flatMap(({ id, exchanges, closedAt }) => {
+      const most = closedAt === null ? MOST_USES : Math.min(exchanges, MOST_USES);
+      return most === 0 ? [] : [[id, most]];
+    }),
   );
   const exchanges: ExchangeRow[] = [];
   let looked = 0;
-  const wants = (id: number | null): boolean => {
+  const wants = (id: number | null, ordinal: number | null): boolean => {
     const count = id === null ? undefined : left.get(id);
     if (id === null || count === undefined) return false;
-    if (count === 1) left.delete(id);
+    if (count === 1 || ordinal === 1) left.delete(id);
     else left.set(id, count - 1);
     return true;
   };
   if (left.size === 0) return { exchanges, missed: new Set() };
   for (const row of store.exchanges({ reverse: true })) {
-    const ofAgent = wants(row.agentConnection);
-    if (wants(row.primaryConnection) || ofAgent) exchanges.push(row);
+    const ofAgent = wants(row.agentConnection, row.agentOrdinal);
+    if (wants(row.primaryConnection, row.primaryOrdinal) || ofAgent) exchanges.push(row);
     looked += 1;
     if (left.size === 0 || looked >= MOST_LOOKED) break;
   }

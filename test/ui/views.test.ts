@@ -191,7 +191,7 @@ test('the screens fit, and say so where they do not', async () => {
     }
   }
   using tiny = openUi(store, { columns: 30, rows: 5 });
-  expect(tiny.frame()[0]).toContain('30x5 is too small');
+  expect(tiny.frame()[0]).toContain('40x10 is needed');
 });
 
 test('a resize is one frame of the new size', async () => {

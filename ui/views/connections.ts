@@ -5,18 +5,18 @@ import { adviceLines, closingLines, FIGURES, laneWords } from '../../src/command
 import { askStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
+import type { Scope } from '../keymap.ts';
 import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import { delegate, drawPane } from '../pane.ts';
-import { detailLines } from '../panes/table.ts';
 import { textPane } from '../panes/text.ts';
-import { drawLane, lanesLegend, MOST_LANES, rangeOf, readLanes, type UsedConnection } from '../reuse-lanes.ts';
+import { carriedBy, drawLane, lanesLegend, MOST_LANES, rangeOf, readLanes, type UsedConnection } from '../reuse-lanes.ts';
 import type { Env, Screen, Step, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { nextMatch } from '../search.ts';
 import { tabAfter } from '../tabs.ts';
 import { EMPTY, type Line, line, pad, span, wrapText } from '../text.ts';
-import { connectionDetails } from './run-tables.ts';
+import { openConnection } from './connection.ts';
 
 /** Connections of the capture, or of a run: each as a lane, the figures of reuse of both legs, why they ended, and what to change. */
 
@@ -112,7 +112,7 @@ function actOnLanes(state: Connections, action: Parameters<typeof VIEW.act>[1], 
   switch (action.name) {
     case 'open': {
       const lane = lanes[place.cursor];
-      return lane === undefined ? {} : openConnection(lane, env);
+      return lane === undefined ? {} : openConnection(lane.facts.id, state.run, env);
     }
     case 'next-problem':
     case 'previous-problem': {
@@ -125,27 +125,6 @@ function actOnLanes(state: Connections, action: Parameters<typeof VIEW.act>[1], 
     default:
       return null;
   }
-}
-
-/** The connection with the requests that it carried. */
-function openConnection(lane: UsedConnection, env: Env): Step {
-  const row = env.source.store.connection(lane.facts.id);
-  if (row === null) return { say: { text: `there is no connection c${lane.facts.id}`, kind: 'error' } };
-  const carried = lane.uses.flatMap(({ exchange }) => env.source.store.exchange(exchange) ?? []);
-  const more = row.exchanges - carried.length;
-  const lines = (columns: number): Line[] => [
-    ...detailLines([...connectionDetails(row), ['story', laneWords(lane)]], columns),
-    line(''),
-    ...carried.map(
-      (exchange, n): Line => [
-        span(` ${pad(`e${exchange.id}`, 7)}`, 'key'),
-        span(`${String(lane.uses[n]!.ordinal).padStart(4)}  ${pad(exchange.phase, 12)}${pad(String(exchange.status ?? '-'), 4)}`),
-        span(`${duration(exchange.durationMs).padStart(8)}  ${exchange.method} ${exchange.target}`),
-      ],
-    ),
-    ...(more > 0 ? [line(` ${more} more: in :requests the filter ~conn c${row.id} shows all`, 'dim')] : []),
-  ];
-  return { push: textPane({ title: `c${row.id}`, lines }, env) };
 }
 
 function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
@@ -173,7 +152,7 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
     const cursor = at.top + i === at.cursor;
     const { facts } = lane;
     const leg = wide ? pad(facts.leg, 8) : facts.leg === 'agent' ? 'A ' : ' P';
-    const uses = `×${lane.row.exchanges}`;
+    const uses = `×${carriedBy(lane)}`;
     const whose = wide ? ` ${facts.certname ?? '-'}` : '';
     const name = pad(`${cursor ? signs.cursor : ' '}${pad(`c${facts.id}`, 6)} ${leg} ${pad(uses, 5)}${whose}`, label);
     const drawn =
@@ -265,10 +244,13 @@ export function connectionsScreen(run: number | null, env: Env): Screen {
   return screenOf<Connections>(VIEW, { run, lanes, readAt: env.now(), place: LIST_START, tab: 0, measured: null });
 }
 
+const WHOLE: readonly Scope[] = ['runs', 'requests', 'connections'];
+
 /** @param argument `r3`; `null`: of the run that is looked at, else of the capture */
 export function connectionsStep(argument: string | null, screen: Screen, env: Env): Step {
   if (argument === null) {
-    const subject = screen.scopes().includes('run') ? screen.subject() : null;
+    // A list of the capture is about all of it, whatever its cursor is on.
+    const subject = screen.scopes().some(scope => WHOLE.includes(scope)) ? null : screen.subject();
     const run =
       subject === null ? null : subject.type === 'run' ? subject.id : (env.source.store.exchange(subject.id)?.run ?? null);
     return { push: connectionsScreen(run, env) };

@@ -2,11 +2,11 @@ import type { ExchangeDetail } from '../../src/capture/store.ts';
 import { bytes, clip, clock, duration, use } from '../../src/commands/present.ts';
 import { phaseFacts } from '../../src/commands/show-phases.ts';
 import type { Page } from '../../src/commands/show-text.ts';
+import { connectionDetails } from '../connection-cells.ts';
 import { detailLines } from '../panes/table.ts';
 import type { Env } from '../screen.ts';
 import { EMPTY, type Line, line, pad, span, wrapText } from '../text.ts';
 import type { Signs, StyleName } from '../theme.ts';
-import { connectionDetails } from './run-tables.ts';
 
 /** The pages of an exchange that are text: summary, timing, connections. */
 

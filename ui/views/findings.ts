@@ -1,8 +1,10 @@
 import type { Severity } from '../../src/analysis/findings/finding.ts';
 import { RULES } from '../../src/analysis/findings/registry.ts';
 import type { FindingFilter, FindingRow } from '../../src/capture/store.ts';
+import { plural } from '../../src/commands/show-text.ts';
 import { emptyLines } from '../frame.ts';
 import { tablePane } from '../panes/table.ts';
+import { titled } from '../panes/titled.ts';
 import { treePane } from '../panes/tree.ts';
 import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
@@ -11,6 +13,7 @@ import type { Column } from '../table.ts';
 import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
 import type { TreeNode } from '../tree.ts';
+import { openConnection } from './connection.ts';
 import { openExchange } from './exchange.ts';
 
 /** What the rules found: in a run, or in all of the capture; enter shows the evidence, and leads to it. */
@@ -81,7 +84,7 @@ function findingScreen(row: FindingRow, env: Env): Screen {
   });
   const connections = row.evidence.connections
     .slice(0, 500)
-    .map((id): TreeNode => ({ key: `c${id}`, label: [span(`c${id}`, 'key')] }));
+    .map((id): TreeNode => ({ key: `c${id}`, label: [span(`c${id}`, 'key'), span(connectionWords(id, env))] }));
   const roots: TreeNode[] = [
     {
       key: 'finding',
@@ -91,13 +94,24 @@ function findingScreen(row: FindingRow, env: Env): Screen {
     ...evidenceNode('exchanges', exchanges, row.evidence.exchanges.length),
     ...evidenceNode('connections', connections, row.evidence.connections.length),
   ];
-  const open = (node: TreeNode, at: Env): Step | null => (node.ref === undefined ? null : openExchange(node.ref, at));
-  return treePane({ title: row.rule, roots, levels: 1, open });
+  const open = (node: TreeNode, at: Env): Step | null => {
+    const connection = /^c(\d+)$/.exec(node.key)?.[1];
+    if (connection !== undefined) return openConnection(Number(connection), row.run, at);
+    return node.ref === undefined ? null : openExchange(node.ref, at);
+  };
+  const pane = treePane({ roots, levels: 1, open });
+  return titled(pane, { title: row.rule, scopes: [], of: row.run === null ? null : { type: 'run', id: row.run } });
+}
+
+function connectionWords(id: number, { source: { store } }: Env): string {
+  const row = store.connection(id);
+  return row === null ? '' : ` ${row.leg} leg, ${row.certname ?? row.peer}, ${plural(row.exchanges, 'request')}`;
 }
 
 function evidenceNode(name: string, kids: TreeNode[], count: number): TreeNode[] {
   if (kids.length === 0) return [];
-  return [{ key: name, label: [span(`${name} `, 'bold'), span(`${count}; enter opens one`, 'dim')], kids: () => kids }];
+  const words = count > kids.length ? `the first ${kids.length} of ${count}` : String(count);
+  return [{ key: name, label: [span(`${name} `, 'bold'), span(`${words}; enter opens one`, 'dim')], kids: () => kids }];
 }
 
 function leaf(name: string, value: string): TreeNode {

@@ -1,8 +1,7 @@
-import { explainTls } from '../../src/analysis/tls-failures.ts';
 import type { EventRow, LogLineRow } from '../../src/capture/decoded-shapes.ts';
 import type { ConnectionRow } from '../../src/capture/store.ts';
-import { bytes, duration } from '../../src/commands/present.ts';
-import { change, eventValueText, plural } from '../../src/commands/show-text.ts';
+import { change, eventValueText } from '../../src/commands/show-text.ts';
+import { connectionColumns, connectionDetails } from '../connection-cells.ts';
 import { emptyLines } from '../frame.ts';
 import { tablePane } from '../panes/table.ts';
 import type { Env, Screen } from '../screen.ts';
@@ -10,6 +9,7 @@ import type { Column } from '../table.ts';
 import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
 import { clockOf } from '../time.ts';
+import { openConnection } from './connection.ts';
 
 /** Events, log lines and connections of a run, as lists. */
 
@@ -122,69 +122,7 @@ export function connectionsPane(run: number, env: Env): Screen {
     title: row => `c${row.id}`,
     isProblem: row => row.error !== null || row.refusal !== null,
     details: connectionDetails,
+    open: (row, at) => openConnection(row.id, run, at),
     empty: at => emptyLines(at, ['no connections']),
   });
-}
-
-export function connectionColumns(): Column<ConnectionRow>[] {
-  return [
-    { title: 'ID', width: 6, cell: row => span(`c${row.id}`, 'dim') },
-    { title: 'LEG', width: 8, cell: row => span(row.leg, row.leg === 'agent' ? 'name' : 'value') },
-    { title: 'OPENED', width: 12, from: 70, cell: row => span(clockOf(row.openedAt), 'dim') },
-    { title: 'PEER', width: 21, from: 120, cell: row => span(row.peer) },
-    { title: 'CERTNAME', width: 20, from: 100, cell: row => span(row.certname ?? '-', 'name') },
-    {
-      title: 'TLS',
-      width: 12,
-      from: 2,
-      cell: row => span(row.tlsVersion === null ? '-' : `${row.tlsVersion.replace('TLSv', '')}${row.resumed ? ' resumed' : ''}`),
-    },
-    {
-      title: 'HANDSHAKE',
-      width: 9,
-      right: true,
-      from: 1,
-      cell: row => span(row.handshakeMs === null ? '-' : duration(row.handshakeMs)),
-    },
-    { title: 'REQS', width: 5, right: true, cell: row => span(String(row.exchanges)) },
-    {
-      title: 'OPEN FOR',
-      width: 9,
-      right: true,
-      from: 90,
-      cell: row => span(row.closedAt === null ? 'open' : duration(Date.parse(row.closedAt) - Date.parse(row.openedAt))),
-    },
-    { title: 'END', width: 16, grow: true, cell: row => endOf(row) },
-  ];
-}
-
-function endOf(row: ConnectionRow): Span {
-  const words = row.closedBy === null ? 'open' : `${row.cause} by the ${row.closedBy}`;
-  const why = row.refusal ?? row.error;
-  return why === null ? span(words, row.closedBy === null ? 'live' : 'value') : span(`${words}: ${why}`, 'error');
-}
-
-export function connectionDetails(row: ConnectionRow): [string, string][] {
-  const words = explainTls(row);
-  const tls =
-    row.tlsVersion === null ? 'none' : `${row.tlsVersion}, ${row.cipher}${row.resumed ? ', resumed' : ', full handshake'}`;
-  return [
-    ['connection', `c${row.id}, ${row.leg} leg, ${row.via}, ${row.peer}${row.target === null ? '' : ` for ${row.target}`}`],
-    ['certname', `${dash(row.certname)}${row.peerName === null ? '' : `; the peer is ${row.peerName}`}`],
-    ['TLS', `${tls}${row.serverName === null ? '' : `, server name ${row.serverName}`}`],
-    [
-      'handshake',
-      `${row.connectMs === null ? '-' : duration(row.connectMs)} TCP, ${row.handshakeMs === null ? '-' : duration(row.handshakeMs)} TLS`,
-    ],
-    ['traffic', `${plural(row.exchanges, 'request')}, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`],
-    ['ended', row.closedBy === null ? 'still open' : `${row.closedAt}, ${row.cause} by the ${row.closedBy}`],
-    ...(row.refusal === null ? [] : [['refused', row.refusal] as [string, string]]),
-    ...(row.error === null ? [] : [['error', row.error] as [string, string]]),
-    ...(words === null
-      ? []
-      : ([
-          ['what it is', words.what],
-          ['to do', words.remedy],
-        ] as [string, string][])),
-  ];
 }

@@ -1,0 +1,107 @@
+import { afterAll, expect, test } from 'vitest';
+import type { ConnectionRow, FindingRow, Store } from '../../src/capture/store.ts';
+import { readLanes } from '../../ui/reuse-lanes.ts';
+import { KEY, LARGE, openUi, SMALL, sample } from './rig.ts';
+
+/** From what is told to what shows it, and back to where one was. */
+
+const capture = sample();
+const { store } = capture;
+afterAll(() => capture[Symbol.dispose]());
+
+const busy = [...store.connections()].find(row => row.leg === 'agent' && row.exchanges > 10)!;
+const [carried] = [...store.exchanges({ connection: busy.id })];
+const failed = [...store.findings({ severity: 'error' })][0]!;
+
+/** The capture as it is while `row` is still open: its own figures are those of its start. */
+function whileOpen(id: number): Store {
+  const open = (row: ConnectionRow): ConnectionRow =>
+    row.id === id ? { ...row, exchanges: 1, closedAt: null, closedBy: null, cause: null, bytesRead: 0, bytesWritten: 0 } : row;
+  return {
+    ...store,
+    *connections(filter) {
+      for (const row of store.connections(filter)) yield open(row);
+    },
+    connection(of) {
+      const row = store.connection(of);
+      return row === null ? null : open(row);
+    },
+  };
+}
+
+test('findings are on top of what was looked at, and lead to connections and requests', async () => {
+  const found: FindingRow = { ...failed, run: carried!.run, evidence: { ...failed.evidence, connections: [busy.id] } };
+  using ui = openUi({ ...store, findings: () => [found] }, SMALL);
+  await ui.send(KEY.enter, '3');
+  await ui.shows('[3 Facts]');
+  await ui.send(':');
+  await ui.type('findings');
+  expect((await ui.shows('SEVERITY'))[0]).toContain('› findings');
+  await ui.send(KEY.enter);
+  expect((await ui.shows('what it means')).join('\n')).toMatch(
+    new RegExp(`c${busy.id} agent leg, ${busy.certname}, ${busy.exchanges} requests`),
+  );
+  await ui.send('G', KEY.enter);
+  const connection = (await ui.shows(`requests of r${carried!.run};`)).join('\n');
+  expect(connection).toContain(`connection  c${busy.id}, agent leg`);
+  await ui.send('/');
+  await ui.type('POST /puppet');
+  await ui.send(KEY.enter);
+  await ui.shows('[1 Summary]');
+  await ui.send(KEY.esc, KEY.esc, KEY.esc, KEY.esc);
+  await ui.shows('[3 Facts]');
+});
+
+test('a connection is found by its number, and leads to all that it carried', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type('connection c999999');
+  await ui.shows('there is no connection c999999');
+  await ui.send(':');
+  await ui.type(`connection c${busy.id}`);
+  await ui.shows(`connection  c${busy.id}, agent leg`);
+  await ui.send('G', KEY.enter);
+  await ui.shows(`/~conn c${busy.id}  1 of ${busy.exchanges}`);
+  await ui.send(KEY.enter);
+  await ui.shows('[1 Summary]');
+});
+
+test('the connections tab of a run leads to what they carried', async () => {
+  using ui = openUi(store, LARGE);
+  await ui.send(':');
+  await ui.type(`run r${carried!.run}`);
+  await ui.send('8', KEY.enter);
+  await ui.shows('enter opens one');
+  await ui.send(KEY.esc);
+  await ui.shows('[8 Connections]');
+});
+
+test('from an exchange to its run, and to the connections of it', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type(`exchange e${carried!.id}`);
+  await ui.shows('[1 Summary]');
+  await ui.send('C');
+  expect((await ui.shows('[1 Lanes]'))[0]).toContain(`connections of r${carried!.run}`);
+  await ui.send(KEY.esc, ':');
+  await ui.type('run');
+  expect((await ui.shows('[1 Requests]'))[0]).toContain(`r${carried!.run} `);
+});
+
+test('what an open connection has carried is told by its requests, not by the figures of its start', async () => {
+  const open = whileOpen(busy.id);
+  const lane = readLanes(open, null).find(({ row }) => row.id === busy.id);
+  expect(lane?.uses).toHaveLength(busy.exchanges);
+  using ui = openUi(open, SMALL);
+  await ui.send('C');
+  await ui.shows('[1 Lanes]');
+  expect(ui.frame().find(line => line.startsWith(` c${busy.id} `))).toContain(`×${busy.exchanges} `);
+  await ui.send(':');
+  await ui.type(`run r${carried!.run}`);
+  await ui.send('8');
+  const lines = await ui.shows('[8 Conn]');
+  expect(lines.find(line => line.startsWith(`  c${busy.id} `))).toContain(' 1+ ');
+  await ui.send('/');
+  await ui.type(`c${busy.id}, agent`);
+  await ui.shows('1 request or more: it is counted when it closes');
+});
