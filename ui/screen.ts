@@ -148,15 +148,20 @@ export function screenOf<S>(view: View<S>, state: S, id: object = {}): Screen {
 /** The states that screens were made of, for the tasks of their views. */
 const states = new WeakMap<Screen, { view: object; state: unknown }>();
 
+/** The state of a screen of this view, for one that takes its place. */
+export function stateIn<S>(view: View<S>, screen: Screen): S | null {
+  const known = states.get(screen);
+  return known?.view === view ? (known.state as S) : null;
+}
+
 function taskOf<S>(view: View<S>, task: TaskOf<S>): Task {
   return {
     key: task.key,
     run: (signal, update) =>
       task.run(signal, change =>
         update((screen, env) => {
-          const known = states.get(screen);
-          // Of this view: so its state is one.
-          return known?.view === view ? screenOf(view, change(known.state as S, env), screen.id) : screen;
+          const known = stateIn(view, screen);
+          return known === null ? screen : screenOf(view, change(known, env), screen.id);
         }),
       ),
   };

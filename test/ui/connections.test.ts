@@ -6,10 +6,12 @@ import { type ConnectionReuse, foldReuse } from '../../src/analysis/reuse.ts';
 import { paintLane, spanOf } from '../../src/analysis/reuse-lanes.ts';
 import { openStore } from '../../src/capture/store.ts';
 import { laneWords } from '../../src/commands/reuse-text.ts';
+import { followCapture } from '../../ui/feed.ts';
 import { readLanes } from '../../ui/reuse-lanes.ts';
 import { writePlausible } from '../bench/plausible.ts';
+import { agent, open, tempDir } from '../capture/rig.ts';
 import { stringtap } from '../commands/stringtap.ts';
-import { KEY, LARGE, openUi, SMALL, sample } from './rig.ts';
+import { KEY, LARGE, openUi, pause, SMALL, sample } from './rig.ts';
 
 const capture = sample();
 const { store, file } = capture;
@@ -125,4 +127,35 @@ test('read aloud, a lane is its story in words; without colours nothing is lost'
   expect(ascii.join('\n')).toMatch(/#+\.*\|/);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: escapes are what is looked for
   expect(plain.raw()).not.toMatch(/\x1b\[(3[0-8]|9[0-7])m/);
+});
+
+test('figures go on while a proxy writes, say of when they are, and stay where they were read', async () => {
+  using dir = tempDir();
+  const file = dir.file('live.db');
+  const recorder = await open(file);
+  const live = openStore(file);
+  let now = Date.parse('2031-01-01T12:00:00Z');
+  using ui = openUi(live, { columns: 80, rows: 15 }, { now: () => now });
+  const stop = followCapture(live, ui.engine.refresh, () => true);
+  try {
+    const line = agent(recorder, 'agent1.example').connect();
+    await line.send('GET /puppet/v3/node/agent1.example?environment=production');
+    await ui.send('C', '2');
+    expect((await ui.shows('AGENT LEG')).join('\n')).toMatch(/exchanges +1 /);
+    expect(ui.frame().at(-2)).toContain('as of ');
+    await ui.send('j');
+    await line.send('POST /puppet/v3/catalog/agent1.example?environment=production');
+    await pause(300);
+    expect(ui.frame().join('\n')).toMatch(/exchanges +1 /);
+    now += 60_000;
+    await ui.shows('exchanges                        2');
+    expect(ui.frame()[2]).not.toContain('AGENT LEG');
+    await line.send('PUT /puppet/v3/report/agent1.example?environment=production');
+    await recorder.close();
+    await ui.shows('exchanges                        3');
+    expect(ui.frame().at(-2)).not.toContain('as of ');
+  } finally {
+    stop();
+    live.close();
+  }
 });

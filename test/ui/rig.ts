@@ -86,6 +86,7 @@ export interface UiOptions {
   colour?: boolean;
   ascii?: boolean;
   reader?: boolean;
+  now?: () => number;
 }
 
 export function openUi(store: Store, size: Size, options: UiOptions = {}): Ui {
@@ -100,7 +101,7 @@ export function openUi(store: Store, size: Size, options: UiOptions = {}): Ui {
     first: options.first ?? runsScreen,
     navigate,
     help: helpScreen,
-    now: () => Date.parse('2031-01-01T12:00:00Z'),
+    now: options.now ?? (() => Date.parse('2031-01-01T12:00:00Z')),
     onQuit: () => {
       ui.quits += 1;
     },

@@ -1,7 +1,7 @@
 import { moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, View } from '../screen.ts';
-import { screenOf } from '../screen.ts';
+import { screenOf, stateIn } from '../screen.ts';
 import { emphasise, matcher, nextMatch, textOfLine } from '../search.ts';
 import type { Line } from '../text.ts';
 
@@ -70,7 +70,10 @@ function madeFor(state: Text, env: Env): Text {
   return state.made.columns === env.size.columns ? state : made(state, env.size.columns);
 }
 
-export function textPane(options: TextPaneOptions, env: Env): Screen {
+/** @param before another that it takes the place of, with what is searched, and where it was read */
+export function textPane(options: TextPaneOptions, env: Env, before: Screen | null = null): Screen {
   const { columns } = env.size;
-  return screenOf(VIEW, { options, made: { columns, lines: options.lines(columns) }, top: 0, query: '', match: null });
+  const known = before === null ? null : stateIn(VIEW, before);
+  const place = known ?? { top: 0, query: '', match: null };
+  return screenOf(VIEW, { ...place, options, made: { columns, lines: options.lines(columns) } });
 }

@@ -1,6 +1,6 @@
 import type { LegReuse } from '../../src/analysis/reuse.ts';
 import type { Advice } from '../../src/analysis/reuse-advice.ts';
-import { duration } from '../../src/commands/present.ts';
+import { clock, duration } from '../../src/commands/present.ts';
 import { adviceLines, closingLines, FIGURES, laneWords } from '../../src/commands/reuse-text.ts';
 import { askStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
@@ -21,7 +21,7 @@ import { openConnection } from './connection.ts';
 /** Connections of the capture, or of a run: each as a lane, the figures of reuse of both legs, why they ended, and what to change. */
 
 /** Of `stringtap reuse --json`. */
-interface Measured {
+interface Reuse {
   readonly pools: readonly string[];
   readonly agent: LegReuse;
   readonly primary: LegReuse;
@@ -37,11 +37,24 @@ interface Connections {
   readonly place: ListState;
   readonly tab: number;
   /** `null`: it is being measured. */
-  readonly measured: { readonly figures: Screen; readonly advice: Screen } | null;
+  readonly measured: Measured | null;
+}
+
+interface Measured {
+  readonly figures: Screen;
+  readonly advice: Screen;
+  /** Wall clock, ms: when it began to be measured. */
+  readonly at: number;
+  readonly tookMs: number;
+  /** A proxy wrote meanwhile: there may be more by now. */
+  readonly live: boolean;
 }
 
 const TABS = ['Lanes', 'Figures', 'Causes and advice'] as const;
 const READ_EVERY_MS = 1000;
+/** Figures that are looked at are measured anew after this time, and after ten times what that takes, while a proxy writes. */
+const MEASURE_EVERY_MS = 5000;
+const MEASURE_REST = 10;
 /** Lines under the lanes that tell of the one under the cursor, with the rule above them. */
 const BELOW = 5;
 
@@ -57,15 +70,20 @@ const VIEW: View<Connections> = {
   ],
   title: ({ run }) => (run === null ? 'connections' : `connections of r${run}`),
   tabs: ({ tab }) => ({ names: TABS, short: ['Lanes', 'Figures', 'Advice'], current: tab }),
-  wants({ run, measured }, env) {
-    if (measured !== null) return [];
+  wants(state, env) {
+    const { run, measured } = state;
+    if (!isWanted(state, env)) return [];
     const args = ['reuse', ...(run === null ? [] : [`r${run}`]), '--capture', env.source.store.file, '--json'];
     return [
       {
-        key: 'reuse',
+        key: `reuse ${measured?.at ?? ''}`,
         async run(signal, update) {
-          const found = await askStringtap<Measured>(args, { signal });
-          update((state, at) => ({ ...state, measured: panesOf(found, at) }));
+          const [at, live] = [env.now(), env.source.isLive()];
+          const found = await askStringtap<Reuse>(args, { signal });
+          update((known, now) => ({
+            ...known,
+            measured: { ...panesOf(found, known.measured, now), at, live, tookMs: now.now() - at },
+          }));
         },
       },
     ];
@@ -87,12 +105,22 @@ const VIEW: View<Connections> = {
     return pane === null ? emptyLines(env, ['measuring']) : drawPane(pane, env, 0);
   },
   status({ tab, lanes, place, measured }, env) {
-    if (tab !== 0) return paneOf(tab, measured)?.status(env) ?? '';
+    if (tab !== 0) {
+      const when = measured?.live === true ? `as of ${clock(measured.at).slice(0, 8)}  ` : '';
+      return `${when}${paneOf(tab, measured)?.status(env) ?? ''}`;
+    }
     const newest = lanes.length < MOST_LANES ? '' : `, the newest ${MOST_LANES}`;
     return lanes.length === 0 ? '' : `${place.cursor + 1} of ${lanes.length}${newest} `;
   },
   subject: ({ run }) => (run === null ? null : { type: 'run', id: run }),
 };
+
+/** Not measured yet, or so long ago that a proxy has written what would be seen; what it wrote last is measured when it has ended. */
+function isWanted({ tab, measured }: Connections, env: Env): boolean {
+  if (measured === null) return true;
+  if (tab === 0 || !measured.live) return false;
+  return !env.source.isLive() || env.now() - measured.at >= Math.max(MEASURE_EVERY_MS, MEASURE_REST * measured.tookMs);
+}
 
 function paneOf(tab: number, measured: Connections['measured']): Screen | null {
   return tab === 0 || measured === null ? null : tab === 1 ? measured.figures : measured.advice;
@@ -185,15 +213,16 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
   return [...list, ...blank, ...below, ...filler, line(env.theme.reader ? '' : ` ${lanesLegend(signs)}`, 'dim')];
 }
 
-function panesOf(measured: Measured, env: Env): { figures: Screen; advice: Screen } {
+/** @param before what they take the place of */
+function panesOf(found: Reuse, before: Measured | null, env: Env): Pick<Measured, 'figures' | 'advice'> {
   return {
-    figures: textPane({ lines: columns => figures(measured, columns) }, env),
-    advice: textPane({ lines: columns => advice(measured, columns) }, env),
+    figures: textPane({ lines: columns => figures(found, columns) }, env, before?.figures),
+    advice: textPane({ lines: columns => advice(found, columns) }, env, before?.advice),
   };
 }
 
 /** Both legs side by side; on a narrow terminal one below the other. */
-function figures({ agent, primary, pools }: Measured, columns: number): Line[] {
+function figures({ agent, primary, pools }: Reuse, columns: number): Line[] {
   const name = Math.max(...FIGURES.map(([text]) => text.length)) + 1;
   const policy: Line[] = [line(` connections to the primary: ${pools.join(', ') || '-'}`, 'dim'), EMPTY];
   if (columns < 76) {
@@ -225,7 +254,7 @@ function figures({ agent, primary, pools }: Measured, columns: number): Line[] {
   ];
 }
 
-function advice(measured: Measured, columns: number): Line[] {
+function advice(measured: Reuse, columns: number): Line[] {
   const wrapped = (text: string, indent: number): string[] =>
     wrapText(text.trim(), columns - indent - 1).map(part => `${' '.repeat(indent)}${part}`);
   const reuse = { agent: measured.agent, primary: measured.primary, connections: [] };
