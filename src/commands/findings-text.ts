@@ -2,7 +2,7 @@ import { type Rule, SEVERITIES, type Severity } from '../analysis/findings/findi
 import type { FindingRow, Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { type Io, printable } from './io.ts';
-import { clock } from './present.ts';
+import { clock, day } from './present.ts';
 import { type Page, pageOf, plural } from './show-text.ts';
 
 /** Ids of the evidence that a line names. */
@@ -39,7 +39,7 @@ export function listFindings(io: Io, rows: Iterable<FindingRow>): void {
     const whose = `${row.run ?? ''} ${row.subject}`;
     if (whose !== before) {
       if (before !== null) page.line();
-      const at = `${row.at.slice(0, 10)} ${clock(Date.parse(row.at)).slice(0, 8)}`;
+      const at = `${day(Date.parse(row.at))} ${clock(Date.parse(row.at)).slice(0, 8)}`;
       const name = row.run === null ? `no run  agent at ${row.subject}` : `${idText('run', row.run)}  ${row.subject}`;
       page.line(printable(`${name}  ${at}`));
     }

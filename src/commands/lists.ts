@@ -11,7 +11,7 @@ import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { noteText } from './note.ts';
 import { wholeNumber } from './options.ts';
-import { bytes, type Column, clock, duration, table, use } from './present.ts';
+import { bytes, type Column, clock, day, duration, table, use } from './present.ts';
 import { noteProblem, type Problem, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
 import { lineWidth } from './terminal.ts';
@@ -181,7 +181,7 @@ export function listRuns(io: Io, rows: Iterable<RunRow>, store: Store): void {
   const notes = Map.groupBy(store.notes(), note => note.run);
   const columns: Column<RunRow>[] = [
     { title: 'RUN', value: row => idText('run', row.id) },
-    { title: 'STARTED', value: row => `${row.startedAt.slice(0, 10)} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
+    { title: 'STARTED', value: row => `${day(Date.parse(row.startedAt))} ${clock(Date.parse(row.startedAt)).slice(0, 8)}` },
     { title: 'CERTNAME', value: row => row.certname },
     { title: 'RESULT', value: row => readResult(store, row) ?? '?' },
     { title: 'ENVIRONMENT', value: row => dash(row.environment) },

@@ -4,6 +4,7 @@ import { openStore, type Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { captureFile } from './options.ts';
+import { day } from './present.ts';
 import { plural } from './show-text.ts';
 
 interface Options {
@@ -116,6 +117,6 @@ export function noteJson(row: NoteRow): object {
 export function noteLines(store: Store, of: { run: number } | { exchange: number }): string[] {
   return store.notes(of).map(row => {
     const where = 'run' in of && row.exchange !== null ? `e${row.exchange}: ` : '';
-    return `${where}${noteText(row)} (n${row.id}, ${row.at.slice(0, 10)})`;
+    return `${where}${noteText(row)} (n${row.id}, ${day(Date.parse(row.at))})`;
   });
 }

@@ -6,7 +6,7 @@ import { findingJson, findingLines } from './findings-text.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { noteJson, noteLines } from './note.ts';
-import { bytes, clock, duration } from './present.ts';
+import { bytes, clock, day, duration } from './present.ts';
 import { primaryRemark } from './primary-text.ts';
 import { reportSummary } from './show-catalog.ts';
 import { phaseFacts } from './show-phases.ts';
@@ -54,7 +54,7 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   };
   page.pair(
     'time',
-    `${run.startedAt.slice(0, 10)} ${clock(Date.parse(run.startedAt))}, ${took}${run.end === null ? '' : end[run.end]}`,
+    `${day(Date.parse(run.startedAt))} ${clock(Date.parse(run.startedAt))}, ${took}${run.end === null ? '' : end[run.end]}`,
   );
   const resumed = connections.filter(row => row.resumed === true).length;
   const tls = resumed === 0 ? '' : ` (${resumed} with a resumed TLS session)`;

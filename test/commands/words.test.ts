@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { lasting, sized } from '../../src/analysis/findings/finding.ts';
 import { explainTls } from '../../src/analysis/tls-failures.ts';
 import type { Io } from '../../src/commands/io.ts';
@@ -74,6 +74,23 @@ describe('how a run went', () => {
     expect(lines.map(line => line.slice(at).split('  ')[0])).toEqual(RESULTS);
     expect((await rows(dir, 'runs', 'a.db')).map(row => row.outcome)).toEqual(RESULTS);
     expect((await rows(dir, 'show', 'r5', 'a.db'))[0]).toMatchObject({ outcome: 'compile error' });
+  });
+});
+
+describe('times', () => {
+  test('are local, the day as well as the hour, and those of a page for others UTC', async () => {
+    vi.stubEnv('TZ', 'America/New_York');
+    try {
+      const said = async (...args: string[]): Promise<string> => (await stringtap(dir, ...args, 'a.db')).stdout;
+      expect(await said('runs')).toContain('r1   2026-11-22 20:11:10  web01.lab');
+      expect(await said('show', 'r1')).toContain('time         2026-11-22 20:11:10.830, ');
+      expect(await said('findings')).toContain('r1  web01.lab  2026-11-22 20:11:12');
+      const page = await said('export', 'r1', '--format', 'html');
+      expect(page).toContain('Times of day are UTC');
+      expect(page).toContain('<td class="id">e1</td><td class="id">01:11:10.830</td>');
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 });
 
