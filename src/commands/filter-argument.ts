@@ -1,6 +1,7 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { Filter, Subject } from '../analysis/filter.ts';
 import { parseFilter } from '../analysis/filter-parse.ts';
+import { newestCapture } from '../capture/opening.ts';
 import type { Store } from '../capture/store.ts';
 import { CliError } from './io.ts';
 import { openCapture } from './options.ts';
@@ -48,8 +49,8 @@ function filterOf(words: readonly string[], subject: Subject): Filter | null {
 function namesFile(word: string): boolean {
   if (/\.db$|^\.{1,2}(?:\/|$)/i.test(word)) return true;
   const found = statSync(word, { throwIfNoEntry: false });
-  // The name of a folder may well be a word of a filter; a path of one is not.
-  return found?.isFile() === true || (found?.isDirectory() === true && word.includes('/'));
+  // The name of a folder may well be a word of a filter, but for a folder with captures; a path of one is not.
+  return found?.isFile() === true || (found?.isDirectory() === true && (word.includes('/') || newestCapture(word) !== null));
 }
 
 /**
@@ -75,7 +76,7 @@ export function runsAndCapture(
       2,
     );
   });
-  if (isFile && !namesFile(last)) {
+  if (isFile && !namesFile(last) && !existsSync(last)) {
     throw new CliError(
       `${JSON.stringify(last)} is no number of a run, and no file`,
       `as in: stringtap ${command} r3, or stringtap ${command} r3 FILE.db`,

@@ -112,6 +112,21 @@ describe('which capture', () => {
     expect(await rows(dir, 'runs', folder, '~certname db01')).toHaveLength(2);
   });
 
+  test('a folder with captures is one by its bare name as well, and any other word is a filter', async () => {
+    mkdirSync(join(dir, 'caps'));
+    copyFileSync(SAMPLE, join(dir, 'caps', 'one.db'));
+    mkdirSync(join(dir, 'web01'));
+    expect(await rows(dir, 'runs', 'caps')).toHaveLength(7);
+    expect(await rows(dir, 'runs', '~certname db01', 'caps')).toHaveLength(2);
+    expect(await stringtap(dir, 'reuse', 'r1', 'caps')).toMatchObject({ code: 0, stderr: '' });
+    expect(await stringtap(dir, 'export', 'caps', '--format', 'jsonl')).toMatchObject({ code: 0, stderr: '' });
+    expect(await rows(dir, 'runs', 'web01', 'a.db')).toHaveLength(5);
+    expect(await stringtap(dir, 'reuse', 'web01')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('stringtap: there is no capture in web01/\nhint: ') as string,
+    });
+  });
+
   test('a word that is neither run nor file is told as one', async () => {
     const { code, stderr } = await stringtap(dir, 'reuse', 'r1', 'nothing');
     expect(code).toBe(2);
