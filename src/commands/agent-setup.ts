@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Certname, toCertname } from '../model.ts';
 import { allowHandout } from '../pki/handouts.ts';
 import { openIdentities } from '../pki/identity.ts';
-import { certsLayout } from '../pki/layout.ts';
+import { type CertsLayout, certsLayout } from '../pki/layout.ts';
 import { CliError, type Io } from './io.ts';
 import { hostPort } from './options.ts';
 import { address } from './proxy.ts';
@@ -54,10 +54,18 @@ function setup(certname: Certname, { proxy, certs }: SetupFlags): string[] {
     ...identity,
     `# on the host of ${certname}, as the user of its agent; each file can be fetched once, within an hour`,
     'd=$(mktemp -d)',
-    `curl -fsS -o "$d/ca.pem" ${base}/ca.pem && curl -fsS -o "$d/crl.pem" ${base}/crl.pem`,
+    `curl -fsS --noproxy '*' -o "$d/ca.pem" ${base}/ca.pem && curl -fsS --noproxy '*' -o "$d/crl.pem" ${base}/crl.pem`,
     `echo "${sum}  $d/ca.pem" | sha256sum -c`,
-    `puppet agent --test --http_proxy_host ${proxy.host} --http_proxy_port ${proxy.port} --localcacert "$d/ca.pem" --hostcrl "$d/crl.pem"`,
+    // Puppet takes a proxy of the environment before any setting, and goes past one for what no_proxy names.
+    'env -u http_proxy -u HTTP_PROXY -u no_proxy -u NO_PROXY \\',
+    `  puppet agent --test --http_proxy_host ${proxy.host} --http_proxy_port ${proxy.port} --localcacert "$d/ca.pem" --hostcrl "$d/crl.pem" --no_proxy ${straight(layout)}`,
     '# to undo it: no file of the agent was changed',
     'rm -r "$d"',
   ];
+}
+
+/** What the agent asks without the proxy: what is on its own host, unless that is where the primary is. */
+function straight({ primaries }: CertsLayout): string {
+  const known = existsSync(primaries) ? readdirSync(primaries) : [];
+  return known.some(name => /^(?:localhost|127\.0\.0\.1)_/.test(name)) ? 'none' : 'localhost,127.0.0.1';
 }

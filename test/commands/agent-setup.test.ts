@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,15 +25,24 @@ describe('stringtap agent-setup', { timeout: 60_000 }, () => {
 
     // A puppet that only keeps what it was given.
     const seen = join(dir, 'seen');
-    writeFileSync(join(dir, 'puppet'), `#!/bin/sh\necho "$@" > ${seen}\ncp "$8" ${seen}.ca\ncp "\${10}" ${seen}.crl\n`, {
-      mode: 0o755,
-    });
-    const env = { PATH: `${dir}:/usr/bin:/bin`, TMPDIR: dir };
+    const keep = `#!/bin/sh\necho "$@" > ${seen}\ncp "$8" ${seen}.ca\ncp "\${10}" ${seen}.crl\nenv > ${seen}.env\n`;
+    writeFileSync(join(dir, 'puppet'), keep, { mode: 0o755 });
+    const env = {
+      PATH: `${dir}:/usr/bin:/bin`,
+      TMPDIR: dir,
+      no_proxy: '.example',
+      HTTP_PROXY: 'http://elsewhere:3128',
+      LAB: '1',
+    };
     const { stdout } = await promisify(execFile)('sh', ['-e', '-c', setup.stdout], { env });
     expect(stdout).toContain('ca.pem: OK');
     expect(readFileSync(seen, 'utf8')).toMatch(
       /^agent --test --http_proxy_host 127\.0\.0\.1 --http_proxy_port \d+ --localcacert /,
     );
+    // What would lead the agent past the proxy: the primary of this test is localhost, which Puppet asks straight unless told otherwise.
+    expect(readFileSync(seen, 'utf8')).toMatch(/ --no_proxy none\n$/);
+    expect(readFileSync(`${seen}.env`, 'utf8')).toMatch(/^LAB=1$/m);
+    expect(readFileSync(`${seen}.env`, 'utf8')).not.toMatch(/proxy/i);
     expect(readFileSync(`${seen}.ca`, 'utf8')).toContain(primary.ca.caPem.trim());
     expect(readFileSync(`${seen}.crl`, 'utf8')).toContain(primary.ca.crlPem.trim());
     expect(readdirSync(dir).filter(name => name.startsWith('tmp.'))).toEqual([]);
@@ -45,6 +54,14 @@ describe('stringtap agent-setup', { timeout: 60_000 }, () => {
     expect(guessed.status).toBe(404);
     const other = await fetch(url!.replace('/ca.pem', '/../../ca'));
     expect(other.status).toBe(400);
+  });
+
+  test("a list of the agent's that names the primary does not lead past the proxy", async () => {
+    mkdirSync(join(dir, 'certs', 'primaries', 'puppet.example.com_8140'), { recursive: true });
+    mkdirSync(join(dir, 'certs', 'bundle'));
+    writeFileSync(join(dir, 'certs', 'bundle', 'ca.pem'), '');
+    const setup = await stringtap(dir, 'agent-setup', 'web1.example', '--proxy', 'tap.example:8140');
+    expect(setup.stdout).toContain(' --hostcrl "$d/crl.pem" --no_proxy localhost,127.0.0.1\n');
   });
 
   test('without a proxy, and for what is no certname', async () => {
