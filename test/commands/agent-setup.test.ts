@@ -31,7 +31,7 @@ describe('stringtap agent-setup', { timeout: 60_000 }, () => {
       PATH: `${dir}:/usr/bin:/bin`,
       TMPDIR: dir,
       no_proxy: '.example',
-      HTTP_PROXY: 'http://elsewhere:3128',
+      http_proxy: 'http://127.0.0.1:9',
       LAB: '1',
     };
     const { stdout } = await promisify(execFile)('sh', ['-e', '-c', setup.stdout], { env });
