@@ -224,12 +224,14 @@ export function reports(page: Page, store: Store, which: Which, detail: boolean)
         page.text('     ', printable(`skipped ${status.resource}`));
       },
     );
-    const lines = store.decoded.rows('log_line', { exchange });
-    const loud = lines.filter(line => detail || !QUIET.has(line.level ?? ''));
-    limited(page, loud, detail, `stringtap show ${run} logs`, line => {
+    const loud = store.decoded.rows('log_line', { exchange }).filter(line => detail || !QUIET.has(line.level ?? ''));
+    const same = Map.groupBy(loud, ({ level, message, source }) => JSON.stringify([level, message, source]));
+    limited(page, detail ? loud.map(line => [line]) : [...same.values()], detail, `stringtap show ${run} logs`, lines => {
+      const line = lines[0]!;
       // A message of many lines is a file's diff, mostly.
       const [first = '', ...more] = (line.message ?? '').trim().split('\n');
-      page.text('     ', printable(`${line.level ?? '-'}: ${first} (${line.source ?? '-'})`));
+      const times = lines.length === 1 ? '' : `, ${lines.length} times`;
+      page.text('     ', printable(`${line.level ?? '-'}: ${first} (${line.source ?? '-'})${times}`));
       for (const text of more) page.text('       ', printable(text.replaceAll('\t', '    ')));
     });
   }

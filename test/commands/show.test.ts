@@ -69,6 +69,24 @@ async function said(args: readonly string[], columns: number | null = null): Pro
 
 const shown = async (...args: string[]): Promise<string> => (await said(args)).out.join('\n');
 
+test('what a report says again and again is told once on the page of a run, and the last word with it', async () => {
+  using own = tempDir();
+  const recorder = await open(own.file('a.db'));
+  const line = agent(recorder, 'agent.example').connect();
+  const report = JSON.parse(Buffer.from(fixture('report.json')).toString()) as { logs: object[] };
+  const log = (message: string) => ({ ...report.logs[0], level: 'err', message, source: 'Facter', file: null, line: null });
+  const logs = [...Array.from({ length: 30 }, () => log('Permission denied')), log('Could not retrieve catalog')];
+  await line.send('PUT /puppet/v3/report/agent.example?environment=production', {
+    fields: [['Content-Type', 'application/json']],
+    bodies: { request: Buffer.from(JSON.stringify({ ...report, logs })) },
+  });
+  line.close();
+  await recorder.close();
+  const page = await shown('show', 'r1', own.file('a.db'));
+  expect(page).toContain('     err: Permission denied (Facter), 30 times\n     err: Could not retrieve catalog (Facter)');
+  expect((await shown('show', 'e1', own.file('a.db'))).match(/Permission denied/g)).toHaveLength(30);
+});
+
 describe('show', () => {
   test('a run is a page: who, how it went, each phase with its requests and facts', async () => {
     const text = await shown('show', 'r1', file);
