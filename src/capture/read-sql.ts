@@ -15,9 +15,14 @@ const EXCHANGE = `SELECT id, run, n, phase, method, target, status, outcome, cer
   answered_by AS answeredBy, failure, resent, recording, start_mono AS startMono, primary_ready_mono AS primaryReadyMono, end_mono AS endMono
   FROM v_exchange`;
 
+/** Its row is written when it opens and when it ends: of one that is open, or was when the proxy was killed, the exchanges are counted. */
+const CARRIED = `iif(closed_at IS NULL, max(exchanges, (SELECT count(*) FROM run_connection c JOIN run_exchange m ON m.run = c.run
+    JOIN exchange e ON e.id = m.exchange WHERE c.connection = v_connection.id AND v_connection.id IN (e.agent_connection, e.primary_connection))),
+  exchanges) AS exchanges`;
+
 const CONNECTION = `SELECT id, leg, peer, certname, tls_version AS tlsVersion, cipher, resumed, opened_at AS openedAt,
   connect_ms AS connectMs, handshake_ms AS handshakeMs,
-  closed_at AS closedAt, closed_by AS closedBy, cause, exchanges, via, target, server_name AS serverName, peer_name AS peerName,
+  closed_at AS closedAt, closed_by AS closedBy, cause, ${CARRIED}, via, target, server_name AS serverName, peer_name AS peerName,
   refusal, error, bytes_read AS bytesRead, bytes_written AS bytesWritten, recording,
   opened_mono AS openedMono, closed_mono AS closedMono
   FROM v_connection`;

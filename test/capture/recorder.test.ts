@@ -21,6 +21,24 @@ function threads(): { list: Worker[]; stop(): void } {
 }
 
 describe('what was captured is read as it was', () => {
+  test('a connection that is open tells the exchanges that it has carried so far', async () => {
+    using dir = tempDir();
+    const file = dir.file('a.db');
+    const recorder = await open(file);
+    const line = agent(recorder, 'web1.lab').connect();
+    for (const _ of [1, 2, 3]) await line.send(FILE);
+    {
+      using store = closing(openStore(file));
+      // Which run they are of is worked out in its own time.
+      await until(() => store.connection(line.id)?.exchanges === 3);
+      expect([...store.connections()].map(row => [row.closedAt, row.exchanges])).toEqual([[null, 3]]);
+    }
+    line.close();
+    await recorder.close();
+    using store = closing(openStore(file));
+    expect([...store.connections()].map(row => row.exchanges)).toEqual([3]);
+  });
+
   test('one exchange with everything', async () => {
     using dir = tempDir();
     const recorder = await open(dir.file('a.db'));
