@@ -47,7 +47,7 @@ export function addNote(file: string, subject: NoteSubject, text: string, mark: 
     const exchange = db.prepare<[number], number>(SQL[subject.type]).pluck().get(subject.id);
     if (exchange === undefined) {
       const what = subject.type === 'run' ? `run r${subject.id}` : `exchange e${subject.id}`;
-      throw new CaptureError(`there is no ${what} in ${file}`, `stringtap ${subject.type}s lists them`);
+      throw new CaptureError(`there is no ${what} in ${file}`, `stringtap ${subject.type}s ${file} lists them`);
     }
     const values = [subject.type, exchange, Date.now(), Number(mark), text.slice(0, NOTE_MAX)];
     return Number(db.prepare<Array<string | number>>(SQL.add).run(...values).lastInsertRowid);
@@ -59,7 +59,7 @@ export function removeNotes(file: string, ids: readonly number[]): void {
   openBeside(file, db => {
     for (const id of ids) {
       if (db.prepare<[number]>(SQL.remove).run(id).changes === 0) {
-        throw new CaptureError(`there is no note n${id} in ${file}`, 'stringtap note lists them');
+        throw new CaptureError(`there is no note n${id} in ${file}`, `stringtap note --capture ${file} lists them`);
       }
     }
   });

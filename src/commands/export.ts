@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CurlPlaces } from '../export/curl.ts';
@@ -202,6 +202,7 @@ async function writeText(io: Io, file: string | undefined, pieces: AsyncIterable
     else for (let rest = Buffer.from(text); rest.length > 0; rest = rest.subarray(writeSync(fd, rest)));
   };
   let gathered = '';
+  let isWhole = false;
   try {
     for await (const piece of pieces) {
       gathered += piece;
@@ -210,10 +211,13 @@ async function writeText(io: Io, file: string | undefined, pieces: AsyncIterable
       gathered = '';
     }
     put(gathered);
+    isWhole = true;
   } catch (error) {
     if (error instanceof Error && 'syscall' in error && error.syscall === 'write') throw cannotWrite(error, file ?? '-');
     throw error;
   } finally {
+    // Part of a file may well pass for a file.
+    if (fd !== null && !isWhole && fstatSync(fd).isFile()) rmSync(file!, { force: true });
     if (fd !== null) closeSync(fd);
   }
 }

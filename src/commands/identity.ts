@@ -46,12 +46,12 @@ export function registerIdentity(program: Command, io: Io): void {
     .option('--json', 'one JSON object a line')
     .action((options: { certs: string; json?: boolean }) => {
       const layout = certsLayout(options.certs);
-      const identities = openIdentities(layout.identities);
-      const found = withPrimaries(identities, pinnedPrimaries(layout));
+      const identities = existsSync(layout.identities) ? openIdentities(layout.identities) : null;
+      const found = identities === null ? [] : withPrimaries(identities, pinnedPrimaries(layout));
       if (options.json) for (const one of found) io.out(JSON.stringify(identityJson(one)));
-      else if (found.length === 0) io.err('stringtap: there are no identities yet');
+      else if (found.length === 0) io.err(`stringtap: there are no identities in ${printable(options.certs)}`);
       else for (const line of list(found, io)) io.out(line);
-      for (const { message, hint } of identities.damaged()) {
+      for (const { message, hint } of identities?.damaged() ?? []) {
         io.err(`stringtap: ${printable(message)}`);
         if (hint !== null) io.err(`hint: ${printable(hint)}`);
         io.exitCode = 1;
@@ -69,16 +69,18 @@ export function registerIdentity(program: Command, io: Io): void {
       if (certname === null)
         throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, 'stringtap identity list shows them', 2);
       const layout = certsLayout(options.certs);
+      const only = options.primary === undefined ? null : pinnedAs(options.primary, pinnedPrimaries(layout));
+      const whose = only === null ? certname : `${certname} for ${only.name}`;
+      const none = new CliError(`there is no identity of ${whose}`, `stringtap identity list --certs ${options.certs} shows them`);
+      if (!existsSync(layout.identities)) throw none;
       const identities = openIdentities(layout.identities);
       const before = identities.damaged().length;
-      const only = options.primary === undefined ? null : pinnedAs(options.primary, pinnedPrimaries(layout));
       const removed = await removeIdentity(identities, await openAuthority(layout.ca), certname, only?.ca);
       if (removed.length === 0 && identities.damaged().length < before) {
         io.out(`removed ${certname}, whose file was damaged`);
         return;
       }
-      const whose = only === null ? certname : `${certname} for ${only.name}`;
-      if (removed.length === 0) throw new CliError(`there is no identity of ${whose}`, 'stringtap identity list: shows them');
+      if (removed.length === 0) throw none;
       for (const { kind } of removed) io.out(`removed ${whose} (${kind})`);
       if (removed.some(({ kind }) => kind === 'enrolled')) {
         io.err(`hint: before its agent can enrol again, on the primary: puppetserver ca clean --certname ${certname}`);

@@ -141,7 +141,7 @@ function runsOf(store: Store, scope: Scope): RunRow[] | null {
       (certname === undefined || run.certname === certname) &&
       (scope.since === undefined || Date.parse(run.startedAt) >= scope.since),
   );
-  if (wanted.length === 0) throw new CliError(`no such run in ${store.file}`, 'stringtap runs lists them');
+  if (wanted.length === 0) throw new CliError(`no such run in ${store.file}`, `stringtap runs ${store.file} lists them`);
   return wanted;
 }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -153,6 +154,10 @@ describe('what is wrong is said in one line, and what to do in another', () => {
       "--run 'e1' is invalid: expected the number of a run, as in r3",
       'stringtap help exchanges',
     ],
+    [['reuse', '--certname', 'nobody', 'a.db'], 1, 'no such run in a.db', 'stringtap runs a.db lists them'],
+    [['note', 'r99', 'x', '--capture', 'a.db'], 1, 'there is no run r99 in a.db', 'stringtap runs a.db lists them'],
+    [['note', 'e999', 'x', '--capture', 'a.db'], 1, 'there is no exchange e999 in a.db', 'stringtap exchanges a.db lists them'],
+    [['note', '--delete', 'n9', '--capture', 'a.db'], 1, 'there is no note n9 in a.db', 'stringtap note --capture a.db lists'],
     [['export', 'r1'], 2, '--format <FORMAT> is missing', 'stringtap help export shows how it is used'],
     [['import', 'nothing.har'], 1, 'cannot read nothing.har: ENOENT', 'give the path of a HAR that you may read'],
     [
@@ -205,5 +210,28 @@ describe('a certificate that is refused', () => {
     ['another key has been enrolled since', 'puppet ssl clean'],
   ])('%s has a remedy of its own', (refusal, remedy) => {
     expect(explainTls({ leg: 'agent', error: null, refusal })?.remedy).toContain(remedy);
+  });
+});
+
+describe('what only looks leaves no folder behind', () => {
+  test.each([
+    [['identity', 'list', '--certs', 'mistyped'], 0, 'stringtap: there are no identities in mistyped\n'],
+    [['identity', 'remove', 'web01.lab', '--certs', 'mistyped'], 1, 'stringtap: there is no identity of web01.lab\n'],
+  ])('%j', async (args, code, err) => {
+    const ended = await stringtap(dir, ...args);
+    expect([ended.code, ended.stderr.slice(0, err.length)]).toEqual([code, err]);
+    expect(existsSync(join(dir, 'mistyped'))).toBe(false);
+  });
+});
+
+describe('an export that fails leaves no part of itself', () => {
+  // A limit in place of a full disk.
+  test.skipIf(process.platform === 'win32')('har', async () => {
+    const command = `ulimit -f 8; exec "$0" "$@"`;
+    const bin = fileURLToPath(new URL('../../dist/src/bin.js', import.meta.url));
+    const args = [process.execPath, bin, 'export', '--format', 'har', 'a.db', '-o', 'part.har'];
+    const { status, stderr } = spawnSync('sh', ['-c', `trap '' XFSZ; ${command}`, ...args], { cwd: dir, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([1, 'stringtap: cannot write part.har: EFBIG\nhint: -o names another place\n']);
+    expect(existsSync(join(dir, 'part.har'))).toBe(false);
   });
 });
