@@ -1,7 +1,7 @@
 import type { Database, Statement } from 'better-sqlite3';
-import type { DecodedKind, DecodedRows, DecodedStore, Hit, Searched } from './decoded-shapes.ts';
-import { SEARCHED } from './decoded-shapes.ts';
-import { joined, LIST_TABLES, type ListName, N_BITS, N_MASK } from './list-schema.ts';
+import type { DecodedKind, DecodedRows, DecodedStore } from './decoded-shapes.ts';
+import { joined, LIST_TABLES, N_MASK } from './list-schema.ts';
+import { createSearch } from './search.ts';
 
 /** Columns that hold JSON, and those that hold a flag; names mean the same in every view. */
 const JSON_COLUMNS: ReadonlySet<string> = new Set([
@@ -63,41 +63,6 @@ const ORDER: Partial<Record<DecodedKind, string>> = {
 /** At most one row an exchange. */
 const SINGLE: ReadonlySet<DecodedKind> = new Set(['node', 'filebucket', 'catalog_request', 'catalog', 'refusal', 'report']);
 
-/** Control characters that no snippet of a text has unescaped when it is printed. */
-const MARKS = "char(1), char(2), '…', 16";
-
-/**
- * What is searched: where a hit is from, the name of what was found, the exchange that it is in, and what tells whether it is one of a run's. A
- * row of a list is a hit in each exchange whose list it is in.
- */
-const SEARCHES: Record<Searched, { fts: string; from: string; place: string; exchange: string; ofBody: string | null }> = {
-  resources: inLists('resource', "coalesce(t.type, b.type) || '[' || coalesce(t.title, b.title) || ']'"),
-  facts: inLists('fact', 'coalesce(t.path, b.path)'),
-  logs: inLists('log_line', "coalesce(t.source, '')"),
-  metadata: {
-    ...inLists('file_metadata', "coalesce(t.resource, nullif(t.relative_path, '.'), t.path, '')"),
-    exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = l.owner)',
-    ofBody: 'l.owner',
-  },
-  bodies: {
-    fts: 'body_text_fts',
-    from: 'JOIN body_text t ON t.body = body_text_fts.rowid',
-    place: '(SELECT e.target FROM decoded_body d JOIN exchange e ON e.id = d.exchange WHERE d.body = t.body)',
-    exchange: '(SELECT d.exchange FROM decoded_body d WHERE d.body = t.body)',
-    ofBody: 't.body',
-  },
-};
-
-function inLists(name: ListName, place: string): (typeof SEARCHES)[Searched] {
-  const id = `${name}_fts.rowid`;
-  const from = `JOIN list l ON l.id = ${id} >> ${N_BITS} OR l.base = ${id} >> ${N_BITS} AND ${id} & ${N_MASK} <= l.count
-    AND NOT EXISTS (SELECT 1 FROM ${name}_row o WHERE o.id = (l.id << ${N_BITS}) + (${id} & ${N_MASK}))
-    JOIN ${name}_row t ON t.id = ${id} LEFT JOIN ${name}_row b ON b.id = (l.base << ${N_BITS}) + (${id} & ${N_MASK})`;
-  return { fts: `${name}_fts`, from, place, exchange: 'l.owner', ofBody: null };
-}
-
-const DEFAULT_HITS = 50;
-
 /** @param reading maps what SQLite throws to what a person should read */
 export function createDecodedStore(db: Database, reading: <T>(read: () => T) => T): DecodedStore {
   const statements = new Map<string, Statement<unknown[], unknown>>();
@@ -124,20 +89,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
     }
   }
 
-  function find(where: Searched, match: string, run: number | undefined, limit: number): (Hit & { rank: number })[] {
-    const { fts, from, place, exchange, ofBody } = SEARCHES[where];
-    // A body that came in several runs is found in the first one, or in the one that was asked for.
-    const inRun = `SELECT min(e.id) FROM exchange e JOIN run_exchange r ON r.exchange = e.id WHERE r.run = ? AND
-      ${ofBody === null ? `e.id = ${exchange}` : `${ofBody} IN (e.request_body, e.response_body)`}`;
-    const sql = `SELECT f.exchange, m.run, f.place, f.snippet, f.rank FROM (
-        SELECT ${run === undefined ? exchange : `(${inRun})`} AS exchange, ${place} AS place, snippet(${fts}, -1, ${MARKS}) AS snippet,
-          bm25(${fts}) AS rank
-        FROM ${fts} ${from} WHERE ${fts} MATCH ?
-      ) f LEFT JOIN run_exchange m ON m.exchange = f.exchange WHERE f.exchange IS NOT NULL ORDER BY f.rank, f.exchange LIMIT ?`;
-    const values = run === undefined ? [match, limit] : [run, match, limit];
-    const rows = prepared(sql).all(...values) as Omit<Hit & { rank: number }, 'in'>[];
-    return rows.map(row => ({ ...row, in: where }));
-  }
+  const search = createSearch(db);
 
   return {
     rows: (kind, filter) =>
@@ -154,18 +106,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
         const { sql, values } = chosen(kind, 'count(*) AS count', filter);
         return (prepared(sql).get(...values) as { count: number }).count;
       }),
-    search: (terms, filter = {}) =>
-      reading(() => {
-        const match = matching(terms);
-        const limit = filter.limit ?? DEFAULT_HITS;
-        if (match === null) return [];
-        const places = filter.in === undefined ? SEARCHED : [filter.in];
-        return places
-          .flatMap(where => find(where, match, filter.run, limit))
-          .sort((a, b) => a.rank - b.rank)
-          .slice(0, limit)
-          .map(({ rank: _, ...hit }) => hit);
-      }),
+    search: (terms, filter, hiding) => reading(() => search(terms, filter, hiding)),
     content: (type, value) =>
       reading(() => {
         const sql = `SELECT exchange, side FROM file_content WHERE complete = 1 AND ${type} = ? ORDER BY exchange LIMIT 1`;
@@ -216,13 +157,4 @@ function parsed(text: string): unknown {
   } catch {
     return text;
   }
-}
-
-/** Words as FTS5 takes them: each a phrase, so that no sign of `profile::base` or `/etc/motd` is syntax. `null` when nothing is left. */
-function matching(terms: string): string | null {
-  const phrases = terms
-    .split(/\s+/)
-    .filter(term => /[\p{L}\p{N}]/u.test(term))
-    .map(term => (term.endsWith('*') ? `"${term.slice(0, -1).replaceAll('"', '""')}"*` : `"${term.replaceAll('"', '""')}"`));
-  return phrases.length === 0 ? null : phrases.join(' ');
 }

@@ -6,6 +6,7 @@ import type { FactRow as Leaf, SoftLimit } from '../decode/facts.ts';
 import type { FileMetadata } from '../decode/file-metadata.ts';
 import type { Format } from '../decode/format.ts';
 import type { LogLine, Metric, Report, ReportEvent, ResourceStatus } from '../decode/report.ts';
+import type { Hiding } from '../decode/secrets.ts';
 import type { Side } from '../model.ts';
 
 /*
@@ -268,7 +269,7 @@ export interface Hit extends OfExchange {
   in: Searched;
   /** What it is: `File[/etc/motd]`, a fact's path, a log line's source, a file's path, a request's target. */
   place: string;
-  /** Around the terms, which stand between U+0001 and U+0002. */
+  /** Around the terms, which stand between U+0001 and U+0002; around a secret when they are within it, and nowhere else. */
   snippet: string;
 }
 
@@ -284,8 +285,12 @@ export interface DecodedStore {
   /** Rows of a kind in their order. */
   rows<K extends DecodedKind>(kind: K, filter: DecodedFilter): DecodedRows[K][];
   count(kind: DecodedKind, filter: DecodedFilter): number;
-  /** Full-text search: every term has to be there; a term that ends in `*` is a beginning. Best first. */
-  search(terms: string, filter?: SearchFilter): Hit[];
+  /**
+   * Full-text search: every term has to be there; a term that ends in `*` is a beginning. Best first.
+   *
+   * @param hiding hides the secrets of a run; snippets are cut from what it leaves
+   */
+  search(terms: string, filter?: SearchFilter, hiding?: (run: number | null) => Hiding): Hit[];
   /** The first exchange, of any run, that carried a whole file of this content (content codings undone); `null` when none did. */
   content(type: 'sha256' | 'md5', value: string): { exchange: number; side: Side } | null;
   /** Exchanges whose bodies are not decoded yet: of the capture, of a run, or the one. */

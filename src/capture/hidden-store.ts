@@ -1,5 +1,5 @@
 import type { Data } from '../decode/data.ts';
-import { createHiding, type Hiding, hideInData, hideInText, knownPattern, secretsIn } from '../decode/secrets.ts';
+import { createHiding, type Hiding, hideInData, knownPattern, secretsIn } from '../decode/secrets.ts';
 import type { DecodedKind, DecodedRows } from './decoded-shapes.ts';
 import type { Store } from './store-shape.ts';
 
@@ -42,14 +42,6 @@ function patternOf(store: Store, run: number): RegExp | null {
   return knownPattern(rows.flatMap(row => secretsIn(row.parameters as Data)));
 }
 
-/** A secret that holds a term that was looked for has its marks within; they go with it. */
-function snippetWithout(snippet: string, hiding: Hiding): string {
-  const shown = hideInText(snippet, hiding);
-  const unmarked = shown.replaceAll('\u0001', '').replaceAll('\u0002', '');
-  const hidden = hideInText(unmarked, hiding);
-  return hidden === unmarked ? shown : hidden;
-}
-
 /**
  * A store whose decoded rows and search hits show no secrets, unless they are asked for with `reveal`. What was on the wire (heads,
  * bodies) it gives as it is.
@@ -72,8 +64,7 @@ export function withoutSecrets(store: Store): Store {
         };
         return rows.map(row => hideInData(row as unknown as Data, hidingOf(row.run)) as unknown as DecodedRows[K]);
       },
-      search: (terms, filter) =>
-        decoded.search(terms, filter).map(hit => ({ ...hit, snippet: snippetWithout(hit.snippet, hiding(hit.run)) })),
+      search: (terms, filter) => decoded.search(terms, filter, hiding),
     },
   };
 }
