@@ -1,6 +1,7 @@
 import type { Data } from '../decode/data.ts';
-import { createHiding, type Hiding, hideInData, knownPattern, secretsIn } from '../decode/secrets.ts';
+import { createHiding, type Hiding, hideInData, hideInFields, hideInTarget, knownPattern, secretsIn } from '../decode/secrets.ts';
 import type { DecodedKind, DecodedRows } from './decoded-shapes.ts';
+import type { ExchangeDetail } from './shapes.ts';
 import type { Store } from './store-shape.ts';
 
 /** Runs whose known secrets are remembered. */
@@ -43,14 +44,22 @@ function patternOf(store: Store, run: number): RegExp | null {
 }
 
 /**
- * A store whose decoded rows and search hits show no secrets, unless they are asked for with `reveal`. What was on the wire (heads,
- * bodies) it gives as it is.
+ * A store whose heads, decoded rows and search hits show no secrets, unless rows are asked for with `reveal`. Bodies it gives as they were
+ * on the wire.
  */
 export function withoutSecrets(store: Store): Store {
   const hiding = hidingFor(store);
+  const inHeads = createHiding();
   const { decoded } = store;
   return {
     ...store,
+    *exchanges(filter) {
+      for (const row of store.exchanges(filter)) yield { ...row, target: hideInTarget(row.target, inHeads) };
+    },
+    exchange(id) {
+      const exchange = store.exchange(id);
+      return exchange === null ? null : headsWithout(exchange, inHeads);
+    },
     decoded: {
       ...decoded,
       rows<K extends DecodedKind>(kind: K, filter: Parameters<Store['decoded']['rows']>[1]): DecodedRows[K][] {
@@ -66,5 +75,17 @@ export function withoutSecrets(store: Store): Store {
       },
       search: (terms, filter) => decoded.search(terms, filter, hiding),
     },
+  };
+}
+
+function headsWithout(exchange: ExchangeDetail, hiding: Hiding): ExchangeDetail {
+  const { request, response, trailers } = exchange;
+  const target = hideInTarget(exchange.target, hiding);
+  return {
+    ...exchange,
+    target,
+    request: { ...request, target, fields: hideInFields(request.fields, hiding) },
+    response: response && { ...response, fields: hideInFields(response.fields, hiding) },
+    trailers: hideInFields(trailers, hiding),
   };
 }

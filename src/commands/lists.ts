@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Subject } from '../analysis/filter.ts';
 import { explainTls } from '../analysis/tls-failures.ts';
 import { CaptureError, sqliteCode } from '../capture/errors.ts';
+import { withoutSecrets } from '../capture/hidden-store.ts';
 import { type RunResult, resultOf } from '../capture/run-result.ts';
 import type { ConnectionRow, ExchangeRow, OutcomeType, RunRow, Store } from '../capture/store.ts';
 import { type Leg, PHASES, type Phase } from '../model.ts';
@@ -55,7 +56,8 @@ export function registerExchanges(program: Command, io: Io): void {
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action(async (file: string | undefined, words: string[], options: ExchangeOptions) => {
-      await withChosen(io, file, words, 'exchange', (store, match) => {
+      await withChosen(io, file, words, 'exchange', (opened, match) => {
+        const store = withoutSecrets(opened);
         if (options.run !== undefined) requireRun(store, options.run);
         if (options.connection !== undefined) requireConnection(store, options.connection);
         const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);

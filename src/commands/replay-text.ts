@@ -1,3 +1,4 @@
+import { createHiding, hideInTarget } from '../decode/secrets.ts';
 import type { PreparedReplay } from '../replay/agents.ts';
 import type { ReplayedComparison } from '../replay/agents-compare.ts';
 import type { Omission, PlannedRequest } from '../replay/agents-plan.ts';
@@ -115,7 +116,7 @@ export function requestLines({ plan }: PreparedReplay, io: Io): string[] {
     { title: 'PHASE', value: row => row.request.phase },
     { title: '', value: row => (row.request.omitted === null ? 'send' : 'left out') },
     { title: 'METHOD', value: row => row.request.method },
-    { title: 'TARGET', value: row => row.request.target },
+    { title: 'TARGET', value: row => hideInTarget(row.request.target, createHiding()) },
   ];
   return [...table(columns, rows, lineWidth(io))];
 }
@@ -220,8 +221,9 @@ export function planJson({ plan, cast, requests }: PreparedReplay, flags: PlanFl
   };
 }
 
-function requestJson({ exchange, connection, ...request }: PlannedRequest): object {
-  return { exchange: idText('exchange', exchange), connection: idText('connection', connection), ...request };
+function requestJson({ exchange, connection, target, ...request }: PlannedRequest): object {
+  const shown = hideInTarget(target, createHiding());
+  return { exchange: idText('exchange', exchange), connection: idText('connection', connection), ...request, target: shown };
 }
 
 /** `stringtap replay --json`. */

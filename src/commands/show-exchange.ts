@@ -1,6 +1,5 @@
 import { explainFailure } from '../analysis/tls-failures.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
-import { createHiding, hideInFields } from '../decode/secrets.ts';
 import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
 import { exchangeJson } from './ids.ts';
@@ -16,10 +15,9 @@ import { type Page, pageOf } from './show-text.ts';
 export function showExchange(
   io: Io,
   store: Store,
-  recorded: ExchangeDetail,
+  exchange: ExchangeDetail,
   options: { json: boolean; headers: boolean; reveal: boolean },
 ): void {
-  const exchange = options.reveal ? recorded : withoutSecretFields(recorded);
   if (options.json) {
     const decoded = decodedOf(store, exchange.id, options.reveal);
     const shown = options.headers
@@ -47,20 +45,6 @@ export function showExchange(
   }
   page.line();
   phaseFacts(page, store, exchange.phase, [exchange], true);
-}
-
-function withoutSecretFields(exchange: ExchangeDetail): ExchangeDetail {
-  const { request, response, trailers } = exchange;
-  const clean = <Head extends { fields: Fields }>(head: Head): Head => ({
-    ...head,
-    fields: hideInFields(head.fields, createHiding()),
-  });
-  return {
-    ...exchange,
-    request: clean(request),
-    response: response && clean(response),
-    trailers: hideInFields(trailers, createHiding()),
-  };
 }
 
 /** Field lines are asked for by --headers. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { routeOf } from '../decode/route.ts';
+import { createHiding, hideInTarget } from '../decode/secrets.ts';
 import type { Certname, ConnectionId, ExchangeId, Failure, Fields, Phase, Tape } from '../model.ts';
 import { reasonOf } from '../proxy/failure.ts';
 import { requestFields } from '../proxy/fields.ts';
@@ -29,6 +30,7 @@ export interface SentRequest {
   replayed: ExchangeId;
   phase: Phase;
   method: string;
+  /** As a reader sees it: its secrets are hidden. */
   target: string;
   /** `null` when no answer came, or not all of it. */
   status: number | null;
@@ -176,7 +178,7 @@ function send(
         replayed: exchange.id,
         phase: planned.phase,
         method: head.method,
-        target,
+        target: hideInTarget(target, createHiding()),
         status,
         failure,
         otherContent:

@@ -1,4 +1,5 @@
 import { path, percentDecode, query, routeOf } from '../decode/route.ts';
+import { createHiding, HIDDEN, hideInTarget, isSecretName } from '../decode/secrets.ts';
 import type { Certname, ExchangeId, RunId } from '../model.ts';
 
 /*
@@ -76,7 +77,7 @@ export interface Difference {
   recorded: string | null;
 }
 
-/** A recorded request that comes close. */
+/** A recorded request that comes close. It is told to whoever asked: its secrets are hidden. */
 export interface NearMiss {
   exchange: ExchangeId;
   run: RunId;
@@ -139,8 +140,9 @@ export function openBook(entries: readonly Entry[]): Book {
         return { entry: entry!, differs, cost: differs.reduce((sum, one) => sum + costOf(one), 0) };
       });
       ranked.sort((a, b) => a.cost - b.cost || a.entry.exchange - b.entry.exchange);
+      const hiding = createHiding();
       return ranked.slice(0, count).map(({ entry: { exchange, run, method, target }, differs }) => {
-        return { exchange, run, method, target, differs };
+        return { exchange, run, method, target: hideInTarget(target, hiding), differs: differs.map(withoutSecret) };
       });
     },
   };
@@ -151,6 +153,11 @@ export function differences(asked: Question, recorded: Question): Difference[] {
   return [...new Set([...asked.keys(), ...recorded.keys()])]
     .map(field => ({ field, asked: asked.get(field) ?? null, recorded: recorded.get(field) ?? null }))
     .filter(one => one.asked !== one.recorded);
+}
+
+function withoutSecret(difference: Difference): Difference {
+  const { field, asked, recorded } = difference;
+  return isSecretName(field) ? { field, asked: asked && HIDDEN, recorded: recorded && HIDDEN } : difference;
 }
 
 /** How far apart a field puts two requests: another indirection is another thing, another environment the same thing elsewhere. */

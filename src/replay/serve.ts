@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { ExchangeDetail } from '../capture/store.ts';
 import { routeOf } from '../decode/route.ts';
+import { createHiding, hideInTarget } from '../decode/secrets.ts';
 import type { Certname, ExchangeId, RunId } from '../model.ts';
 import { openAuthority } from '../pki/authority.ts';
 import { certsLayout } from '../pki/layout.ts';
@@ -165,7 +166,7 @@ export async function startServe(options: ServeOptions): Promise<Served> {
     const key = `${certname ?? ''} ${signatureOf(question)}`;
     let known = state.missed.get(key);
     if (known === undefined && state.missed.size < MAX_MISSES) {
-      known = { certname, method, target, times: 0, near: book.near(question) };
+      known = { certname, method, target: hideInTarget(target, createHiding()), times: 0, near: book.near(question) };
       state.missed.set(key, known);
     }
     if (known !== undefined) known.times += 1;
