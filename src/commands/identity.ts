@@ -71,7 +71,10 @@ export function registerIdentity(program: Command, io: Io): void {
       const layout = certsLayout(options.certs);
       const only = options.primary === undefined ? null : pinnedAs(options.primary, pinnedPrimaries(layout));
       const whose = only === null ? certname : `${certname} for ${only.name}`;
-      const none = new CliError(`there is no identity of ${whose}`, `stringtap identity list --certs ${options.certs} shows them`);
+      const none = new CliError(
+        `there is no identity of ${whose}`,
+        `stringtap identity list --certs ${options.certs} shows them`,
+      );
       if (!existsSync(layout.identities)) throw none;
       const identities = openIdentities(layout.identities);
       const before = identities.damaged().length;
