@@ -13,14 +13,17 @@ export type ReadPart = (id: number, at: number, length: number) => Uint8Array;
 /** Bodies whose pieces are remembered by where they begin; a reader looks into one or two at a time. */
 const REMEMBERED = 16;
 
-/** What remembered dictionaries may take in memory. */
+/** What remembered dictionaries may take in memory, and what the blocks that bodies were read of. */
 const DICTIONARY_BYTES = 4 << 20;
+const BLOCK_BYTES = 4 << 20;
 
 /** Where the bytes of a body `b` are; and its columns, for {@link StoredBody}. */
 export const STORED_BODY = {
-  columns: 'b.id, b.coding, p.dictionary, p.gzip',
-  bytes: 'coalesce(b.bytes, f.bytes, p.bytes)',
-  joins: 'LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id',
+  columns:
+    'b.id, b.coding, coalesce(p.dictionary, k.dictionary) AS dictionary, coalesce(p.gzip, q.gzip) AS gzip, q.block, q.at, q.length',
+  bytes: 'coalesce(b.bytes, f.bytes, p.bytes, k.bytes)',
+  joins: `LEFT JOIN body_fresh f ON f.body = b.id LEFT JOIN packed p ON p.body = b.id
+    LEFT JOIN blocked q ON q.body = b.id LEFT JOIN block k ON k.id = q.block`,
 } as const;
 
 /** Reads a {@link StoredBody} by its id. */
@@ -40,6 +43,10 @@ export interface StoredBody extends Piece {
   id: number;
   dictionary: number | null;
   gzip: number | null;
+  /** `bytes` are those of a block, and this is the place of the body in its content. */
+  block: number | null;
+  at: number | null;
+  length: number | null;
 }
 
 export function createBodyReader(db: Database): ReadBody {
@@ -123,13 +130,13 @@ export function createFormReader(db: Database): (id: number) => Uint8Array {
 }
 
 /**
- * Makes the form of a body, as {@link createFormReader} reads it, of what is stored of it. Dictionaries are remembered: those that were used last, of 4 MiB
- * together.
+ * Makes the form of a body, as {@link createFormReader} reads it, of what is stored of it. Dictionaries are remembered, and the content of blocks: those that
+ * were used last, of 4 MiB together each.
  */
 export function createUnpacking(db: Database): (stored: StoredBody) => Uint8Array {
   const whole = db.prepare<[number], StoredBody>(WHOLE_SQL);
-  const dictionaries = new Map<number, Buffer>();
-  let cached = 0;
+  const dictionaries = createLatest(DICTIONARY_BYTES);
+  const blocks = createLatest(BLOCK_BYTES);
 
   function read(id: number): Buffer {
     const row = whole.get(id);
@@ -139,24 +146,9 @@ export function createUnpacking(db: Database): (stored: StoredBody) => Uint8Arra
     return Buffer.from(decoded(row));
   }
 
-  function remember(id: number, bytes: Buffer): void {
-    cached += bytes.length - (dictionaries.get(id)?.length ?? 0);
-    dictionaries.delete(id);
-    dictionaries.set(id, bytes);
-    for (const [old, { length }] of dictionaries) {
-      if (cached <= DICTIONARY_BYTES || old === id) break;
-      dictionaries.delete(old);
-      cached -= length;
-    }
-  }
-
-  return row => {
-    const { bytes, dictionary } = row;
-    if (bytes === null) throw damaged('its bytes are missing');
-    if (dictionary === null) return decoded(row);
+  function withDictionary(bytes: Uint8Array, dictionary: number): Buffer {
     const known = dictionaries.get(dictionary);
     if (known !== undefined) {
-      remember(dictionary, known);
       try {
         return unpacked(bytes, known);
       } catch {
@@ -164,8 +156,52 @@ export function createUnpacking(db: Database): (stored: StoredBody) => Uint8Arra
       }
     }
     const fresh = read(dictionary);
-    remember(dictionary, fresh);
+    dictionaries.set(dictionary, fresh);
     return readable(() => unpacked(bytes, fresh));
+  }
+
+  return row => {
+    const { bytes, dictionary, block } = row;
+    if (bytes === null) throw damaged('its bytes are missing');
+    if (dictionary === null) return decoded(row);
+    if (block === null) return withDictionary(bytes, dictionary);
+    let content = blocks.get(block);
+    if (content === undefined) {
+      content = withDictionary(bytes, dictionary);
+      blocks.set(block, content);
+    }
+    return content.subarray(row.at ?? 0, (row.at ?? 0) + (row.length ?? 0));
+  };
+}
+
+interface Latest {
+  get(id: number): Buffer | undefined;
+  set(id: number, bytes: Buffer): void;
+}
+
+/** Remembers those that were used last. */
+function createLatest(maxBytes: number): Latest {
+  const known = new Map<number, Buffer>();
+  let cached = 0;
+
+  function set(id: number, bytes: Buffer): void {
+    cached += bytes.length - (known.get(id)?.length ?? 0);
+    known.delete(id);
+    known.set(id, bytes);
+    for (const [old, { length }] of known) {
+      if (cached <= maxBytes || old === id) break;
+      known.delete(old);
+      cached -= length;
+    }
+  }
+
+  return {
+    get(id) {
+      const bytes = known.get(id);
+      if (bytes !== undefined) set(id, bytes);
+      return bytes;
+    },
+    set,
   };
 }
 
@@ -174,7 +210,7 @@ function decoded({ coding, bytes }: Piece): Uint8Array {
   return coding !== 'identity' ? readable(() => zstdDecompressSync(bytes, { maxOutputLength: MAX_FORM_BYTES })) : bytes;
 }
 
-function readable(read: () => Uint8Array): Uint8Array {
+function readable<T extends Uint8Array>(read: () => T): T {
   try {
     return read();
   } catch {

@@ -46,7 +46,10 @@ export function createBodyList(db: Database): BodyList {
     )
     .pluck();
   const dictionaryOf = db
-    .prepare<[string], number>('SELECT ifnull(p.dictionary, j.value) FROM json_each(?) j LEFT JOIN packed p ON p.body = j.value')
+    .prepare<[string], number>(
+      `SELECT coalesce(p.dictionary, k.dictionary, j.value) FROM json_each(?) j LEFT JOIN packed p ON p.body = j.value
+       LEFT JOIN blocked q ON q.body = j.value LEFT JOIN block k ON k.id = q.block`,
+    )
     .pluck();
   const read = db.prepare<[string], Asked>(
     `SELECT ${STORED_BODY.columns}, CASE WHEN b.kept <= ${SMALL_BYTES} THEN ${STORED_BODY.bytes} END AS bytes,

@@ -34,10 +34,13 @@ export function withCompressed<T>(bytes: Uint8Array, use: (stored: Uint8Array, c
 /** The most that a piece of a body, or the content of a gzip body, has. */
 export const MAX_FORM_BYTES = 4 << 20;
 
-/** What is packed is packed once, and beside the traffic: some 3 ms for a report of 25 kB, and as much for larger bodies. */
+/** What is packed is packed twice at most, and beside the traffic: some 3 ms for a report of 25 kB, and as much for larger bodies. */
 const PACKED_LEVEL = 15;
 const LARGE_BYTES = 64 << 10;
 const LARGE_LEVEL = 5;
+
+/** Bodies up to this size are packed some at a time: to read one, all are unpacked. */
+export const TOGETHER_BYTES = LARGE_BYTES;
 
 /** Bytes that begin a dictionary in zstd's own format, and not plain content. */
 const FORMATTED = Buffer.from([0x37, 0xa4, 0x30, 0xec]);
@@ -49,12 +52,18 @@ export function isDictionary(bytes: Uint8Array): boolean {
 
 /** zstd, with other bytes as the dictionary; with a check sum, for a dictionary that changed would else give other bytes. */
 export function packedWith(bytes: Uint8Array, dictionary: Buffer | null): Buffer {
+  return packedAt(bytes.length > LARGE_BYTES ? LARGE_LEVEL : PACKED_LEVEL, bytes, dictionary);
+}
+
+/** zstd of some bodies, one behind the other. */
+export function packedTogether(bodies: readonly Uint8Array[], dictionary: Buffer): Buffer {
+  return packedAt(PACKED_LEVEL, Buffer.concat(bodies), dictionary);
+}
+
+function packedAt(level: number, bytes: Uint8Array, dictionary: Buffer | null): Buffer {
   const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = constants;
   return zstdCompressSync(bytes, {
-    params: {
-      [ZSTD_c_compressionLevel]: bytes.length > LARGE_BYTES ? LARGE_LEVEL : PACKED_LEVEL,
-      [ZSTD_c_checksumFlag]: dictionary === null ? 0 : 1,
-    },
+    params: { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: dictionary === null ? 0 : 1 },
     pledgedSrcSize: bytes.length,
     ...(dictionary === null ? {} : { dictionary }),
   });

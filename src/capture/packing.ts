@@ -1,7 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { type Phase, SIDES, type Side } from '../model.ts';
 import { createFormReader } from './body-reader.ts';
-import { isDictionary, packedWith, unpacked } from './compress.ts';
+import { isDictionary, packedTogether, packedWith, TOGETHER_BYTES, unpacked } from './compress.ts';
 import { CaptureError } from './errors.ts';
 import { contentForm } from './gzip-form.ts';
 import { CHUNK_BYTES } from './holding.ts';
@@ -27,6 +27,9 @@ const TRIES = 3;
 
 /** More than a transaction of the writer takes. */
 const RECENT = 4_096;
+
+/** Bodies that are packed together. */
+const TOGETHER = 8;
 
 /** Kinds whose dictionary is remembered, and what the bytes of dictionaries may take in memory. */
 const REMEMBERED = 20_000;
@@ -66,15 +69,23 @@ export interface Packable {
  */
 export function createPacking(db: Database): (exchange: Packable) => Generator<DerivedWrite> {
   const info = db.prepare<[number], Info>(
-    'SELECT b.kept, b.stored, b.coding, p.dictionary, ifnull(p.gzip, 0) AS gzip FROM body b LEFT JOIN packed p ON p.body = b.id WHERE b.id = ? AND b.sha256 IS NOT NULL',
+    `SELECT b.kept, b.stored, b.coding, coalesce(p.dictionary, k.dictionary) AS dictionary, coalesce(p.gzip, q.gzip, 0) AS gzip
+     FROM body b LEFT JOIN packed p ON p.body = b.id LEFT JOIN blocked q ON q.body = b.id LEFT JOIN block k ON k.id = q.block
+     WHERE b.id = ? AND b.sha256 IS NOT NULL`,
   );
-  const needed = db.prepare<[number], number>('SELECT 1 FROM packed WHERE dictionary = ? LIMIT 1').pluck();
+  const needed = db
+    .prepare<[number, number], number>(
+      'SELECT 1 FROM packed WHERE dictionary = ? UNION ALL SELECT 1 FROM block WHERE dictionary = ? LIMIT 1',
+    )
+    .pluck();
   const kinds = new Map<string, Kind>();
   const read = createFormReader(db);
   const dictionaries = new Map<number, Form>();
   let cached = 0;
   /** Bodies that were packed a moment ago: whether that is in the file is not known. */
   const recent = new Set<number>();
+  /** Bodies that were packed, by their dictionary, and wait for others. */
+  const waiting = new Map<number, number[]>();
 
   function formOf(id: number): Form {
     const bytes = Buffer.from(read(id));
@@ -140,6 +151,7 @@ export function createPacking(db: Database): (exchange: Packable) => Generator<D
     if (isWorse && (!isOwn || tries < TRIES) && isDictionary(form.bytes)) return become(isOwn ? tries + 1 : 0);
     remember(mine, { dictionary: kind.dictionary, best: Math.min(best ?? 1, ratio), tries: ratio <= GOOD ? 0 : tries });
     if (stored - made.length < SAVES_BYTES || !unpacked(made, dictionary.bytes).equals(form.bytes)) return null;
+    if (form.bytes.length <= TOGETHER_BYTES) wait(id, kind.dictionary);
     return ['pack', id, kind.dictionary, dictionary.gzip, form.gzip, made];
   }
 
@@ -157,10 +169,37 @@ export function createPacking(db: Database): (exchange: Packable) => Generator<D
   function rowOf(id: number, known: Info, mine: string, anyones: string): DerivedWrite | null {
     try {
       const form = formOf(id);
-      const made = needed.get(id) === undefined ? withDictionary(id, known, form, mine, anyones) : null;
+      const made = needed.get(id, id) === undefined ? withDictionary(id, known, form, mine, anyones) : null;
       return made ?? alone(id, known, form, kinds.get(mine)?.dictionary === id);
     } catch (error) {
       if (error instanceof CaptureError) return null; // it is damaged, or its dictionary is, and stays as it is
+      throw error;
+    }
+  }
+
+  function wait(id: number, dictionary: number): void {
+    const ids = waiting.get(dictionary) ?? [];
+    waiting.delete(dictionary);
+    waiting.set(dictionary, [...ids, id]);
+    if (waiting.size > REMEMBERED) waiting.delete(waiting.keys().next().value ?? 0);
+  }
+
+  /** Bodies that are in the file, each with the same dictionary; `null` when one is not what it was. */
+  function together(ids: readonly number[], dictionaryId: number): DerivedWrite | null {
+    try {
+      const forms = ids.map(id => Buffer.from(read(id)));
+      const { bytes } = dictionaryOf(dictionaryId);
+      const made = packedTogether(forms, bytes);
+      if (!unpacked(made, bytes).equals(Buffer.concat(forms))) return null;
+      let at = 0;
+      const members = ids.map((id, i) => {
+        const begin = at;
+        at += forms[i]!.length;
+        return [id, begin, forms[i]!.length, info.get(id)?.gzip ?? 0];
+      });
+      return ['block', dictionaryId, made, JSON.stringify(members)];
+    } catch (error) {
+      if (error instanceof CaptureError) return null; // one of them is gone, most likely
       throw error;
     }
   }
@@ -187,6 +226,14 @@ export function createPacking(db: Database): (exchange: Packable) => Generator<D
       if (recent.size >= RECENT) recent.clear();
       recent.add(id);
       yield row;
+      const by = row[2];
+      const ids = typeof by === 'number' ? waiting.get(by) : undefined;
+      if (typeof by !== 'number' || ids === undefined || ids.length < TOGETHER) continue;
+      waiting.delete(by);
+      recent.clear();
+      yield PAUSE; // now all of them are
+      const block = together(ids, by);
+      if (block !== null) yield block;
     }
   };
 }

@@ -52,13 +52,15 @@ export const RETENTION_SQL = {
   ),
   lastBody: 'SELECT coalesce(max(id), 0) FROM body',
   bodiesAfter: 'SELECT id FROM body WHERE id > ? AND id <= ? AND sha256 IS NOT NULL ORDER BY id LIMIT +?',
-  bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id LIMIT 1`,
+  bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id
+    UNION ALL SELECT 1 FROM block WHERE dictionary = :id LIMIT 1`,
   /** The exchange that a body is found in is gone: it is found in another one that has it. */
   bodyMoves: `UPDATE decoded_body SET exchange = coalesce((SELECT min(id) FROM (${BODY_COLUMNS.map(column => `SELECT min(id) AS id FROM exchange_row WHERE ${column} = :id`).join(' UNION ALL ')})), exchange)
     WHERE body = :id AND NOT EXISTS (SELECT 1 FROM exchange_row e WHERE e.id = decoded_body.exchange)`,
   /** From now on no body that comes is the same. */
   hideBody: "UPDATE body SET sha256 = x'' WHERE id = ?",
-  dictionaryOf: 'SELECT dictionary FROM packed WHERE body = ?',
+  dictionaryOf: `SELECT coalesce(p.dictionary, k.dictionary) FROM body b LEFT JOIN packed p ON p.body = b.id
+    LEFT JOIN blocked q ON q.body = b.id LEFT JOIN block k ON k.id = q.block WHERE b.id = ?`,
   fieldsUsed: `${unused(FIELDS_OF)} LIMIT 1`,
   templateOf: 'SELECT template FROM field_lines WHERE id = ?',
   deleteFields: 'DELETE FROM field_lines WHERE id = ?',
