@@ -1,6 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
+import { compact, tidyFullText, uncompact } from './compacting.ts';
 import { CaptureError, OutdatedError, sqliteCode, UnwritableError } from './errors.ts';
 import { type Lock, lockCapture } from './lock.ts';
 import { APPLICATION_ID, migrate, notACapture, SCHEMA_VERSION, schemaVersion } from './migrations.ts';
@@ -41,7 +42,7 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
       db.pragma(`page_size = ${PAGE_BYTES}`);
       db.pragma('auto_vacuum = INCREMENTAL'); // before anything is written: what --retain deletes is given back in small steps
       db.pragma(`application_id = ${APPLICATION_ID}`);
-    }
+    } else unhurried(db, own => uncompact(own, PAGE_BYTES));
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = NORMAL');
     db.pragma('foreign_keys = OFF'); // none are declared; the check would still cost
@@ -49,12 +50,12 @@ export function openForWriting(file: string, waitMs: number): OwnedDatabase {
     db.pragma('wal_autocheckpoint = 0'); // the writer does it after it has answered
     db.pragma(`journal_size_limit = ${64 << 20}`);
     migrate(db, file);
-    const opened = db;
+    const owned = db;
     return {
-      db: opened,
+      db: owned,
       close() {
-        settleJournal(opened);
-        opened.close();
+        settleJournal(owned);
+        owned.close();
         lock.release();
       },
     };
@@ -76,8 +77,8 @@ export function openBeside<T>(file: string, work: (db: Database.Database) => T):
   let db: Database.Database | null = null;
   try {
     db = new Database(resolve(file), { fileMustExist: true, timeout: READ_BUSY_MS });
-    const opened = db;
-    return opened.transaction(() => work(opened)).immediate();
+    const own = db;
+    return own.transaction(() => work(own)).immediate();
   } catch (error) {
     throw openingError(error, file);
   } finally {
@@ -85,13 +86,24 @@ export function openBeside<T>(file: string, work: (db: Database.Database) => T):
   }
 }
 
-/** A capture at rest is one plain file, which can be copied, and read from a folder that cannot be written. */
+/** A capture at rest is one plain file, which can be copied, and read from a folder that cannot be written; a small one takes as little as it can. */
 function settleJournal(db: Database.Database): void {
+  unhurried(db, own => {
+    tidyFullText(own);
+    own.pragma('journal_mode = DELETE');
+    compact(own);
+  });
+}
+
+/** Does what can be left. */
+function unhurried(db: Database.Database, work: (db: Database.Database) => void): void {
   try {
     db.pragma('busy_timeout = 0');
-    db.pragma('journal_mode = DELETE');
+    work(db);
   } catch {
-    // Somebody reads it, or the disk is full: it stays in WAL mode, which is as good.
+    // Somebody reads it, or the disk is full: it stays in WAL mode, and as large, which is as good.
+  } finally {
+    db.pragma(`busy_timeout = ${WRITE_BUSY_MS}`);
   }
 }
 
@@ -127,9 +139,29 @@ export function openForReading(file: string): Database.Database {
     throw new CaptureError(`there is no capture ${file}`, '`stringtap proxy` writes one; `--capture FILE` chooses its place');
   }
   try {
-    return checked(new Database(path, { readonly: true, fileMustExist: true, timeout: READ_BUSY_MS }), file);
+    return opened(path, file);
+  } catch (error) {
+    if (sqliteCode(error) !== 'SQLITE_READONLY_ROLLBACK') throw openingError(error, file);
+  }
+  try {
+    takeBack(path);
+    return opened(path, file);
   } catch (error) {
     throw openingError(error, file);
+  }
+}
+
+function opened(path: string, file: string): Database.Database {
+  return checked(new Database(path, { readonly: true, fileMustExist: true, timeout: READ_BUSY_MS }), file);
+}
+
+/** Who was killed while a capture was made compact left its journal, which SQLite takes back when it may write. */
+function takeBack(path: string): void {
+  const db = new Database(path, { fileMustExist: true, timeout: READ_BUSY_MS });
+  try {
+    db.pragma('user_version');
+  } finally {
+    db.close();
   }
 }
 
