@@ -1,6 +1,7 @@
 import { type Cell, stored } from './decoded-cells.ts';
 import { LIST_NAMES, LIST_TABLES, N_BITS, N_MASK } from './list-schema.ts';
 import type { DerivedWrite } from './messages.ts';
+import { rowsIn } from './split-schema.ts';
 
 /** The columns that a decoded row gives, by table. */
 const COLUMNS = {
@@ -135,7 +136,7 @@ export const DECODED_SQL: Readonly<Record<string, string>> = {
     ]),
   ),
   ...Object.fromEntries(
-    names.map(table => [`clear ${table}`, `DELETE FROM ${table} WHERE ${OF_BODY.has(table) ? 'body' : 'exchange'} = ?`]),
+    names.map(table => [`clear ${table}`, `DELETE FROM ${rowsIn(table)} WHERE ${OF_BODY.has(table) ? 'body' : 'exchange'} = ?`]),
   ),
   ...Object.fromEntries(
     LIST_NAMES.map(name => {
@@ -164,7 +165,8 @@ export function clearing(exchange: number, bodies: readonly number[]): DerivedWr
 
 /** Empties every decoded table. `delete-all` is for the full-text indexes; their triggers would take the rows out one by one. */
 export const CLEAR_DECODED_SQL = {
-  triggers: "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND (name GLOB '*_fts_out' OR name GLOB 'list_gone_*')",
+  triggers:
+    "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND (name GLOB '*_fts_out' OR name GLOB 'list_gone_*' OR name GLOB '*_same_out')",
   dropTrigger: (name: string): string => `DROP TRIGGER ${name}`,
   rows: [
     ...[...LIST_NAMES.filter(name => LIST_TABLES[name].text.length > 0), 'body_text'].map(
@@ -172,7 +174,8 @@ export const CLEAR_DECODED_SQL = {
     ),
     ...LIST_NAMES.map(name => `DELETE FROM ${name}_row;`),
     'DELETE FROM list;',
-    ...names.map(table => `DELETE FROM ${table};`),
+    ...names.map(table => `DELETE FROM ${rowsIn(table)};`),
+    'DELETE FROM same;',
     "DELETE FROM derived WHERE name = 'bodies';",
   ].join('\n'),
 } as const;

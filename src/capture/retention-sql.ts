@@ -55,8 +55,8 @@ export const RETENTION_SQL = {
   bodyUsed: `${unused(BODY_COLUMNS)} UNION ALL SELECT 1 FROM packed WHERE dictionary = :id
     UNION ALL SELECT 1 FROM block WHERE dictionary = :id LIMIT 1`,
   /** The exchange that a body is found in is gone: it is found in another one that has it. */
-  bodyMoves: `UPDATE decoded_body SET exchange = coalesce((SELECT min(id) FROM (${BODY_COLUMNS.map(column => `SELECT min(id) AS id FROM exchange_row WHERE ${column} = :id`).join(' UNION ALL ')})), exchange)
-    WHERE body = :id AND NOT EXISTS (SELECT 1 FROM exchange_row e WHERE e.id = decoded_body.exchange)`,
+  bodyMoves: `UPDATE decoded_body_row SET exchange = coalesce((SELECT min(id) FROM (${BODY_COLUMNS.map(column => `SELECT min(id) AS id FROM exchange_row WHERE ${column} = :id`).join(' UNION ALL ')})), exchange)
+    WHERE body = :id AND NOT EXISTS (SELECT 1 FROM exchange_row e WHERE e.id = decoded_body_row.exchange)`,
   /** From now on no body that comes is the same. */
   hideBody: "UPDATE body SET sha256 = x'' WHERE id = ?",
   dictionaryOf: `SELECT coalesce(p.dictionary, k.dictionary) FROM body b LEFT JOIN packed p ON p.body = b.id

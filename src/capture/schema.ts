@@ -5,6 +5,7 @@ import { FINDINGS } from './findings-schema.ts';
 import { LISTS } from './list-schema.ts';
 import { NOTES } from './note-schema.ts';
 import { BLOCKS, PACKING } from './packing-schema.ts';
+import { SPLITS } from './split-schema.ts';
 
 /**
  * The SQL of a capture's tables and views. Append only: what a released version has written is never edited here, a later
@@ -220,5 +221,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: 'exchanges that went wrong', sql: FILTER_INDEX },
   { name: 'notes, and times of the primary', sql: NOTES },
   { name: 'what is nearly the same each time is kept once', sql: EXCHANGES + LISTS + PACKING },
-  { name: 'bodies that are much alike are kept together', sql: BLOCKS },
+  { name: 'bodies that are much alike are kept together, and what single rows share once', sql: BLOCKS + SPLITS },
 ];

@@ -395,7 +395,7 @@ describe('files that are fetched again', () => {
     const before = rows();
     expect(before.length).toBe(60);
     db.exec("DELETE FROM derived WHERE name = 'bodies'; DELETE FROM file_content");
-    db.exec("DELETE FROM decoded_body WHERE body IN (SELECT response_body FROM exchange WHERE indirection = 'file_content')");
+    db.exec("DELETE FROM decoded_body_row WHERE body IN (SELECT response_body FROM exchange WHERE indirection = 'file_content')");
     const decoding = createBodyDecoding(db);
     const apply = createApplyDerived(db);
     const steps: number[] = [];
