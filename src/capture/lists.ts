@@ -7,8 +7,12 @@ import type { Value } from './statements.ts';
 /** A list may differ from its base in this share of its rows; beyond that it is written whole, and is the next one's base. */
 const MOST_DIFFERENT = 0.25;
 
-/** Nodes whose last whole lists are remembered. */
+/** Nodes whose last whole lists are remembered, and how many of each: what a node says comes and goes. */
 const REMEMBERED = 20_000;
+const WHOLES = 3;
+
+/** One that does not differ by more than this factor from the best one is good enough to look at no other one. */
+const NEAR = 1.25;
 
 /** What was yielded so far has to be in the file before the next row is asked for. */
 export const PAUSE: DerivedWrite = ['pause'];
@@ -29,6 +33,17 @@ export interface Lists {
 interface Whole {
   id: number;
   count: number;
+}
+
+/** What is remembered of a node's lists of a kind. */
+interface Known {
+  /** The last first. */
+  wholes: readonly Whole[];
+  /** How many rows differ from the base that is nearest. */
+  usual: number;
+  /** The last list, and rows that differed from the same base in the same way as those of the list before: written again and again. */
+  last: { id: number; base: number } | null;
+  again: number;
 }
 
 interface Kind {
@@ -62,13 +77,13 @@ export function createLists(db: Database): { of(certname: string | null): Lists 
     }),
   ) as Record<ListName, Kind>;
   const lastId = db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM list').pluck();
-  const bases = new Map<string, Whole>();
+  const known = new Map<string, Known>();
   let last = 0;
 
-  function remember(key: string, whole: Whole): void {
-    bases.delete(key);
-    bases.set(key, whole);
-    if (bases.size > REMEMBERED) bases.delete(bases.keys().next().value ?? '');
+  function remember(key: string, what: Known): void {
+    known.delete(key);
+    known.set(key, what);
+    if (known.size > REMEMBERED) known.delete(known.keys().next().value ?? '');
   }
 
   function valuesOf(name: ListName, cells: Cells): Value[] {
@@ -80,16 +95,25 @@ export function createLists(db: Database): { of(certname: string | null): Lists 
     return kinds[name].same.get(rowId(base, n), ...values) === 1;
   }
 
-  /** The first of some whole lists that a list is near enough to. */
-  function baseFor(name: ListName, candidates: readonly (Whole | undefined)[], count: number, cells: (i: number) => Cells) {
-    const seen = new Set<number>();
-    return candidates.find(whole => {
-      if (whole === undefined || seen.has(whole.id) || whole.count < count) return false;
-      seen.add(whole.id);
-      let left = Math.max(1, Math.floor(count * MOST_DIFFERENT));
-      for (let i = 0; i < count && left >= 0; i++) if (!isSame(name, whole.id, i + 1, valuesOf(name, cells(i)))) left--;
-      return left >= 0;
-    });
+  /** In how many rows a list differs from a whole one; more than `most` are not counted. */
+  function differences(name: ListName, whole: Whole, most: number, count: number, cells: (i: number) => Cells): number {
+    if (whole.count < count) return Number.POSITIVE_INFINITY;
+    let found = 0;
+    for (let i = 0; i < count && found <= most; i++) if (!isSame(name, whole.id, i + 1, valuesOf(name, cells(i)))) found++;
+    return found;
+  }
+
+  /** The whole list that a list is nearest to, if it is near enough. */
+  function baseFor(name: ListName, mine: Known | undefined, any: Known | undefined, count: number, cells: (i: number) => Cells) {
+    const most = Math.max(1, Math.floor(count * MOST_DIFFERENT));
+    const candidates = new Map([...(mine?.wholes ?? []), ...(any?.wholes ?? [])].map(whole => [whole.id, whole]));
+    let best: { whole: Whole; differs: number } | null = null;
+    for (const whole of candidates.values()) {
+      const differs = differences(name, whole, best === null ? most : best.differs - 1, count, cells);
+      if (differs <= (best === null ? most : best.differs - 1)) best = { whole, differs };
+      if (best !== null && best.differs <= NEAR * (mine?.usual ?? 0)) break;
+    }
+    return best;
   }
 
   /** A row that takes the place of the base's, without what is the same in it. */
@@ -103,20 +127,25 @@ export function createLists(db: Database): { of(certname: string | null): Lists 
     ];
   }
 
+  function latestFirst(whole: Whole, before: Known | undefined): readonly Whole[] {
+    return [whole, ...(before?.wholes ?? []).filter(({ id }) => id !== whole.id)].slice(0, WHOLES);
+  }
+
   return {
     of: certname => ({
       *rows(name, owner, given, cells) {
         const count = Math.min(given, N_MASK);
         if (count === 0) return;
-        const mine = `${name} ${certname}`;
-        const any = `${name}`;
-        const found = baseFor(name, [bases.get(mine), bases.get(any)], count, cells);
+        const keys = { mine: `${name} ${certname}`, any: `${name}` };
+        const [mine, any] = [known.get(keys.mine), known.get(keys.any)];
+        // what was written again and again would by now have been a whole list
+        const found = (mine?.again ?? 0) >= count ? null : baseFor(name, mine, any, count, cells);
         const id = Math.max(last, lastId.get() ?? 0) + 1;
         last = id;
         const { code } = LIST_TABLES[name];
         const [since, text] = packed(name, count, cells);
-        yield ['list', id, owner, code, found?.id ?? id, count, since, text];
-        let base = found ?? null;
+        yield ['list', id, owner, code, found?.whole.id ?? id, count, since, text];
+        let base = found?.whole ?? null;
         if (base !== null) {
           yield PAUSE; // from here on nobody deletes the base
           if (kinds[name].present.get(rowId(base.id, 1), rowId(base.id, count)) !== count) {
@@ -124,14 +153,21 @@ export function createLists(db: Database): { of(certname: string | null): Lists 
             yield ['list is whole', id];
           }
         }
+        const before = mine?.last?.base === base?.id ? mine?.last : null;
+        let again = before ? (mine?.again ?? 0) : 0;
         for (let i = 0; i < count; i++) {
           const values = valuesOf(name, cells(i));
           if (base === null) yield [name, rowId(id, i + 1), ...values];
-          else if (!isSame(name, base.id, i + 1, values)) yield override(name, id, base.id, i + 1, values);
+          else if (!isSame(name, base.id, i + 1, values)) {
+            const row = override(name, id, base.id, i + 1, values);
+            if (before && kinds[name].same.get(rowId(before.id, i + 1), ...row.slice(2)) === 1) again++;
+            yield row;
+          }
         }
         const whole = base ?? { id, count };
-        remember(mine, whole);
-        remember(any, whole);
+        const usual = base === null || found === null ? 0 : found.differs;
+        remember(keys.mine, { wholes: latestFirst(whole, mine), usual, last: { id, base: whole.id }, again });
+        remember(keys.any, { wholes: latestFirst(whole, known.get(keys.any)), usual: 0, last: null, again: 0 });
       },
     }),
   };

@@ -146,6 +146,29 @@ describe('lists', () => {
     expect(db.prepare('SELECT count(*) FROM edge').pluck().get()).toBe(1000);
   });
 
+  test('what comes and goes does not end what a list is based on', () => {
+    using dir = tempDir();
+    using owned = closing(openForWriting(dir.file('a.db'), 0));
+    const { db } = owned;
+    const write = writerOf(db);
+    const edges = (moved: boolean): Cells[] =>
+      Array.from({ length: 50 }, (_, n) => ({ source: 'Class[base]', target: `File[/etc/${moved && n > 20 ? n + 1 : n}]` }));
+    for (let run = 1; run <= 20; run++) write('edge', run, 'a.lab', edges(run % 4 === 0));
+    expect(db.prepare('SELECT count(*) FROM edge_row').pluck().get()).toBe(100);
+    // what a lasting change leaves is no reason to write more of it than the list has
+    const facts = (run: number, changed: number): Cells[] =>
+      Array.from({ length: 50 }, (_, n) => ({
+        path: `f${n}`,
+        type: 'string',
+        value: n < changed ? 'new' : n > 47 ? `${run}` : '',
+        bytes: 1,
+      }));
+    for (let run = 1; run <= 60; run++) write('fact', run, 'a.lab', facts(run, run > 10 ? 10 : 0));
+    const whole = db.prepare<[], number>('SELECT owner FROM list WHERE kind = 1 AND base = id').pluck().all();
+    expect(whole).toEqual([1, 17]);
+    expect(db.prepare('SELECT count(*) FROM fact_row').pluck().get()).toBe(2 * 50 + 58 * 2 + 6 * 10);
+  });
+
   test('a base that was deleted before the list was written is not missed', () => {
     using dir = tempDir();
     using owned = closing(openForWriting(dir.file('a.db'), 0));
