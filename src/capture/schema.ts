@@ -2,6 +2,7 @@ import { DECODED } from './decoded-schema.ts';
 import { EXCHANGES } from './exchange-schema.ts';
 import { FILTER_INDEX } from './filter-schema.ts';
 import { FINDINGS } from './findings-schema.ts';
+import { FULL_TEXT } from './full-text-schema.ts';
 import { LISTS } from './list-schema.ts';
 import { NOTES } from './note-schema.ts';
 import { BLOCKS, PACKING } from './packing-schema.ts';
@@ -221,5 +222,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: 'exchanges that went wrong', sql: FILTER_INDEX },
   { name: 'notes, and times of the primary', sql: NOTES },
   { name: 'what is nearly the same each time is kept once', sql: EXCHANGES + LISTS + PACKING },
-  { name: 'bodies that are much alike are kept together, and what single rows share once', sql: BLOCKS + SPLITS },
+  { name: 'bodies that are much alike are kept together, and what single rows share once', sql: BLOCKS + SPLITS + FULL_TEXT },
 ];
