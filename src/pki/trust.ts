@@ -6,7 +6,7 @@ import { type Crl, isListOf, readCrl } from './crl.ts';
 import { plainSerial } from './der.ts';
 import { PkiError } from './error.ts';
 import { privateFolder, readOwn, removeOwn, writeOwn, writtenAt } from './files.ts';
-import { fingerprintOf, pemOf, toPem } from './pem.ts';
+import { pemOf, toPem } from './pem.ts';
 import { type Certificate, isIssuedBy } from './x509.ts';
 
 /** What we know of one primary's CA: pinned on first contact, or given by the user. */
@@ -26,11 +26,13 @@ export interface Trust {
    * Takes over the CRLs that a CA of the bundle signed and that are newer than those at hand; drops all others.
    * @throws PkiError only when they cannot be written
    */
-  updateCrl(pem: string): void;
+  updateCrl(pem: string | Buffer): void;
+  /** The text that was taken over last, as it came; `null` when there was none since the start. */
+  readonly crlText: Buffer | null;
   /** For agents: our CA first, then the primary's certificates in its order. `modifiedAt` is a whole second, rounded up. */
   bundle(): { pem: string; modifiedAt: number };
-  /** For agents: our CRL first, then one of each of the primary's CAs that we have one of. */
-  crlBundle(): { pem: string; modifiedAt: number };
+  /** For agents: our CRL first, then one of each of the primary's CAs that we have one of. `bytes` is one buffer for all of them. */
+  crlBundle(): { pem: string; bytes: Buffer; modifiedAt: number };
   /** SHA-256 of a CA certificate's DER or of the bundle's text; colons and case are ignored. See `isVouchedFor`. */
   matchesFingerprint(fp: string): boolean;
   /** Whether the primary's CA vouches for the certificate of an agent, by its chain, dates and the newest CRLs. */
@@ -82,8 +84,9 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   let lists: ReadonlyMap<string, Crl> = new Map();
   /** The lists as PEM: megabytes at a large site, so printed once. */
   let listsPem = '';
-  /** Of the last text with lists. Each new agent makes the primary send it again; reading 100,000 entries takes 200 ms. */
-  let seen: string | null = null;
+  /** The last text with lists. Each new agent makes the primary send it again; reading 100,000 entries takes 200 ms. */
+  let seen: Buffer | null = null;
+  let served: { pem: string; bytes: Buffer } | null = null;
   let listsAt = writtenAt(crlFile) ?? 0;
   if (options.caPem !== undefined) pinGiven(options.caPem);
   if (bundle !== null) setLists(newest(bundle, crlsOf(readOwn(crlFile, { secret: false }) ?? '')));
@@ -168,12 +171,15 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
       }
       replace(found);
     },
+    get crlText() {
+      return seen;
+    },
     updateCrl(pem) {
-      const text = fingerprintOf(pem);
-      if (bundle === null || text === seen) return;
+      const text = typeof pem === 'string' ? Buffer.from(pem, 'latin1') : pem;
+      if (bundle === null || seen?.equals(text)) return;
       seen = text;
       const before = listsPem;
-      setLists(newest(bundle, [...lists.values(), ...crlsOf(pem)]));
+      setLists(newest(bundle, [...lists.values(), ...crlsOf(text.toString('latin1'))]));
       if (listsPem === before) return;
       listsAt = now();
       writeOwn(crlFile, listsPem);
@@ -184,7 +190,9 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     },
     crlBundle() {
       const own = authority.crl();
-      return { pem: own.pem + listsPem, modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
+      const pem = own.pem + listsPem;
+      if (served?.pem !== pem) served = { pem, bytes: Buffer.from(pem) };
+      return { ...served, modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
     },
     matchesFingerprint: fp => bundle !== null && isVouchedFor(bundle, fp),
     check(certificate, at) {

@@ -126,7 +126,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#over && !this.#answering.onData(chunk)) controller.pause();
+    // An empty one is how undici goes on after a pause.
+    if (!this.#over && chunk.length > 0 && !this.#answering.onData(chunk)) controller.pause();
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type Failure, type Fields, type Phase, type ResponseHead, type Route, toCertname } from '../model.ts';
+import { type BodyTap, type Failure, type Fields, type Phase, type ResponseHead, type Route, toCertname } from '../model.ts';
 import type { Enrolment } from '../pki/enrolment.ts';
 import type { Trust } from '../pki/trust.ts';
 import type { Delivery } from './delivery.ts';
@@ -86,18 +86,18 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     exchange.request.resume();
     delivery.requestEnded();
     const trust = options.trustOf(primary);
-    const answer = await ask(exchange, Buffer.alloc(0));
+    const answer = await ask(exchange, Buffer.alloc(0), { known: kind === 'crl' ? trust.crlText : null });
     if ('reason' in answer) {
       if (!trust.pinned) return delivery.fail(answer);
     } else {
-      recordPrimary(delivery, answer);
+      delivery.exchange.primaryStatus = answer.head.status;
       if (answer.head.status === 200) {
         try {
           if (kind === 'ca') {
             const before = trust.caPem();
             trust.pin(answer.body.toString('latin1'));
             if (trust.caPem() !== before) options.onTrustChanged();
-          } else trust.updateCrl(answer.body.toString('latin1'));
+          } else trust.updateCrl(answer.body);
         } catch (error) {
           onNotice(
             `${authority(primary.host, primary.port)}: ${reasonOf(error)}; the known ${kind === 'ca' ? 'CA' : 'CRL'} is kept`,
@@ -107,7 +107,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
         return relayAnswer(delivery, answer);
       }
     }
-    const { pem, modifiedAt } = kind === 'ca' ? trust.bundle() : trust.crlBundle();
+    const { bytes, modifiedAt } = kind === 'ca' ? bundleOf(trust) : trust.crlBundle();
     const since = Date.parse(field(delivery.exchange.request.fields, 'if-modified-since') ?? '');
     // RFC 9110 section 13.1.3: the field counts whole seconds.
     if (since >= Math.floor(modifiedAt / 1000) * 1000) delivery.answer(304, 'Not Modified', [], Buffer.alloc(0));
@@ -116,7 +116,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
         ['Content-Type', 'text/plain'],
         ['Last-Modified', new Date(modifiedAt).toUTCString()],
       ];
-      delivery.answer(200, 'OK', fields, Buffer.from(pem));
+      delivery.answer(200, 'OK', fields, bytes);
     }
   }
 
@@ -201,8 +201,16 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     return Buffer.concat(chunks);
   }
 
-  /** Sends the agent's request with `body` in place of its own and gathers the answer. */
-  function ask(exchange: BootstrapRequest, body: Buffer): Promise<Answer | Failure> {
+  /**
+   * Sends the agent's request with `body` in place of its own and gathers the answer.
+   * @param told of an answer that goes no further itself: it is put on the tape as it comes, and its body is only kept as far as it differs
+   *   from what is `known`, as the list of a large site has megabytes and all agents may ask at once
+   */
+  function ask(
+    exchange: BootstrapRequest,
+    body: Buffer,
+    told: { known: Buffer | null } | null = null,
+  ): Promise<Answer | Failure> {
     const { delivery, primary } = exchange;
     const origin = authority(primary.host, primary.port);
     // PEM is read here, so it must come as it is and whole: no content coding, and no 304 for a part that the agent has and we may not.
@@ -215,8 +223,8 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
         : fields;
     return new Promise(resolve => {
       let head: ResponseHead | null = null;
-      const chunks: Buffer[] = [];
-      let size = 0;
+      const gathered = gather(told?.known ?? null);
+      let copy: BodyTap | null = null;
       const call = upstream.send(
         {
           primary,
@@ -235,17 +243,18 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
             head = received;
           },
           onData: chunk => {
-            size += chunk.length;
-            if (size > MAX_ANSWER_BYTES) {
+            gathered.add(chunk);
+            if (gathered.size > MAX_ANSWER_BYTES) {
               call.abort();
               resolve({ reason: 'primary-protocol', origin, detail: 'the answer is larger than 16 MiB' });
-            } else chunks.push(chunk);
-            return true;
+              return true;
+            }
+            if (told === null) return true;
+            copy ??= delivery.tap('primary-response');
+            return delivery.copy(copy, chunk);
           },
           onEnd: () =>
-            resolve(
-              head ? { head, body: Buffer.concat(chunks) } : { reason: 'primary-protocol', origin, detail: 'no answer head' },
-            ),
+            resolve(head ? { head, body: gathered.whole() } : { reason: 'primary-protocol', origin, detail: 'no answer head' }),
           onFailure: resolve,
         },
       );
@@ -255,6 +264,34 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
   }
 
   return { takes: (method, route) => PHASES.has(route.phase) && method !== 'HEAD', serve };
+}
+
+function bundleOf(trust: Trust): { bytes: Buffer; modifiedAt: number } {
+  const { pem, modifiedAt } = trust.bundle();
+  return { bytes: Buffer.from(pem), modifiedAt };
+}
+
+/** Puts chunks together. As long as they are those of `known`, nothing is kept. */
+function gather(known: Buffer | null): { readonly size: number; add(chunk: Buffer): void; whole(): Buffer } {
+  let chunks: Buffer[] | null = known === null ? [] : null;
+  let size = 0;
+  return {
+    get size() {
+      return size;
+    },
+    add(chunk) {
+      const isKnown = chunks === null && known?.subarray(size, size + chunk.length).equals(chunk) === true;
+      if (!isKnown) {
+        chunks ??= [Buffer.from(known?.subarray(0, size) ?? [])];
+        chunks.push(chunk);
+      }
+      size += chunk.length;
+    },
+    whole() {
+      if (chunks !== null) return Buffer.concat(chunks);
+      return known?.length === size ? known : Buffer.from(known?.subarray(0, size) ?? []);
+    },
+  };
 }
 
 function recordPrimary(delivery: Delivery, answer: Answer): void {

@@ -42,12 +42,14 @@ export async function contact(
   const known = trust.caPem();
   const bundle =
     known ??
-    (await get(primary, '/puppet-ca/v1/certificate/ca', null, wholeMs).catch((error: unknown) => {
-      throw new ContactError(
-        `cannot get the CA of the primary at ${origin}: ${reasonOf(error)}`,
-        'check --primary HOST[:PORT]; --ca-cert FILE gives the CA without asking for it',
-      );
-    }));
+    (
+      await get(primary, '/puppet-ca/v1/certificate/ca', null, wholeMs).catch((error: unknown) => {
+        throw new ContactError(
+          `cannot get the CA of the primary at ${origin}: ${reasonOf(error)}`,
+          'check --primary HOST[:PORT]; --ca-cert FILE gives the CA without asking for it',
+        );
+      })
+    ).toString('latin1');
   if (!/-----BEGIN CERTIFICATE-----/.test(bundle)) {
     throw new ContactError(`what ${origin} gave as its CA is no certificate`, 'is --primary a Puppet primary?');
   }
@@ -96,8 +98,8 @@ function handshake(primary: PrimaryAddress, ca: string, wholeMs: number): Promis
   });
 }
 
-/** A text body of the primary; with `ca` only over a connection that verifies. */
-function get(primary: PrimaryAddress, path: string, ca: string | null, wholeMs: number): Promise<string> {
+/** The body of an answer of the primary; with `ca` only over a connection that verifies. */
+function get(primary: PrimaryAddress, path: string, ca: string | null, wholeMs: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const outgoing = (primary.plain ? requestPlain : request)(
       {
@@ -118,7 +120,7 @@ function get(primary: PrimaryAddress, path: string, ca: string | null, wholeMs: 
           else chunks.push(chunk);
         });
         answer.once('end', () => {
-          if (answer.statusCode === 200) resolve(Buffer.concat(chunks).toString('latin1'));
+          if (answer.statusCode === 200) resolve(Buffer.concat(chunks));
           else reject(new Error(`${path} was answered with ${answer.statusCode}`));
         });
         // One that breaks off has no 'end', and its request no 'error'.

@@ -17,6 +17,8 @@ import { mono, newExchange } from './tracking.ts';
 export interface Delivery {
   readonly exchange: Exchange;
   tap(side: Side): BodyTap;
+  /** Puts on the tape what does not go to the agent. @returns as of {@link data} */
+  copy(tap: BodyTap, chunk: Buffer): boolean;
   requestEnded(): void;
   requestBytes(count: number): void;
   ready(use: Use, resent: number): void;
@@ -67,6 +69,8 @@ const DEAF: BodyTap = { write: nothing };
 
 /** What came of an answer is gathered up to this much: a TLS record of 16 KiB would cost a write of its own. */
 const GATHER_BYTES = 128 * 1024;
+/** Pieces in which a longer answer of our own is written. */
+const PIECE_BYTES = 64 * 1024;
 
 /** One object an exchange, and few functions made for it: this is the path of every answer. */
 class AgentDelivery implements Delivery {
@@ -87,6 +91,8 @@ class AgentDelivery implements Delivery {
   /** Who asked for a pause: the primary goes on when neither needs one any more. */
   #agentIsFull = false;
   #tapeIsFull = false;
+  /** What is left of a long answer of our own. */
+  #own: Buffer | null = null;
 
   constructor(
     tape: Tape,
@@ -116,6 +122,13 @@ class AgentDelivery implements Delivery {
 
   tap(side: Side): BodyTap {
     return this.#over ? DEAF : this.#tape.tap(this.exchange.id, side);
+  }
+
+  copy(tap: BodyTap, chunk: Buffer): boolean {
+    tap.write(chunk);
+    passed(chunk.length);
+    this.#askTape();
+    return !this.#tapeIsFull;
   }
 
   requestEnded(): void {
@@ -216,6 +229,13 @@ class AgentDelivery implements Delivery {
     exchange.response = { status, reason, fields: all };
     exchange.timing.responseHeadMono = mono();
     const isBodiless = this.#request.method === 'HEAD' || status === 304;
+    if (!isBodiless && body.length > GATHER_BYTES && outcome.type === 'answered' && !this.#response.destroyed) {
+      this.#expected = body.length;
+      this.#writeHead({ status, reason, fields: all });
+      this.#own = body;
+      this.#feed(body);
+      return;
+    }
     if (!isBodiless && body.length > 0) {
       exchange.timing.firstByteMono = exchange.timing.responseHeadMono;
       exchange.responseBytes = body.length;
@@ -226,6 +246,19 @@ class AgentDelivery implements Delivery {
       this.#writeHead({ status, reason, fields: all });
       this.#response.end(isBodiless ? undefined : body);
     });
+  }
+
+  /** A long answer of our own goes as the agent reads it: the buffer is one for all, and what TLS made of it is each agent's own. */
+  #feed(body: Buffer): void {
+    let left = body;
+    while (left.length > 0 && !this.#over) {
+      const chunk = left.subarray(0, PIECE_BYTES);
+      left = left.subarray(PIECE_BYTES);
+      this.#own = left;
+      if (!this.data(chunk) && left.length > 0) return;
+    }
+    this.#own = null;
+    if (!this.#over) this.end([]);
   }
 
   /** Ends the exchange for the tape; `last` writes what completes the answer. */
@@ -278,7 +311,9 @@ class AgentDelivery implements Delivery {
   }
 
   #drained(): void {
-    if (!this.#agentIsFull && !this.#tapeIsFull) this.#hooks.onDrain();
+    if (this.#agentIsFull || this.#tapeIsFull) return;
+    if (this.#own === null) this.#hooks.onDrain();
+    else this.#feed(this.#own);
   }
 }
 

@@ -21,7 +21,7 @@ export function serveHandout(
   response.setHeader('Content-Type', 'text/plain');
   try {
     if (takeHandout(dir, token, name)) {
-      response.end((name === 'ca.pem' ? trust.bundle() : trust.crlBundle()).pem);
+      response.end(name === 'ca.pem' ? trust.bundle().pem : trust.crlBundle().bytes);
       return true;
     }
   } catch {

@@ -51,6 +51,8 @@ export interface DemoCa {
   /** A certificate for a request: its subject alternative names and extension requests are taken over. */
   sign(csr: Csr, certname: string): string;
   revoke(certPem: string): void;
+  /** So many serials that nobody has: the list of a large site. */
+  revokeMany(count: number): void;
   /** Signs the list of the issuing CA anew, to end at this moment (ms). */
   relist(nextUpdate: number): void;
   isRevoked(serial: string): boolean;
@@ -161,6 +163,12 @@ export async function makeDemoCa(certname: string, chain: 'self' | 'chain', keyT
       for (const certificate of readCertificates(certPem)) revoked.push({ serial: certificate.serial, at: Date.now() });
       ownList = list(issuer, revoked);
       crlModifiedAt = Date.now();
+    },
+    revokeMany(count) {
+      const at = Date.now();
+      for (let n = 0; n < count; n++) revoked.push({ serial: (0x7a000000 + revoked.length).toString(16).toUpperCase(), at });
+      ownList = list(issuer, revoked);
+      crlModifiedAt = at;
     },
     relist(nextUpdate) {
       ownList = list(issuer, revoked, nextUpdate);

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { ExchangeId, Side } from '../../src/model.ts';
 import { readCrls } from '../../src/pki/crl.ts';
 import { readCsr } from '../../src/pki/csr.ts';
 import { encode, utf8 } from '../../src/pki/der.ts';
@@ -10,6 +11,7 @@ import { extension, OID, readCertificates } from '../../src/pki/x509.ts';
 import { type AgentRun, runDemoAgent } from '../peers/agent.ts';
 import { type AgentState, newAgentState } from '../peers/options.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
+import { memoryTape } from '../rig/tape.ts';
 import { fieldIn, type Message, statusOf } from '../rig/wire.ts';
 
 const CERTNAME = 'fresh1.example';
@@ -324,3 +326,56 @@ test.each(['self', 'chain'] as const)(
     ).toBe(true);
   },
 );
+
+test('a large CRL passes in pieces, and all agents get the same buffer', async () => {
+  // A tape that asks for a pause after each piece, as one does whose disk is slow.
+  let go: (() => void) | null = null;
+  let isSlow = false;
+  const tape = Object.assign(memoryTape(), {
+    ready(next: () => void) {
+      if (isSlow) go = next;
+      return !isSlow;
+    },
+  });
+  await using rig = await makeRig({ tape });
+  rig.ca.revokeMany(60_000);
+  const asked = get(CRL);
+  const whole = await bare(rig, asked);
+  const size = whole.body.length;
+  expect(size).toBeGreaterThan(1_500_000);
+  expect(whole.body.equals(rig.proxy.trust.crlBundle().bytes)).toBe(true);
+  expect(rig.proxy.trust.crlBundle().bytes).toBe(rig.proxy.trust.crlBundle().bytes);
+
+  isSlow = true;
+  const slow = await rig.agent({ pair: null });
+  slow.write(asked);
+  const copied = (side: Side): number => tape.body(2 as ExchangeId, side)?.size ?? 0;
+  const from: number[] = [];
+  const to: number[] = [];
+  while (tape.exchanges.length < 2) {
+    await eventually(() => go !== null || tape.exchanges.length === 2);
+    from.push(copied('primary-response'));
+    to.push(copied('response'));
+    const next = go;
+    go = null;
+    (next as (() => void) | null)?.();
+  }
+  // Neither came at once.
+  expect(new Set(from).size).toBeGreaterThan(10);
+  expect(new Set(to).size).toBeGreaterThan(10);
+  expect((await slow.answer()).body.equals(whole.body)).toBe(true);
+  expect(tape.exchanges[1]).toMatchObject({
+    answeredBy: 'proxy',
+    primaryStatus: 200,
+    responseBytes: size,
+    outcome: { type: 'answered' },
+  });
+  expect(tape.body(2 as ExchangeId, 'primary-response')!.bytes.toString()).toBe(rig.ca.crlPem);
+  expect(tape.body(2 as ExchangeId, 'response')!.bytes.equals(whole.body)).toBe(true);
+
+  // The list as it is known, and more: all of it counts.
+  isSlow = false;
+  rig.ca.revokeMany(1);
+  const more = await bare(rig, asked);
+  expect(Math.max(...readCrls(more.body.toString()).map(crl => crl.revoked.size))).toBe(60_001);
+});
