@@ -44,13 +44,15 @@ export function createSource(whole: Store): Source {
   const store = withoutSecrets(whole);
   /** Runs of which more may become known as the capture grows. */
   const unsettled = new Set<number>();
+  const settled = new Set<number>();
   function remembered<T>(known: Map<number, T>, run: RunRow, read: () => T): T {
     const before = known.get(run.id);
     if (before !== undefined) return before;
+    // Asked before it is read: what comes meanwhile is read the next time.
+    if (!settled.has(run.id) && !unsettled.has(run.id)) (isSettled(whole, run) ? settled : unsettled).add(run.id);
     const value = read();
     if (known.size >= REMEMBERED) known.clear();
     known.set(run.id, value);
-    if (!isSettled(whole, run)) unsettled.add(run.id);
     return value;
   }
   const readers: Readers = {

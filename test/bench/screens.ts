@@ -129,6 +129,8 @@ print(`${'key to frame'.padEnd(28)} wall p50      p99  cpu p50      p99`);
 const [middle] = store.runs({ after: Math.floor([...store.runs({ reverse: true, limit: 1 })][0]!.id / 2), limit: 1 });
 await measure('runs, j', ['j'], 100);
 await measure('runs, page down', ['\x06'], 50);
+await measure('runs, e', ['e'], 30);
+await measure('runs, g, e', ['g', 'e'], 20);
 engine.act({ name: 'requests', argument: null });
 await measure('requests, j', ['j'], 100);
 await measure('requests, page down', ['\x06'], 100);
@@ -137,6 +139,7 @@ await measure('requests, page up', ['\x02'], 100);
 engine.act({ name: 'run', argument: `r${middle!.id}` });
 await measure('run, j', ['j'], 60);
 await measure('run, zoom', ['+', '0'], 20);
+await measure('run, C and back', ['C', 'q'], 20);
 for (const [tab, name] of ['Catalog', 'Facts', 'Events', 'Logs', 'Files', 'Certificates', 'Connections', 'Findings'].entries()) {
   engine.act({ name: 'tab', argument: String(tab + 2) });
   await measure(`run, ${name}, j`, ['j', 'k'], 30);

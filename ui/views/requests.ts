@@ -1,10 +1,8 @@
-import { parseFilter } from '../../src/analysis/filter-parse.ts';
-import type { Cursor, Page } from '../../src/capture/browse-shapes.ts';
-import type { ExchangeRow } from '../../src/capture/store.ts';
 import { exchangeColumns, isProblem } from '../exchange-cells.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
+import { problemJob } from '../problems.ts';
 import {
   actOnRows,
   currentOf,
@@ -13,7 +11,6 @@ import {
   openRows,
   type RowList,
   refreshRows,
-  rowsAt,
   rowTasks,
   scopesOfRows,
   shownOf,
@@ -102,38 +99,14 @@ function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line
 /** {@link isProblem} as a filter. */
 const PROBLEM = '~e | ~c 4xx & !(~c 404 & (~phase file | ~phase filebucket | ~phase pluginsync | ~phase certificate))';
 
-/** Looks for the next row that went wrong in the browser's thread, and can be cancelled: a capture may have a million that are fine. */
 function lookForProblem(state: Requests, forward: boolean, env: Env): StepOf<Requests> {
   const { list } = state;
   if (list.rows.from === 'thread') return inWindow(state, forward, env);
   const from = currentOf(list);
   if (from === null) return {};
-  const found = (row: ExchangeRow): Requests => ({ ...state, list: rowsAt(list, row, env, heightOf(env)) });
-  return {
-    job: {
-      label: forward ? 'looking for the next problem' : 'looking for the problem before',
-      async run(report, signal) {
-        const parsed = parseFilter(PROBLEM, 'exchange');
-        const filter = parsed.type === 'filter' ? parsed.filter : null;
-        const browser = env.source.browser();
-        for (let place: Cursor | null = { key: from.id, id: from.id }; place !== null; ) {
-          const request = {
-            list: 'exchange',
-            filter,
-            sort: list.sort,
-            limit: 1,
-            ...(forward ? { after: place } : { before: place }),
-          } as const;
-          const page: Page<ExchangeRow> = await browser.page(request, signal);
-          const [row] = page.rows;
-          if (row !== undefined) return { screen: screenOf(VIEW, found(row)) };
-          place = page.reached;
-          if (place !== null) report(`at e${place.id}`);
-        }
-        return { say: { text: `no problem ${forward ? 'behind' : 'before'} this row`, kind: 'info' } };
-      },
-    },
-  };
+  const found = (rows: RowList<'exchange'>): Screen => screenOf(VIEW, { ...state, list: rows });
+  const none = `no problem ${forward ? 'behind' : 'before'} this row`;
+  return { job: problemJob({ list, filter: PROBLEM, from, forward, found, none }, env, heightOf(env)) };
 }
 
 /** Among the rows at hand of a list that is filtered or sorted. */

@@ -3,6 +3,7 @@ import { bytes, duration } from '../../src/commands/present.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
+import { problemJob } from '../problems.ts';
 import {
   actOnRows,
   currentOf,
@@ -17,7 +18,7 @@ import {
   stepOfRows,
 } from '../row-list.ts';
 import { resultSpan } from '../run-cells.ts';
-import type { Env, Screen, View } from '../screen.ts';
+import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
 import { EMPTY, type Line, pad, type Span, span } from '../text.ts';
@@ -53,20 +54,8 @@ const VIEW: View<Runs> = {
         return run === null ? {} : { push: run };
       }
       case 'next-problem':
-      case 'previous-problem': {
-        const { rows, cursor } = shownOf(list);
-        const wrong = (row: RunRow): boolean =>
-          row.failed > 0 || /failed|error/.test(env.source.result(row)) || (env.source.findings(row).get('error') ?? 0) > 0;
-        const next = action.name === 'next-problem';
-        const index = next
-          ? rows.findIndex((row, i) => i > cursor && wrong(row))
-          : rows.findLastIndex((row, i) => i < cursor && wrong(row));
-        if (index < 0)
-          return {
-            say: { text: 'no run with a problem among the next ones; the filter ~e | ~find error finds all', kind: 'info' },
-          };
-        return { state: { ...state, list: moveRows(list, { to: index }, env, height) } };
-      }
+      case 'previous-problem':
+        return lookForProblem(state, action.name === 'next-problem', env);
       default:
         return stepOfRows(actOnRows(list, action, env, height), rows => ({ ...state, list: rows }));
     }
@@ -95,6 +84,34 @@ const VIEW: View<Runs> = {
     return row === null ? null : { type: 'run', id: row.id };
   },
 };
+
+/** What `e` looks for, as a filter; a run is judged a moment after it has ended. */
+const PROBLEM = '~e | ~find error';
+/** Rows whose result is read for a key; those behind them are looked through in the browser's thread. */
+const NEAR = 60;
+
+function lookForProblem(state: Runs, forward: boolean, env: Env): StepOf<Runs> {
+  const { list } = state;
+  const { rows, cursor } = shownOf(list);
+  const by = forward ? 1 : -1;
+  const most = list.rows.from === 'store' ? NEAR : rows.length;
+  let at = cursor;
+  for (let looked = 0; looked < most && rows[at + by] !== undefined; looked += 1) {
+    at += by;
+    if (wentWrong(rows[at]!, env)) return { state: { ...state, list: moveRows(list, { to: at }, env, heightOf(env)) } };
+  }
+  const from = rows[at];
+  if (from === undefined) return {};
+  if (list.rows.from === 'thread')
+    return { say: { text: `no problem in the rows that were read; ${PROBLEM} filters for them`, kind: 'info' } };
+  const found = (next: RowList<'run'>): Screen => screenOf(VIEW, { ...state, list: next });
+  const none = `no run with a problem ${forward ? 'below' : 'above'} this one`;
+  return { job: problemJob({ list, filter: PROBLEM, from, forward, found, none }, env, heightOf(env)) };
+}
+
+function wentWrong(row: RunRow, { source }: Env): boolean {
+  return row.failed > 0 || source.findings(row).has('error') || /failed|error/.test(source.result(row));
+}
 
 /** Titles of the columns that the list can be sorted by. */
 const SORTED = { time: 'STARTED', duration: 'TIME', bytes: 'DOWN', exchanges: 'REQS', failed: 'FAIL' } as const;

@@ -1,0 +1,47 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { openStore, type Store } from '../../src/capture/store.ts';
+import { writePlausible } from '../bench/plausible.ts';
+import { openUi, SMALL } from './rig.ts';
+
+/** A capture of many runs, few of which went wrong. */
+
+const dir = mkdtempSync(join(tmpdir(), 'stringtap-problems-'));
+const file = join(dir, 'long.db');
+writePlausible(file, 40_000);
+const store = openStore(file);
+afterAll(() => {
+  store.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const wrong = [...store.runs({ reverse: true })].filter(
+  row => row.failed > 0 || [...store.findings({ run: row.id, severity: 'error' })].length > 0,
+);
+
+test('the next run that went wrong is found however far away it is, and the list is there', async () => {
+  let asked = 0;
+  const counted: Store = {
+    ...store,
+    findings(filter) {
+      asked += 1;
+      return store.findings(filter);
+    },
+  };
+  using ui = openUi(counted, SMALL);
+  const last = wrong.at(-1)!;
+  const place = [...store.runs({ reverse: true })].findIndex(row => row.id === last.id);
+  expect(place, 'beyond the rows that are read at once').toBeGreaterThan(300);
+  for (const row of wrong) {
+    asked = 0;
+    await ui.send('e');
+    await ui.shows(`▌ r${row.id} `);
+    expect(asked, 'rows that a key looks at').toBeLessThan(150);
+  }
+  await ui.send('e');
+  await ui.shows('no run with a problem below this one');
+  await ui.send('j', 'k', 'E');
+  await ui.shows(`▌ r${wrong.at(-2)!.id} `);
+});
