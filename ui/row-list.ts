@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Filter } from '../src/analysis/filter.ts';
 import { parseFilter } from '../src/analysis/filter-parse.ts';
 import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
@@ -24,9 +25,24 @@ export interface RowList<List extends BrowsedList> {
   readonly filterOff: boolean;
   readonly follow: boolean;
   readonly rows:
-    | { readonly from: 'store'; readonly window: PageWindow<BrowsedRows[List]> }
+    | {
+        readonly from: 'store';
+        readonly window: PageWindow<BrowsedRows[List]>;
+        /** Rows of the whole list, when they were last counted. */
+        readonly counted: Counted | null;
+        /** Raised when the capture has grown. */
+        readonly round: number;
+      }
     | { readonly from: 'thread'; readonly browsed: Browsed<List> };
 }
+
+interface Counted {
+  readonly count: number;
+  readonly round: number;
+}
+
+/** The first count waits so long: the screen comes first. */
+const COUNT_AFTER_MS = 300;
 
 export interface Sort<List extends BrowsedList> {
   readonly by: (typeof SORTS)[List][number];
@@ -45,7 +61,8 @@ export function openRows<List extends BrowsedList>(wanted: Omit<RowList<List>, '
   if (filter === null && wanted.sort.by === 'time') {
     const pages = pagesOf(wanted, env);
     const atEnd = wanted.follow && !wanted.sort.descending;
-    return { ...wanted, rows: { from: 'store', window: atEnd ? windowAtEnd(pages, height) : windowAtStart(pages, height) } };
+    const window = atEnd ? windowAtEnd(pages, height) : windowAtStart(pages, height);
+    return { ...wanted, rows: { from: 'store', window, counted: null, round: 0 } };
   }
   requests += 1;
   const request: Listed<List> = { list: wanted.list, filter, sort: { by: wanted.sort.by, descending: wanted.sort.descending } };
@@ -78,7 +95,7 @@ export function refreshRows<List extends BrowsedList>(rows: RowList<List>, env: 
   const pages = pagesOf(rows, env);
   const window =
     follow && rows.sort.descending ? windowAtStart(pages, height) : refreshWindow(from.window, pages, follow, height);
-  return { ...rows, rows: { ...from, window } };
+  return { ...rows, rows: { ...from, window, round: from.round + 1 } };
 }
 
 /** The list with the cursor on a row of it. */
@@ -89,7 +106,9 @@ export function rowsAt<List extends BrowsedList>(
   height: number,
 ): RowList<List> {
   const pages = pagesOf(rows, env);
-  return { ...rows, follow: false, rows: { from: 'store', window: windowAround(pages, pages.key(row), row, height) } };
+  const counts = rows.rows.from === 'store' ? rows.rows : { counted: null, round: 0 };
+  const window = windowAround(pages, pages.key(row), row, height);
+  return { ...rows, follow: false, rows: { from: 'store', window, counted: counts.counted, round: counts.round } };
 }
 
 export interface Shown<Row> {
@@ -121,7 +140,9 @@ export function statusOf<List extends BrowsedList>(rows: RowList<List>): string 
   const filter = rows.filterText === '' ? '' : `/${rows.filterText}${rows.filterOff ? ' (off)' : ''}  `;
   const sort = rows.sort.by === 'time' ? '' : `by ${rows.sort.by}  `;
   const follow = rows.follow ? 'following  ' : '';
-  return `${filter}${sort}${rows.rows.from === 'store' ? placeText(rows.rows.window, rows.follow) : `${follow}${browsedPlace(rows.rows.browsed)}`}`;
+  const { rows: from } = rows;
+  const place = from.from === 'store' ? placeText(from.window, from.counted?.count ?? null) : browsedPlace(from.browsed);
+  return `${filter}${sort}${follow}${place}`;
 }
 
 export function rowTasks<S, List extends BrowsedList>(
@@ -131,12 +152,37 @@ export function rowTasks<S, List extends BrowsedList>(
   lens: (state: S, change: (rows: RowList<List>) => RowList<List>) => S,
 ): TaskOf<S>[] {
   const { rows: from } = rows;
-  if (from.from === 'store') return [];
+  if (from.from === 'store') return countTasks(rows, from, env, lens);
   return tasksOf<S, List>(from.browsed, env.source.browser(), height, (state, change) =>
     lens(state, known =>
       known.rows.from === 'thread' ? { ...known, rows: { ...known.rows, browsed: change(known.rows.browsed) } } : known,
     ),
   );
+}
+
+/** How many rows there are, where that is not to be seen from those that were read. */
+function countTasks<S, List extends BrowsedList>(
+  { list }: RowList<List>,
+  { window, counted, round }: RowList<List>['rows'] & { from: 'store' },
+  env: Env,
+  lens: (state: S, change: (rows: RowList<List>) => RowList<List>) => S,
+): TaskOf<S>[] {
+  if ((window.first !== null && window.atEnd) || counted?.round === round) return [];
+  return [
+    {
+      // The same while the capture grows: what is counted is counted to its end.
+      key: `count after ${counted?.round ?? 'nothing'}`,
+      async run(signal, update) {
+        if (counted === null) await setTimeout(COUNT_AFTER_MS, null, { signal });
+        const count = await env.source.browser().count({ list }, undefined, signal);
+        update(state =>
+          lens(state, known =>
+            known.rows.from === 'store' ? { ...known, rows: { ...known.rows, counted: { count, round } } } : known,
+          ),
+        );
+      },
+    },
+  ];
 }
 
 /** The next column to sort by, or the one that is named; `null`: there is none of that name. */

@@ -45,3 +45,18 @@ test('the next run that went wrong is found however far away it is, and the list
   await ui.send('j', 'k', 'E');
   await ui.shows(`▌ r${wrong.at(-2)!.id} `);
 });
+
+test('a long list says how long it is, wherever one is in it', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.shows(`1 of ${[...store.runs()].length} `);
+  await ui.send(':');
+  await ui.type('requests');
+  await ui.shows('1 of 40000 ');
+  await ui.send('G');
+  await ui.shows(' last of 40000 ');
+  await ui.send('k', 'k');
+  await ui.shows(' last but 2 of 40000 ');
+  for (let page = 0; page < 40; page += 1) await ui.send('\x02');
+  await ui.shows(' of 40000 ');
+  expect(ui.frame().at(-2)).toMatch(/^ +of 40000 $/);
+});
