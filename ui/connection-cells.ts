@@ -4,7 +4,7 @@ import { bytes, duration } from '../src/commands/present.ts';
 import { plural } from '../src/commands/show-text.ts';
 import type { Column } from './table.ts';
 import { type Span, span } from './text.ts';
-import { clockOf } from './time.ts';
+import { clockOf, momentOf } from './time.ts';
 
 /** A connection as a row of a list, and in full. */
 
@@ -64,7 +64,8 @@ export function connectionDetails(row: ConnectionRow): [string, string][] {
         ? `${plural(row.exchanges, 'request')} or more: it is counted when it closes`
         : `${plural(row.exchanges, 'request')}, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`,
     ],
-    ['ended', row.closedBy === null ? 'still open' : `${row.closedAt}, ${row.cause} by the ${row.closedBy}`],
+    ['opened', momentOf(row.openedAt)],
+    ['ended', row.closedAt === null ? 'still open' : `${momentOf(row.closedAt)}, ${row.cause} by the ${row.closedBy}`],
     ...(row.refusal === null ? [] : [['refused', row.refusal] as [string, string]]),
     ...(row.error === null ? [] : [['error', row.error] as [string, string]]),
     ...(words === null

@@ -38,6 +38,14 @@ export function clockOf(at: string): string {
   return clock(Date.parse(at));
 }
 
+/** `2026-11-23 14:03:21.123`, local as in the lists; what is no time is left as it is. */
+export function momentOf(at: string): string {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return at;
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(date.getTime())}`;
+}
+
 /** The local day with a blank behind it; empty for today. */
 export function dayOf(at: string, now: number): string {
   const date = new Date(at);

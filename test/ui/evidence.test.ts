@@ -105,3 +105,15 @@ test('what an open connection has carried is told by its requests, not by the fi
   await ui.type(`c${busy.id}, agent`);
   await ui.shows('1 request or more: it is counted when it closes');
 });
+
+test('times of details are those of the lists', async () => {
+  using ui = openUi(store, LARGE);
+  await ui.send(':');
+  await ui.type(`run r${carried!.run}`);
+  for (const tab of ['5', '8']) {
+    await ui.send(tab);
+    const lines = await ui.shows(tab === '5' ? '[5 Logs]' : '[8 Connections]');
+    const [listed = ''] = /\d\d:\d\d:\d\d\.\d{3}/.exec(lines.find(line => line.startsWith('▌'))!) ?? [];
+    expect(lines.find(line => /^ (at|opened) /.test(line))).toMatch(new RegExp(`  \\d{4}-\\d\\d-\\d\\d ${listed}`));
+  }
+});

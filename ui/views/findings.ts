@@ -12,6 +12,7 @@ import { isSettled } from '../source.ts';
 import type { Column } from '../table.ts';
 import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
+import { momentOf } from '../time.ts';
 import type { TreeNode } from '../tree.ts';
 import { openConnection } from './connection.ts';
 import { openExchange } from './exchange.ts';
@@ -49,7 +50,7 @@ export function findingsPane(env: Env, filter: FindingFilter): Screen {
       ['finding', `${row.severity}: ${row.summary}`],
       ['fix', row.fix],
       ['rule', row.rule],
-      ['of', `${row.run === null ? 'no run' : `r${row.run}`}, ${row.subject}, ${row.at}`],
+      ['of', `${row.run === null ? 'no run' : `r${row.run}`}, ${row.subject}, ${momentOf(row.at)}`],
     ],
     open: (row, at) => ({ push: findingScreen(row, at) }),
     empty: at =>

@@ -8,7 +8,7 @@ import type { Env, Screen } from '../screen.ts';
 import type { Column } from '../table.ts';
 import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
-import { clockOf } from '../time.ts';
+import { clockOf, momentOf } from '../time.ts';
 import { openConnection } from './connection.ts';
 
 /** Events, log lines and connections of a run, as lists. */
@@ -52,7 +52,7 @@ export function eventsPane(run: number, env: Env): Screen {
       ],
       ...(row.status === 'failure' ? [] : [['message', dash(row.message)] as const]),
       ['status', `${dash(row.status)}${row.correctiveChange === true ? ', corrective: somebody else had changed it' : ''}`],
-      ['at', dash(row.at)],
+      ['at', row.at === null ? '-' : momentOf(row.at)],
     ],
     empty: at => {
       const [report] = at.source.store.decoded.rows('report', { run });
@@ -105,7 +105,7 @@ export function logsPane(run: number, env: Env): Screen {
     details: row => [
       ['message', dash(row.message).trim()],
       ['source', dash(row.source)],
-      ['at', `${dash(row.at)}, ${dash(row.level)}`],
+      ['at', `${row.at === null ? '-' : momentOf(row.at)}, ${dash(row.level)}`],
       ['place', row.file === null ? '-' : `${row.file}${row.line === null ? '' : `:${row.line}`}`],
       ['tags', row.tags.join(', ')],
     ],
