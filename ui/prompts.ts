@@ -107,7 +107,7 @@ function list(specs: readonly Spec[], place: ListState, map: KeyMap | null, env:
   const keys = map === null ? 0 : Math.min(16, Math.floor(env.size.columns / 5));
   return specs.slice(place.top, place.top + limit).map((spec, i) => {
     const row: Line = [
-      span(` ${pad(`${spec.name} ${spec.argument ?? ''}`, name)}  `, 'name'),
+      span(` ${pad(`${spec.name} ${spec.argument ?? ''}`.trimEnd(), name)}  `, 'name'),
       span(map === null ? '' : `${pad(keysText(map, spec.name), keys)}  `, 'key'),
       span(spec.help),
     ];

@@ -83,6 +83,12 @@ test('what stands behind the name of a command is passed on as it was typed', as
   expect((await ui.shows('~zz is not known')).join(' ').replace(/\s+/g, ' ')).toContain('~d ~q ~s ~e');
 });
 
+test('names of commands that are completed are whole', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':', 'fin');
+  await ui.shows(' findings  what the rules found');
+});
+
 test('the target of a replay is there again for the next run', async () => {
   using ui = openUi(store, SMALL);
   await ui.send('R');

@@ -91,6 +91,7 @@ test('one exchange is sent alone; a target that is not there is told, and nothin
   await ui.type('yes');
   const lines = (await ui.shows('it ended with an error')).join('\n');
   expect(lines).toContain('no request was sent');
+  expect(ui.frame()[0]).toContain(`e${node.id} was not sent to localhost`);
 });
 
 test('esc ends one that is under way, and what was sent so far is shown', async () => {

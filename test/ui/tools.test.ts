@@ -53,6 +53,13 @@ describe.each([
   });
 });
 
+test('what is nothing in a narrow column is said to be', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(':');
+  await ui.type('sql select null n, 1 one');
+  expect((await ui.shows('one')).find(line => line.startsWith('▌'))).toMatch(/ NULL +1/);
+});
+
 test('an answer of megabytes is shown at once', async () => {
   using ui = openUi(store, SMALL);
   await ui.send(';');

@@ -65,7 +65,8 @@ const KEPT = 500;
 
 const VIEW: View<Sending> = {
   scopes: ({ result }) => [...(result?.scopes() ?? []), 'diff'],
-  title: ({ subject, to, result }) => `${subjectText(subject)} ${result === null ? 'is sent' : 'was sent'} to ${to}`,
+  title: ({ subject, to, result, sent }) =>
+    `${subjectText(subject)} ${result === null ? 'is sent' : sent === 0 ? 'was not sent' : 'was sent'} to ${to}`,
   wants({ command, stop, result }) {
     if (result !== null) return [];
     return [

@@ -44,7 +44,7 @@ export function sqlStep(text: string | null, env: Env): Step {
 function sqlScreen(text: string, rows: readonly Row[]): Screen {
   const names = Object.keys(rows[0] ?? {});
   // How much wider than the widest column a value is makes no difference.
-  const width = (value: unknown): number => widthOf(cellOf(value).slice(0, WIDEST * 2));
+  const width = (value: unknown): number => widthOf(value === null ? 'NULL' : cellOf(value).slice(0, WIDEST * 2));
   const widths = names.map(name => Math.max(widthOf(name), ...rows.slice(0, MEASURED).map(row => width(row[name]))));
   const pane = tablePane<Row>({
     rows,
