@@ -27,6 +27,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   serve: async () => (await import('./commands/serve.ts')).registerServe,
   diff: async () => (await import('./commands/diff.ts')).registerDiff,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
+  times: async () => (await import('./commands/times.ts')).registerTimes,
   export: async () => (await import('./commands/export.ts')).registerExport,
   share: async () => (await import('./commands/share.ts')).registerShare,
   note: async () => (await import('./commands/note.ts')).registerNote,

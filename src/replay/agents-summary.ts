@@ -1,15 +1,8 @@
 import { greatest, least } from '../analysis/extremes.ts';
+import { type Percentiles, percentiles } from '../analysis/percentiles.ts';
 import { PHASES, type Phase } from '../model.ts';
 import { answerTo } from '../proxy/failure.ts';
 import type { AgentResult, SentRequest } from './agents-run.ts';
-
-/** Times of many requests, ms. */
-export interface Percentiles {
-  p50Ms: number;
-  p95Ms: number;
-  p99Ms: number;
-  maxMs: number;
-}
 
 /** What a replay came to. Also part of `stringtap replay --json`. */
 export interface ReplaySummary {
@@ -108,11 +101,4 @@ function failuresOf(sent: readonly SentRequest[]): ReplaySummary['failures'] {
       example: answerTo(those[0]!).message.replace(/^stringtap: /, ''),
     }))
     .sort((a, b) => b.requests - a.requests);
-}
-
-/** By the nearest rank: each is a time that was measured. @param times not empty */
-function percentiles(times: readonly number[]): Percentiles {
-  const sorted = Float64Array.from(times).sort();
-  const at = (share: number): number => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
-  return { p50Ms: at(0.5), p95Ms: at(0.95), p99Ms: at(0.99), maxMs: at(1) };
 }

@@ -1,0 +1,167 @@
+import { type Command, Option } from 'commander';
+import { foldTimes, type Times } from '../analysis/times.ts';
+import type { ExchangeRow, Store } from '../capture/store.ts';
+import { path, routeOf } from '../decode/route.ts';
+import { PHASES, type Phase } from '../model.ts';
+import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
+import { idText } from './ids.ts';
+import type { Io } from './io.ts';
+import { tellLosses } from './losses.ts';
+import { captureFile, wholeNumber } from './options.ts';
+import { bytes, type Column, duration, table } from './present.ts';
+import { since } from './reuse.ts';
+import { lineWidth } from './terminal.ts';
+
+const BY = ['phase', 'certname', 'environment', 'request', 'status', 'run'] as const;
+type By = (typeof BY)[number];
+
+interface TimesOptions {
+  by: By;
+  since?: number;
+  compare?: string;
+  limit?: number;
+  json?: boolean;
+}
+
+/** `stringtap times`: percentiles of how long requests took, by what they have in common; of one capture, or of two. */
+export function registerTimes(program: Command, io: Io): void {
+  program
+    .command('times')
+    .description('how long requests took: p50, p95, p99 of each phase, certname, environment, kind of request, status or run')
+    .argument('[capture]', CAPTURE_HELP)
+    .argument('[filter...]', FILTER_HELP)
+    .addOption(new Option('--by <WHAT>', 'what requests are put together by').choices(BY).default('phase'))
+    .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', since)
+    .option('--compare <FILE>', 'a second capture beside it: before and after a change')
+    .option('--limit <N>', 'the N that took most time together only', wholeNumber)
+    .option('--json', 'one JSON object a line')
+    .action(async (file: string | undefined, words: string[], options: TimesOptions) => {
+      const which = chosen(file, words, 'exchange');
+      const own = { ...which, file: captureFile(which.file) };
+      const other = options.compare === undefined ? null : { ...which, file: captureFile(options.compare) };
+      const rows = paired(await measured(io, own, options), other === null ? null : await measured(io, other, options), options);
+      if (options.json === true) for (const row of rows) io.out(JSON.stringify(timesJson(row, options.by)));
+      else if (rows.length === 0) io.chatter('no exchanges');
+      else {
+        if (other !== null) for (const line of [`${own.file} → ${other.file}`, '']) io.out(line);
+        const columns = other === null ? ownColumns(options.by) : bothColumns(options.by);
+        for (const line of table(columns, rows, lineWidth(io))) io.out(line);
+      }
+    });
+}
+
+/** A group with its times in the one capture, and in the other. */
+interface Row {
+  group: string | null;
+  own: Times | null;
+  other: Times | null;
+}
+
+async function measured(io: Io, which: Chosen, { by, since: from }: TimesOptions): Promise<Map<string | null, Times>> {
+  const store = await openChosen(which, 'exchange');
+  try {
+    tellLosses(io, store);
+    return foldTimes(began(store, which, from), row => groupOf(row, by));
+  } finally {
+    store.close();
+  }
+}
+
+function* began(store: Store, { filter }: Chosen, from: number | undefined): Generator<ExchangeRow> {
+  for (const row of store.exchanges({ match: filter })) {
+    if (from === undefined || Date.parse(row.startedAt) >= from) yield row;
+  }
+}
+
+/** Phases whose key is the name of an agent: their requests are one kind, whoever asks. */
+const OF_AN_AGENT: ReadonlySet<Phase> = new Set(['csr', 'certificate', 'node', 'catalog', 'report']);
+
+function groupOf(row: ExchangeRow, by: By): string | null {
+  switch (by) {
+    case 'phase':
+      return row.phase;
+    case 'certname':
+      return row.certname;
+    case 'environment':
+      return routeOf(row.method, row.target).environment;
+    case 'status':
+      return row.status === null ? null : String(row.status);
+    case 'run':
+      return idText('run', row.run);
+    case 'request': {
+      const { indirection } = routeOf(row.method, row.target);
+      const short = path(row.target).replace(/^\/puppet(?:-ca)?\/v\d\//, '');
+      return `${row.method} ${OF_AN_AGENT.has(row.phase) && indirection !== null ? `${indirection}/{certname}` : short}`;
+    }
+  }
+}
+
+/** Phases stand in the order of a run, all else as it took most time. */
+function paired(own: Map<string | null, Times>, other: Map<string | null, Times> | null, { by, limit }: TimesOptions): Row[] {
+  const names = [...new Set([...own.keys(), ...(other?.keys() ?? [])])].slice(0, limit);
+  if (by === 'phase') names.sort((a, b) => PHASES.indexOf(a as Phase) - PHASES.indexOf(b as Phase));
+  return names.map(group => ({ group, own: own.get(group) ?? null, other: other?.get(group) ?? null }));
+}
+
+/** The documented shape of `times --json`; a capture that has nothing of a group says `null`. */
+function timesJson({ group, own, other }: Row, by: By): object {
+  const none = {
+    requests: 0,
+    p50Ms: null,
+    p95Ms: null,
+    p99Ms: null,
+    maxMs: null,
+    failed: 0,
+    totalMs: 0,
+    requestBytes: 0,
+    responseBytes: 0,
+  };
+  return { by, group, ...(own ?? none), compare: other };
+}
+
+function ownColumns(by: By): Column<Row>[] {
+  const figure = (title: string, value: (times: Times) => string): Column<Row> => ({
+    title,
+    right: true,
+    value: ({ own }) => (own === null ? '-' : value(own)),
+  });
+  return withGroup(by, [
+    figure('REQUESTS', times => String(times.requests)),
+    figure('FAILED', times => String(times.failed)),
+    figure('P50', times => duration(times.p50Ms)),
+    figure('P95', times => duration(times.p95Ms)),
+    figure('P99', times => duration(times.p99Ms)),
+    figure('MAX', times => duration(times.maxMs)),
+    figure('TOTAL', times => duration(times.totalMs)),
+    figure('UP', times => bytes(times.requestBytes)),
+    figure('DOWN', times => bytes(times.responseBytes)),
+  ]);
+}
+
+function bothColumns(by: By): Column<Row>[] {
+  const both = (title: string, value: (times: Times) => string): Column<Row> => ({
+    title,
+    right: true,
+    value: ({ own, other }) => [own, other].map(times => (times === null ? '-' : value(times))).join(' → '),
+  });
+  return withGroup(by, [
+    both('REQUESTS', times => String(times.requests)),
+    both('P50', times => duration(times.p50Ms)),
+    both('P95', times => duration(times.p95Ms)),
+    both('P99', times => duration(times.p99Ms)),
+    both('MAX', times => duration(times.maxMs)),
+    { title: 'P50 CHANGE', right: true, value: ({ own, other }) => change(own?.p50Ms ?? 0, other?.p50Ms ?? 0) },
+  ]);
+}
+
+function change(before: number, after: number): string {
+  if (before === 0 || after === 0) return '-';
+  const percent = Math.round((after / before - 1) * 100);
+  return `${percent > 0 ? '+' : ''}${percent} %`;
+}
+
+/** A kind of request may be long: it stands where a line is cut. */
+function withGroup(by: By, figures: Column<Row>[]): Column<Row>[] {
+  const name: Column<Row> = { title: by.toUpperCase(), value: ({ group }) => group ?? '-' };
+  return by === 'request' ? [...figures, name] : [name, ...figures];
+}
