@@ -24,19 +24,32 @@ export function findPuppet(command: readonly string[]): PuppetCommand | null {
 
 /**
  * The same inside an argument that is a shell's text (`sh -c 'cd /; puppet agent --test'`): good enough to ask for the right settings,
- * not to change it. Words that a shell would not take as they are end it.
+ * not to change it.
  */
 export function findInText(command: readonly string[]): PuppetCommand | null {
   for (const text of command.filter(word => /\s/.test(word))) {
-    const words = text.split(/\s+/);
-    const start = words.findIndex((_, at) => findPuppet(words.slice(at))?.wrapper.length === 0);
-    if (start === -1) continue;
-    const rest = words.slice(start);
-    const end = rest.findIndex(word => /[;&|<>()`$"'\\*?]/.test(word));
-    const found = findPuppet(end === -1 ? rest : rest.slice(0, end));
-    if (found !== null) return found;
+    for (const { index } of text.matchAll(/(?<![^\s;&|(])[^\s;&|()]*puppet(?=\s)/g)) {
+      const found = findPuppet(plainWords(text.slice(index)));
+      if (found?.wrapper.length === 0) return found;
+    }
   }
   return null;
+}
+
+/**
+ * The words of a shell's text up to the end of its command, or up to one that the shell would make another of (`$CONF`); an option before
+ * that goes with it.
+ */
+function plainWords(text: string): string[] {
+  const words: string[] = [];
+  for (let rest = text; ; ) {
+    const [all = '', word = ''] = /^(?:[ \t]|\\\n)*((?:[^\s;&|<>()`$"'\\*?]|'[^']*'|"[^"`$\\]*")*)/.exec(rest) ?? [];
+    rest = rest.slice(all.length);
+    if (/^[`$"'\\*?]/.test(rest))
+      return !word.startsWith('-') && /^--[^=]*$/.test(words.at(-1) ?? '') ? words.slice(0, -1) : words;
+    if (word !== '') words.push(word.replace(/'([^']*)'|"([^"]*)"/g, '$1$2'));
+    if (word === '' || !/^[ \t\\]/.test(rest)) return words;
+  }
 }
 
 /** The settings go right after the subcommand: every application and face of Puppet takes settings there. */
