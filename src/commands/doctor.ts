@@ -275,7 +275,7 @@ function checkCa(pinned: Authority | null, given: string | null, add: Add): stri
       level: 'fail',
       name: 'ca',
       detail: `${pinned?.from ?? 'what the primary gives'}: ${reasonOf(error)}`,
-      remedy: hintOf(error),
+      remedy: hintOf(error) ?? '--ca-cert takes the CA bundle of the primary, PEM: certs/ca.pem of an ssldir',
     });
     return null;
   }
@@ -315,12 +315,15 @@ function checkClock(date: string | undefined, at: number, add: Add): void {
     return;
   }
   const skew = theirs + 500 - at; // Date counts whole seconds
-  const detail = `the clock of the primary is ${duration(Math.abs(skew))} ${skew < 0 ? 'behind' : 'ahead of'} this one`;
+  const apart =
+    Math.abs(skew) < 1000
+      ? 'as this one, to the second'
+      : `${duration(Math.abs(skew))} ${skew < 0 ? 'behind' : 'ahead of'} this one`;
   const wrong = Math.abs(skew) > SKEW_MS;
   add({
     level: wrong ? 'fail' : 'ok',
     name: 'clock',
-    detail,
+    detail: `the clock of the primary is ${apart}`,
     remedy: wrong ? 'set both by NTP: certificates and CRLs are judged by it' : null,
   });
 }

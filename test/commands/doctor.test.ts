@@ -65,8 +65,19 @@ describe('stringtap doctor', { timeout: 60_000 }, () => {
     ]) {
       expect(rows.map(row => row.name)).toContain(name);
     }
+    // Date has whole seconds: less than one is no difference.
+    expect(rows.find(row => row.name === 'clock')?.detail).toBe('the clock of the primary is as this one, to the second');
     const { stdout } = await stringtap(dir, 'doctor', '--primary', `localhost:${primary.port}`);
     expect(stdout).toMatch(/^ok {3}trust /m);
+  });
+
+  test('what is no CA, given with --ca-cert, is told with what mends it', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec' });
+    writeFileSync(join(dir, 'text.pem'), 'hello');
+    for (const file of ['text.pem', 'nowhere.pem']) {
+      const { code, rows } = await doctor('--primary', `localhost:${primary.port}`, '--ca-cert', join(dir, file));
+      expect([code, failed(rows)]).toEqual([3, ['ca']]);
+    }
   });
 
   test('an identity of another CA is refused by the primary', async () => {
