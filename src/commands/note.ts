@@ -4,7 +4,7 @@ import { openStore, type Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { captureFile } from './options.ts';
-import { day } from './present.ts';
+import { clock, day } from './present.ts';
 import { plural } from './show-text.ts';
 
 interface Options {
@@ -89,7 +89,7 @@ function list(io: Io, file: string, subject: NoteSubject | null, options: Option
       if (options.json === true) io.out(JSON.stringify(noteJson(row)));
       else
         io.out(
-          `${`n${row.id}`.padEnd(4)} ${subjectText(row).padEnd(9)} ${row.at.slice(0, 16).replace('T', ' ')}  ${noteText(row)}`,
+          `${`n${row.id}`.padEnd(4)} ${subjectText(row).padEnd(9)} ${day(Date.parse(row.at))} ${clock(Date.parse(row.at)).slice(0, 5)}  ${noteText(row)}`,
         );
     }
     if (rows.length === 0) io.chatter('no notes');

@@ -86,6 +86,12 @@ describe('times', () => {
       expect(await said('runs')).toContain('r1   2026-11-22 20:11:10  web01.lab');
       expect(await said('show', 'r1')).toContain('time         2026-11-22 20:11:10.830, ');
       expect(await said('findings')).toContain('r1  web01.lab  2026-11-22 20:11:12');
+      copyFileSync(SAMPLE, join(dir, 'noted.db'));
+      await stringtap(dir, 'note', 'r1', 'slow', '--capture', 'noted.db');
+      const [note] = await rows(dir, 'note', '--capture', 'noted.db');
+      const noted = new Date(Date.parse(String(note?.at)) - 5 * 3_600_000).toISOString().replace('T', ' ').slice(0, 16);
+      vi.stubEnv('TZ', 'Etc/GMT+5');
+      expect((await stringtap(dir, 'note', '--capture', 'noted.db')).stdout).toBe(`n1   r1        ${noted}  slow\n`);
       const page = await said('export', 'r1', '--format', 'html');
       expect(page).toContain('Times of day are UTC');
       expect(page).toContain('<td class="id">e1</td><td class="id">01:11:10.830</td>');
