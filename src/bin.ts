@@ -7,8 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
+/** Much passes through these, and little stays. */
+const PASSING: ReadonlySet<string> = new Set(['proxy', 'export', 'reuse']);
+
 /**
- * Much passes through a proxy, and little stays: V8 would let the young generation grow to 200 MB, collect it with threads that take longer to start
+ * V8 would let their young generation grow to 200 MB, collect it with threads that take longer to start
  * than to work, and malloc keep an arena for each thread, for nothing. All that can be told only at the start of a process, so the process starts again in
  * its place (the same pid), before it has loaded anything. `gc` is for proxy/passing.ts.
  * glibc copies 2 KiB and more by `rep movsb`, which takes ten times as long on AMD's Zen when the target is not aligned, and bytes of TLS never are: a proxy
@@ -17,7 +20,8 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 const SMALL = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--no-parallel-scavenge', '--expose-gc'];
 
 function startSmall(): void {
-  if (process.argv[2] !== 'proxy' || process.platform === 'win32' || SMALL.every(flag => process.execArgv.includes(flag))) return;
+  if (!PASSING.has(process.argv[2] ?? '') || process.platform === 'win32' || SMALL.every(flag => process.execArgv.includes(flag)))
+    return;
   const env = { MALLOC_ARENA_MAX: '2', GLIBC_TUNABLES: 'glibc.cpu.x86_rep_movsb_threshold=0x40000000', ...process.env };
   try {
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...SMALL, ...process.argv.slice(1)], env);

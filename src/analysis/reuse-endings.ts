@@ -1,5 +1,6 @@
 import type { CloseCause, ConnectionId, RunId } from '../model.ts';
-import { type Carried, idleBeforeClose } from './reuse-rows.ts';
+import { createGroups } from './columns.ts';
+import { type Carried, type ConnectionFacts, type ConnectionUse, idleBeforeClose } from './reuse-rows.ts';
 
 /**
  * Why a connection ended, as far as what was around it tells. A capture notes what was seen on the wire ({@link CloseCause}); `end`, a
@@ -38,6 +39,9 @@ interface Activity {
   connection: ConnectionId;
 }
 
+/** Runs whose exchanges are at hand in order: connections of a run follow one another. */
+const REMEMBERED = 64;
+
 /** What agents asked for, run by run, in order of time. */
 export interface RunActivity {
   /** Whether the run began an exchange on another connection after `from` and before `to`. */
@@ -45,20 +49,36 @@ export interface RunActivity {
 }
 
 export function runActivity(all: readonly Carried[]): RunActivity {
-  const byRun = new Map<RunId, Activity[]>();
+  const places = new Map<RunId, number>();
+  /** Moments and connections, by place of the run. */
+  const groups = createGroups();
   for (const { facts, uses } of all) {
     if (facts.leg !== 'agent') continue;
     for (const { run, startMono } of uses) {
       if (run === null) continue;
-      const list = byRun.get(run);
-      if (list === undefined) byRun.set(run, [{ startMono, connection: facts.id }]);
-      else list.push({ startMono, connection: facts.id });
+      const place = places.get(run) ?? places.size;
+      places.set(run, place);
+      groups.add(place, startMono, facts.id);
     }
   }
-  for (const list of byRun.values()) list.sort((a, b) => a.startMono - b.startMono);
+  const lists = new Map<number, readonly Activity[]>();
+
+  function listOf(run: RunId): readonly Activity[] {
+    const place = places.get(run);
+    if (place === undefined) return [];
+    const known = lists.get(place);
+    if (known !== undefined) return known;
+    const { firsts, seconds } = groups.of(place);
+    const list = Array.from(firsts, (startMono, i) => ({ startMono, connection: seconds[i] as ConnectionId }));
+    list.sort((a, b) => a.startMono - b.startMono);
+    if (lists.size >= REMEMBERED) lists.clear();
+    lists.set(place, list);
+    return list;
+  }
+
   return {
     elsewhere(run, connection, from, to) {
-      const list = byRun.get(run) ?? [];
+      const list = listOf(run);
       let low = 0;
       for (let high = list.length; low < high; ) {
         const middle = (low + high) >> 1;
@@ -71,15 +91,14 @@ export function runActivity(all: readonly Carried[]): RunActivity {
   };
 }
 
-export function endingOf(carried: Carried, activity: RunActivity): Ending {
-  const { facts, uses } = carried;
+export function endingOf(facts: ConnectionFacts, uses: readonly ConnectionUse[], activity: RunActivity): Ending {
   const { cause, closedMono, closedBy } = facts;
   if (cause === null || closedMono === null) return 'open';
   if (cause !== 'end' || facts.via === 'blind' || facts.via === 'plain') return cause;
   if (facts.handshakeMs === null) return 'no-handshake';
   const last = uses.at(-1);
   if (last === undefined) return facts.leg === 'agent' && closedBy === 'agent' ? 'probe' : 'unused';
-  const idle = idleBeforeClose(carried) ?? 0;
+  const idle = idleBeforeClose(facts, uses) ?? 0;
   if (facts.leg === 'primary') return idle >= AT_ONCE_MS ? 'primary-idle-limit' : 'primary-at-once';
   if (closedBy !== 'agent' || last.run === null) return 'end';
   if (activity.elsewhere(last.run, facts.id, last.endMono, closedMono)) return 'left-idle';

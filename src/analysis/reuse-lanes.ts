@@ -41,7 +41,7 @@ export function segmentsOf(connection: ConnectionReuse): Segment[] {
     burst = [];
   };
   for (const [n, use] of uses.entries()) {
-    const pause = gapBefore(connection, n) ?? 0;
+    const pause = gapBefore(uses, n) ?? 0;
     if (!use.counted || pause >= PAUSE_MS) flush();
     if (!use.counted) continue;
     if (pause >= PAUSE_MS) segments.push({ type: 'pause', ms: pause });

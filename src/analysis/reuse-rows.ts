@@ -1,4 +1,5 @@
-import type { CloseCause, ConnectionId, ExchangeId, Leg, Phase, RunId } from '../model.ts';
+import { type CloseCause, type ConnectionId, type ExchangeId, type Leg, PHASES, type Phase, type RunId } from '../model.ts';
+import { createGroups, createIntegers, createNumbers } from './columns.ts';
 
 /** What the folds of connection reuse need of a connection; a store's row has it all. Times in ms of the recording's monotonic clock. */
 export interface ConnectionFacts {
@@ -61,19 +62,20 @@ export interface ConnectionUse {
 
 /** One connection with all that is known to have been on it, in the order of ordinals. */
 export interface Carried {
-  facts: ConnectionFacts;
-  uses: ConnectionUse[];
+  readonly facts: ConnectionFacts;
+  /** Made anew each time that it is asked for: of a million exchanges only numbers are held. */
+  readonly uses: readonly ConnectionUse[];
 }
 
 /** Time without an exchange before the n-th use (from 0), ms: `null` for the first one, never below 0. */
-export function gapBefore({ uses }: Carried, n: number): number | null {
+export function gapBefore(uses: readonly ConnectionUse[], n: number): number | null {
   const before = uses[n - 1];
   const use = uses[n];
   return before === undefined || use === undefined ? null : Math.max(0, use.startMono - before.endMono);
 }
 
 /** Time from the last answer (without one: from the end of the handshake) to the close, ms; `null` while it is open. */
-export function idleBeforeClose({ facts, uses }: Carried): number | null {
+export function idleBeforeClose(facts: ConnectionFacts, uses: readonly ConnectionUse[]): number | null {
   if (facts.closedMono === null) return null;
   const since = uses.at(-1)?.endMono ?? facts.openedMono + (facts.connectMs ?? 0) + (facts.handshakeMs ?? 0);
   return Math.max(0, facts.closedMono - since);
@@ -99,24 +101,71 @@ export function isBootstrap(facts: ConnectionFacts): boolean {
 }
 
 /** Puts exchanges on their connections. Exchanges on connections that were not given are left out. */
-export function carry(
+export function carry<Facts extends ExchangeFacts>(
   connections: Iterable<ConnectionFacts>,
-  exchanges: Iterable<ExchangeFacts>,
-  counts: (exchange: ExchangeFacts) => boolean,
+  exchanges: Iterable<Facts>,
+  counts: (exchange: Facts) => boolean,
 ): Carried[] {
-  const byId = new Map<ConnectionId, Carried>();
-  for (const facts of connections) byId.set(facts.id, { facts, uses: [] });
-  for (const e of exchanges) {
-    const { id: exchange, run, phase, startMono, endMono } = e;
-    const use = { exchange, run, phase, endMono, counted: counts(e) };
-    byId.get(e.agentConnection)?.uses.push({ ...use, ordinal: e.agentOrdinal, startMono });
-    if (e.primaryConnection !== null && e.primaryOrdinal !== null) {
-      const ready = e.primaryReadyMono ?? startMono;
-      byId.get(e.primaryConnection)?.uses.push({ ...use, ordinal: e.primaryOrdinal, startMono: ready });
-    }
-  }
+  const byId = new Map<ConnectionId, ConnectionFacts>();
+  for (const facts of connections) byId.set(facts.id, facts);
   const all = [...byId.values()];
-  // Exchanges come in the order of their request heads, which on the primary leg is not always the order of the connection.
-  for (const { uses } of all) uses.sort((a, b) => a.ordinal - b.ordinal);
-  return all;
+  const places = new Map(all.map(({ id }, place) => [id, place]));
+  const kept = createKept();
+  /** Numbers of exchanges, doubled, and one more on the primary leg; their ordinals; by place of the connection. */
+  const uses = createGroups();
+  for (const e of exchanges) {
+    const agent = places.get(e.agentConnection);
+    const primary = e.primaryConnection === null || e.primaryOrdinal === null ? undefined : places.get(e.primaryConnection);
+    if (agent === undefined && primary === undefined) continue;
+    const n = kept.add(e, counts(e));
+    if (agent !== undefined) uses.add(agent, 2 * n, e.agentOrdinal);
+    if (primary !== undefined) uses.add(primary, 2 * n + 1, e.primaryOrdinal ?? 0);
+  }
+  return all.map((facts, place) => ({
+    facts,
+    get uses() {
+      const { firsts, seconds } = uses.of(place);
+      const made = Array.from(firsts, (use, i) => kept.make(Math.floor(use / 2), use % 2 === 1, seconds[i]!));
+      // Exchanges come in the order of their request heads, which on the primary leg is not always the order of the connection.
+      return made.sort((a, b) => a.ordinal - b.ordinal);
+    },
+  }));
+}
+
+/** Exchanges as columns. */
+function createKept() {
+  const [start, ready, end, exchange, run] = [
+    createNumbers(),
+    createNumbers(),
+    createNumbers(),
+    createNumbers(),
+    createNumbers(),
+  ];
+  /** The phase, and whether it is counted. */
+  const what = createIntegers();
+  let count = 0;
+  return {
+    add(e: ExchangeFacts, counted: boolean): number {
+      start.push(e.startMono);
+      ready.push(e.primaryReadyMono ?? e.startMono);
+      end.push(e.endMono);
+      exchange.push(e.id);
+      run.push(e.run ?? -1);
+      what.push(PHASES.indexOf(e.phase) * 2 + (counted ? 1 : 0));
+      count += 1;
+      return count - 1;
+    },
+    make(n: number, primary: boolean, ordinal: number): ConnectionUse {
+      const ofRun = run.at(n);
+      return {
+        exchange: exchange.at(n) as ExchangeId,
+        run: ofRun < 0 ? null : (ofRun as RunId),
+        phase: PHASES[what.at(n) >> 1]!,
+        ordinal,
+        startMono: (primary ? ready : start).at(n),
+        endMono: end.at(n),
+        counted: (what.at(n) & 1) === 1,
+      };
+    },
+  };
 }

@@ -1,10 +1,10 @@
 import type { Leg, Phase } from '../model.ts';
 import { PHASES } from '../model.ts';
+import { createGroups, createNumbers, numbersOf } from './columns.ts';
 import { type Ending, endingOf, isIdleEnding, runActivity } from './reuse-endings.ts';
 import {
   type Carried,
   type ConnectionFacts,
-  type ConnectionUse,
   carry,
   type ExchangeFacts,
   gapBefore,
@@ -111,6 +111,8 @@ export interface LegReuse {
 
 /** One connection of the report. */
 export interface ConnectionReuse extends Carried {
+  /** Those that are reported on. */
+  exchanges: number;
   inherited: boolean;
   bootstrap: boolean;
   ending: Ending;
@@ -128,25 +130,33 @@ export interface Reuse {
  * @param counts which exchanges are reported on; the others only tell what was before them on their connection
  * @param connections those that have neither a counted exchange nor none at all are left out
  */
-export function foldReuse(
+export function foldReuse<Facts extends ExchangeFacts>(
   connections: Iterable<ConnectionFacts>,
-  exchanges: readonly ExchangeFacts[],
-  counts: (exchange: ExchangeFacts) => boolean = () => true,
+  exchanges: Iterable<Facts>,
+  counts: (exchange: Facts) => boolean = () => true,
 ): Reuse {
-  const all = carry(connections, exchanges, counts);
+  let resent = 0;
+  const all = carry(connections, exchanges, exchange => {
+    const counted = counts(exchange);
+    if (counted) resent += exchange.resent;
+    return counted;
+  });
   const activity = runActivity(all);
-  const kept = all
-    .filter(({ uses }) => uses.length === 0 || uses.some(use => use.counted))
-    .map(
-      (carried): ConnectionReuse => ({
-        ...carried,
-        inherited: carried.uses[0]?.counted === false,
-        bootstrap: isBootstrap(carried.facts),
-        ending: endingOf(carried, activity),
-        idleBeforeCloseMs: idleBeforeClose(carried),
+  const kept = all.flatMap((carried): ConnectionReuse[] => {
+    const { facts, uses } = carried;
+    const counted = uses.reduce((count, use) => count + (use.counted ? 1 : 0), 0);
+    if (counted === 0 && uses.length > 0) return [];
+    // what it is assigned to keeps its getter
+    return [
+      Object.assign(carried, {
+        exchanges: counted,
+        inherited: uses[0]?.counted === false,
+        bootstrap: isBootstrap(facts),
+        ending: endingOf(facts, uses, activity),
+        idleBeforeCloseMs: idleBeforeClose(facts, uses),
       }),
-    );
-  const resent = exchanges.reduce((sum, exchange) => sum + (counts(exchange) ? exchange.resent : 0), 0);
+    ];
+  });
   return {
     agent: foldLeg(kept, 'agent', 0),
     primary: foldLeg(kept, 'primary', resent),
@@ -158,14 +168,21 @@ function foldLeg(all: readonly ConnectionReuse[], leg: Leg, resent: number): Leg
   const mine = all.filter(({ facts }) => facts.leg === leg);
   const opened = mine.filter(({ inherited }) => !inherited);
   const secured = opened.filter(({ facts }) => facts.handshakeMs !== null);
-  const uses = mine.flatMap(({ uses: list }) => list.filter(use => use.counted));
-  const first = uses.filter(use => use.ordinal === 1).length;
+  const exchanges = sum(mine.map(connection => connection.exchanges));
+  let first = 0;
+  const paused = createNumbers();
+  for (const { uses } of mine) {
+    for (const [n, use] of uses.entries()) {
+      if (!use.counted) continue;
+      if (use.ordinal === 1) first += 1;
+      const gap = gapBefore(uses, n);
+      if (gap !== null) paused.push(gap);
+    }
+  }
+  const gaps = numbersOf(paused);
   const resumed = secured.filter(({ facts }) => facts.resumed === true);
   const full = secured.filter(({ facts }) => facts.resumed !== true);
-  const counts = mine.map(countedUses).filter(count => count > 0);
-  const gaps = mine.flatMap(connection =>
-    connection.uses.flatMap((use, n) => (use.counted ? (gapBefore(connection, n) ?? []) : [])),
-  );
+  const counts = mine.map(connection => connection.exchanges).filter(count => count > 0);
   const bootstrap = mine.filter(connection => connection.bootstrap);
   return {
     connections: mine.length,
@@ -181,13 +198,13 @@ function foldLeg(all: readonly ConnectionReuse[], leg: Leg, resent: number): Leg
       version,
       connections,
     })),
-    exchanges: uses.length,
+    exchanges,
     first,
-    reused: uses.length - first,
-    reusePercent: uses.length === 0 ? null : (100 * (uses.length - first)) / uses.length,
+    reused: exchanges - first,
+    reusePercent: exchanges === 0 ? null : (100 * (exchanges - first)) / exchanges,
     perConnection: spread(counts),
     distribution: tally(counts)
-      .map(([exchanges, connections]) => ({ exchanges, connections }))
+      .map(([carried, connections]) => ({ exchanges: carried, connections }))
       .sort((a, b) => a.exchanges - b.exchanges),
     bytesRead: sum(mine.map(({ facts }) => facts.bytesRead)),
     bytesWritten: sum(mine.map(({ facts }) => facts.bytesWritten)),
@@ -201,17 +218,13 @@ function foldLeg(all: readonly ConnectionReuse[], leg: Leg, resent: number): Leg
     resent,
     bootstrap: {
       connections: bootstrap.length,
-      exchanges: sum(bootstrap.map(countedUses)),
+      exchanges: sum(bootstrap.map(connection => connection.exchanges)),
       first: bootstrap.filter(({ uses: [use] }) => use?.counted && use.ordinal === 1).length,
       setupMs: sum(bootstrap.map(({ facts }) => setupMs(facts) ?? 0)),
     },
     cost: cost(mine, leg),
     phases: phases(mine),
   };
-}
-
-function countedUses({ uses }: Carried): number {
-  return uses.reduce((count, use) => count + (use.counted ? 1 : 0), 0);
 }
 
 /** A peer that left before it said anything had no handshake that could fail. */
@@ -274,7 +287,7 @@ function cost(mine: readonly ConnectionReuse[], leg: Leg): Cost {
     mine.filter(connection => !connection.bootstrap),
     leg,
   );
-  const exchanges = sum(mine.map(countedUses));
+  const exchanges = sum(mine.map(connection => connection.exchanges));
   return {
     spentMs: sum(setups(opened)),
     meanFullMs,
@@ -291,35 +304,40 @@ function cost(mine: readonly ConnectionReuse[], leg: Leg): Cost {
 
 /** How many connections the exchanges need that were not there yet: the most that were under way at once, of each run or certname. */
 function leastConnections(mine: readonly ConnectionReuse[], leg: Leg): number {
-  const groups = new Map<string, { uses: ConnectionUse[]; inherited: number }>();
-  for (const { facts, uses, inherited } of mine) {
-    const seen = new Set<string>();
+  const places = new Map<string, number>();
+  const inherited: number[] = [];
+  /** When exchanges began and ended, by place of the group. */
+  const moments = createGroups();
+  for (const connection of mine) {
+    const { facts, uses } = connection;
+    const seen = new Set<number>();
     for (const use of uses) {
       if (!use.counted) continue;
       const whose = leg === 'agent' && use.run !== null ? `run ${use.run}` : (facts.certname ?? '');
       const key = `${facts.recording} ${whose}`;
-      const group = groups.get(key) ?? { uses: [], inherited: 0 };
-      groups.set(key, group);
-      group.uses.push(use);
-      if (inherited && !seen.has(key)) group.inherited += 1;
-      seen.add(key);
+      const place = places.get(key) ?? places.size;
+      places.set(key, place);
+      moments.add(place, use.startMono, Math.max(use.startMono, use.endMono));
+      inherited[place] ??= 0;
+      if (connection.inherited && !seen.has(place)) inherited[place] += 1;
+      seen.add(place);
     }
   }
-  return sum([...groups.values()].map(group => Math.max(0, peak(group.uses) - group.inherited)));
+  return sum(
+    inherited.map((count, place) => {
+      const { firsts, seconds } = moments.of(place);
+      return Math.max(0, peak(firsts.toSorted(), seconds.toSorted()) - count);
+    }),
+  );
 }
 
-/** The most exchanges that were under way at one moment; at least 1 when there is one. */
-function peak(uses: readonly ConnectionUse[]): number {
-  const moments = uses.flatMap(({ startMono, endMono }) => [
-    { at: startMono, step: 1 },
-    { at: Math.max(startMono, endMono), step: -1 },
-  ]);
-  moments.sort((a, b) => a.at - b.at || a.step - b.step);
-  let now = 0;
-  let most = uses.length === 0 ? 0 : 1;
-  for (const { step } of moments) {
-    now += step;
-    most = Math.max(most, now);
+/** The most exchanges that were under way at one moment, of sorted times; at least 1 when there is one. */
+function peak(starts: Float64Array, ends: Float64Array): number {
+  let over = 0;
+  let most = starts.length === 0 ? 0 : 1;
+  for (const [n, start] of starts.entries()) {
+    while (ends[over]! <= start && over < n) over += 1;
+    most = Math.max(most, n + 1 - over);
   }
   return most;
 }
@@ -330,16 +348,25 @@ function tally<T>(values: readonly T[]): Array<[T, number]> {
   return [...counts].sort((a, b) => b[1] - a[1]);
 }
 
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+/** Numbers of a list, or of a column. */
+type Values = readonly number[] | Float64Array;
 
-function greatest(values: readonly number[]): number | null {
-  return values.length === 0 ? null : values.reduce((a, b) => Math.max(a, b));
+const sum = (values: Values): number => {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+};
+
+function greatest(values: Values): number | null {
+  let most: number | null = null;
+  for (const value of values) most = Math.max(most ?? value, value);
+  return most;
 }
 
 /** The lower middle is the median of an even number of values: one that was measured. */
-function spread(values: readonly number[]): Spread | null {
+function spread(values: Values): Spread | null {
   if (values.length === 0) return null;
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = Float64Array.from(values).sort();
   return {
     min: sorted[0]!,
     median: sorted[(sorted.length - 1) >> 1]!,

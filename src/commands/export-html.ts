@@ -22,11 +22,12 @@ const VALUE = 400;
 /** The page of the runs of a selection, in pieces. @param version of stringtap */
 export function* runPages(selection: Selection, version: string): Generator<string> {
   const store = selection.reveal ? selection.store : withoutSecrets(selection.store);
-  const names = selection.runs.map(run => `r${run.id} ${run.certname}`);
-  const title = names.length === 1 ? (names[0] ?? '') : `${names.length} runs`;
+  const names: { id: number; name: string }[] = [];
+  for (const { id, certname } of selection.runs) names.push({ id, name: `r${id} ${certname}` });
+  const title = names.length === 1 ? (names[0]?.name ?? '') : `${names.length} runs`;
   yield pageHead(title, RUN_STYLE).html;
   if (names.length > 1) {
-    const links = selection.runs.map((run, n) => markup`<li><a href="#r${String(run.id)}">${names[n] ?? ''}</a></li>`);
+    const links = names.map(({ id, name }) => markup`<li><a href="#r${String(id)}">${name}</a></li>`);
     yield markup`<ul class="tally">${join(links)}</ul>`.html;
   }
   for (const run of selection.runs) yield runSection(selection, store, run).html;

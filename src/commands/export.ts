@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import type { CurlPlaces } from '../export/curl.ts';
 import { type Selection, select } from '../export/selection.ts';
@@ -98,15 +99,19 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
   const { openSender } = await import('../export/otlp-send.ts');
   const { traceOf } = await import('../export/trace.ts');
   const sender = openSender(to, packageVersion());
+  let sent = 0;
   try {
-    for (const run of selection.runs) await sender.send(traceOf(selection, run));
+    for (const run of selection.runs) {
+      await sender.send(traceOf(selection, run));
+      sent += 1;
+    }
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new CliError(`${to} did not take the run: ${reason ?? ''}`, 'a collector takes OTLP over HTTP on port 4318');
   } finally {
     await sender.close();
   }
-  io.chatter(`${plural(selection.runs.length, 'run')} sent to ${to}`);
+  io.chatter(`${plural(sent, 'run')} sent to ${to}`);
 }
 
 /** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */
@@ -160,6 +165,7 @@ async function writeFiles(io: Io, selection: Selection, output: string | undefin
     if (typeof content === 'string' || content instanceof Uint8Array) writeFile(file, content);
     else await writePieces(file, content);
     count += 1;
+    await setImmediate();
   }
   io.chatter(`${plural(count, 'file')} in ${output}`);
   if (!selection.reveal)
@@ -191,7 +197,7 @@ async function writePieces(file: string, pieces: AsyncIterable<Uint8Array>): Pro
   }
 }
 
-/** Pieces are gathered to so many characters before they are written. */
+/** Pieces are gathered to so many characters before they are written; what decompressed the bodies in them is freed when the event loop turns. */
 const GATHERED = 64 << 10;
 
 /** To a file that only its owner may read, or to stdout. */
@@ -209,6 +215,7 @@ async function writeText(io: Io, file: string | undefined, pieces: AsyncIterable
       if (gathered.length < GATHERED) continue;
       put(gathered);
       gathered = '';
+      await setImmediate();
     }
     put(gathered);
     isWhole = true;

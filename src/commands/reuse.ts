@@ -2,8 +2,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { foldReuse, type Reuse } from '../analysis/reuse.ts';
 import { advise } from '../analysis/reuse-advice.ts';
 import { segmentsOf } from '../analysis/reuse-lanes.ts';
+import type { ConnectionFacts } from '../analysis/reuse-rows.ts';
 import type { ConnectionRow, ExchangeRow, RunRow, Store } from '../capture/store.ts';
-import { PHASES, type Phase } from '../model.ts';
+import { type ExchangeId, PHASES, type Phase } from '../model.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
@@ -44,7 +45,7 @@ export function registerReuse(program: Command, io: Io): void {
       try {
         const main = measure(store, { ...options, runs });
         const other = options.compare === undefined ? null : await measureOther(options.compare, options);
-        if (options.json === true) io.out(JSON.stringify({ ...main.json, compare: other?.json ?? null }));
+        if (options.json === true) io.out(jsonOf(main, other));
         else show(io, main, other);
       } finally {
         store.close();
@@ -73,6 +74,7 @@ interface Measured {
   title: string;
   advertised: Advertised;
   pools: readonly string[];
+  /** The JSON object but for its connections. */
   json: object;
 }
 
@@ -97,8 +99,14 @@ async function measureOther(file: string, options: ReuseOptions): Promise<Measur
 function measure(store: Store, scope: Scope): Measured {
   const runs = runsOf(store, scope);
   const { connections, exchanges, counts } = ofPhase(read(store, scope, runs), scope.phase);
-  const reuse = foldReuse(connections, exchanges, counts);
-  const advertised = advertisedBy(store, exchanges.filter(counts));
+  const firsts: ExchangeId[] = [];
+  const reuse = foldReuse(connections, exchanges, row => {
+    const counted = counts(row);
+    if (counted && row.primaryConnection !== null && row.primaryOrdinal === 1) firsts.push(row.id);
+    if (firsts.length > ADVERTISING) firsts.shift();
+    return counted;
+  });
+  const advertised = advertisedBy(store, firsts);
   const used = new Set(reuse.connections.map(({ facts }) => facts.recording));
   const pools = [...new Set(store.recordings().flatMap(row => (used.has(row.id) ? row.pool : [])))];
   const json = {
@@ -112,19 +120,25 @@ function measure(store: Store, scope: Scope): Measured {
     primary: reuse.primary,
     advertised,
     advice: advise(reuse),
-    connections: reuse.connections.map(connectionJson),
   };
   const imported = store.recordings().some(row => used.has(row.id) && row.imported);
   const title = `${titleOf(store, scope, runs)}${imported ? ' (imported: what was not told is not counted)' : ''}`;
   return { reuse, title, advertised, pools, json };
 }
 
+/** One object. Connections are written one by one: as data they would take some hundred bytes for each exchange. */
+function jsonOf(main: Measured, other: Measured | null): string {
+  const pieces = ({ json, reuse }: Measured): string =>
+    `${JSON.stringify(json).slice(0, -1)},"connections":[${reuse.connections.map(one => JSON.stringify(connectionJson(one))).join(',')}]`;
+  return `${pieces(main)},"compare":${other === null ? 'null' : `${pieces(other)}}`}}`;
+}
+
 function connectionJson(connection: Reuse['connections'][number]): object {
-  const { facts, uses, inherited, bootstrap, ending, idleBeforeCloseMs } = connection;
+  const { facts, exchanges, inherited, bootstrap, ending, idleBeforeCloseMs } = connection;
   const { id, leg, certname, tlsVersion, resumed, connectMs, handshakeMs, bytesRead, bytesWritten, closedBy, cause } = facts;
   return {
     ...{ id: idText('connection', id), leg, certname, tlsVersion, resumed, connectMs, handshakeMs, inherited, bootstrap },
-    exchanges: uses.filter(use => use.counted).length,
+    exchanges,
     ...{ bytesRead, bytesWritten, closedBy, cause, ending, idleBeforeCloseMs },
     segments: segmentsOf(connection),
   };
@@ -145,10 +159,26 @@ function runsOf(store: Store, scope: Scope): RunRow[] | null {
   return wanted;
 }
 
+/** What is held of a connection. */
+interface Connected extends ConnectionFacts {
+  exchanges: number;
+  openedAt: string;
+}
+
+function factsOf(row: ConnectionRow): Connected {
+  const { id, recording, leg, via, certname, peerName, openedAt, openedMono, connectMs, handshakeMs, tlsVersion } = row;
+  const { resumed, bytesRead, bytesWritten, closedMono, closedBy, cause, exchanges } = row;
+  return {
+    ...{ id, recording, leg, via, certname, peerName, openedAt, openedMono, connectMs, handshakeMs, tlsVersion },
+    ...{ resumed, bytesRead, bytesWritten, closedMono, closedBy, cause, exchanges },
+  };
+}
+
 interface Rows {
-  connections: ConnectionRow[];
-  exchanges: ExchangeRow[];
-  counts(exchange: Pick<ExchangeRow, 'id' | 'run' | 'phase'>): boolean;
+  connections: Iterable<Connected>;
+  /** In the order of ids; read as they are walked through, once. */
+  exchanges: Iterable<ExchangeRow>;
+  counts(exchange: ExchangeRow): boolean;
 }
 
 /** A connection that carried nothing is of no phase. */
@@ -156,7 +186,7 @@ function ofPhase(rows: Rows, phase: Phase | undefined): Rows {
   if (phase === undefined) return rows;
   return {
     ...rows,
-    connections: rows.connections.filter(row => row.exchanges > 0),
+    connections: [...rows.connections].filter(row => row.exchanges > 0),
     counts: row => row.phase === phase && rows.counts(row),
   };
 }
@@ -165,15 +195,16 @@ function read(store: Store, scope: Scope, runs: readonly RunRow[] | null): Rows 
   if (runs === null) return readAll(store, scope.since ?? null);
   const ids = new Set(runs.map(run => run.id));
   const counts: Rows['counts'] = ({ run }) => run !== null && ids.has(run);
-  const connections = new Map(runs.flatMap(run => [...store.connections({ run: run.id })].map(row => [row.id, row])));
-  if (runs.length > SINGLE_RUNS) return { connections: [...connections.values()], exchanges: [...store.exchanges()], counts };
+  const connections = new Map<number, Connected>();
+  for (const run of runs) for (const row of store.connections({ run: run.id })) connections.set(row.id, factsOf(row));
+  if (runs.length > SINGLE_RUNS) return { connections: connections.values(), exchanges: store.exchanges(), counts };
   const exchanges = new Map(runs.flatMap(run => [...store.exchanges({ run: run.id })].map(row => [row.id, row])));
   // What went before on connections that an earlier run had opened: the pause before the first exchange is measured from there.
   for (const id of openedBefore([...exchanges.values()])) {
     for (const row of store.exchanges({ connection: id })) exchanges.set(row.id, row);
   }
   const inOrder = [...exchanges.values()].sort((a, b) => a.id - b.id);
-  return { connections: [...connections.values()], exchanges: inOrder, counts };
+  return { connections: connections.values(), exchanges: inOrder, counts };
 }
 
 function openedBefore(exchanges: readonly ExchangeRow[]): Set<number> {
@@ -189,20 +220,23 @@ function openedBefore(exchanges: readonly ExchangeRow[]): Set<number> {
 }
 
 function readAll(store: Store, from: number | null): Rows {
-  const exchanges = [...store.exchanges()];
-  if (from === null) return { connections: [...store.connections()], exchanges, counts: () => true };
-  const late = new Set(exchanges.filter(row => Date.parse(row.startedAt) >= from).map(row => row.id));
-  const connections = [...store.connections()].filter(row => row.exchanges > 0 || Date.parse(row.openedAt) >= from);
-  return { connections, exchanges, counts: ({ id }) => late.has(id) };
+  const connections: Connected[] = [];
+  for (const row of store.connections()) connections.push(factsOf(row));
+  const exchanges = store.exchanges();
+  if (from === null) return { connections, exchanges, counts: () => true };
+  return {
+    connections: connections.filter(row => row.exchanges > 0 || Date.parse(row.openedAt) >= from),
+    exchanges,
+    counts: ({ startedAt }) => Date.parse(startedAt) >= from,
+  };
 }
 
 /** Looks at the first answer of each connection to the primary, the newest ones. */
-function advertisedBy(store: Store, exchanges: readonly ExchangeRow[]): Advertised {
-  const firsts = exchanges.filter(row => row.primaryConnection !== null && row.primaryOrdinal === 1).slice(-ADVERTISING);
+function advertisedBy(store: Store, firsts: readonly ExchangeId[]): Advertised {
   const keepAlive = new Set<string>();
   let answers = 0;
   let connectionClose = 0;
-  for (const { id } of firsts) {
+  for (const id of firsts) {
     const response = store.exchange(id)?.response;
     if (!response) continue;
     answers += 1;

@@ -87,9 +87,9 @@ interface Place {
 
 /** The primary that was asked, or would have been. */
 function placeOf(selection: Selection, exchange: ExchangeDetail): Place | null {
-  const agent = selection.connections.get(exchange.agentConnection);
+  const agent = selection.connection(exchange.agentConnection);
   if (agent?.via === 'plain' || agent?.via === 'blind') return null;
-  const upstream = exchange.primaryConnection === null ? undefined : selection.connections.get(exchange.primaryConnection);
+  const upstream = exchange.primaryConnection === null ? undefined : selection.connection(exchange.primaryConnection);
   const address = upstream?.target ?? selection.recordings.get(exchange.recording)?.primaries[0] ?? '';
   const match = /^(http:\/\/)?(?:\[([0-9a-f:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/i.exec(address);
   if (match === null) return null;

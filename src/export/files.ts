@@ -1,4 +1,4 @@
-import type { ExchangeDetail } from '../capture/store.ts';
+import type { ExchangeDetail, RunRow, Store } from '../capture/store.ts';
 import { type Data, field, isMapping, unwrap } from '../decode/data.ts';
 import { dataJson } from '../decode/data-json.ts';
 import { decodeContent } from '../decode/encoding.ts';
@@ -8,7 +8,7 @@ import { attempt, DEFAULT_LIMITS, Malformed } from '../decode/limits.ts';
 import { first } from '../decode/route.ts';
 import { hideInData } from '../decode/secrets.ts';
 import { yamlText } from '../decode/yaml-text.ts';
-import type { Side } from '../model.ts';
+import type { Phase, Side } from '../model.ts';
 import { contentOf, fieldsOf } from './content.ts';
 import { createNames, safePath, safeSegment } from './names.ts';
 import type { Selection } from './selection.ts';
@@ -34,24 +34,23 @@ interface Indexed {
  * octocatalog-diff and rspec-puppet, `report.yaml`, `node.json`, CSRs and certificates, and every file that was fetched below `files/`.
  * One folder a run; `index.json` says which exchange each file is of.
  */
-export async function* filesOf(selection: Selection): AsyncGenerator<OutFile> {
+export function* filesOf(selection: Selection): Generator<OutFile> {
+  for (const run of selection.runs) yield* filesOfRun(selection, run);
+}
+
+function* filesOfRun(selection: Selection, run: RunRow): Generator<OutFile> {
   const names = createNames();
-  const folders = new Map<number, string>();
-  const indexes = new Map<number, Indexed[]>();
-  for (const run of selection.runs) {
-    const folder = names(`r${run.id}-${safeSegment(run.certname)}/run.json`).replace(/\/[^/]*$/, '');
-    folders.set(run.id, folder);
-    indexes.set(run.id, []);
-    yield { path: `${folder}/run.json`, content: `${JSON.stringify({ ...run, id: `r${run.id}` }, null, 2)}\n` };
-  }
-  const last = lastOfPhase(selection);
-  for (const exchange of selection.exchanges()) {
-    const folder = exchange.run === null ? undefined : folders.get(exchange.run);
-    if (folder === undefined || exchange.run === null) continue;
-    for (const part of partsOf(selection, exchange, last.get(`${exchange.run} ${exchange.phase}`) === exchange.id)) {
+  const folder = names(`r${run.id}-${safeSegment(run.certname)}/run.json`).replace(/\/[^/]*$/, '');
+  yield { path: `${folder}/run.json`, content: `${JSON.stringify({ ...run, id: `r${run.id}` }, null, 2)}\n` };
+  const index: Indexed[] = [];
+  const last = lastOfPhase(selection.store, run);
+  for (const { id } of selection.store.exchanges({ run: run.id })) {
+    const exchange = selection.store.exchange(id);
+    if (exchange === null) continue;
+    for (const part of partsOf(selection, exchange, last.get(exchange.phase) === id)) {
       const { content, wanted, hidden, what } = part;
-      const entry: Indexed = { file: null, exchange: `e${exchange.id}`, what };
-      indexes.get(exchange.run)!.push(entry);
+      const entry: Indexed = { file: null, exchange: `e${id}`, what };
+      index.push(entry);
       if (content === null) entry.omitted = part.omitted ?? 'not kept';
       else {
         const path = names(`${folder}/${wanted}`);
@@ -61,18 +60,14 @@ export async function* filesOf(selection: Selection): AsyncGenerator<OutFile> {
       }
     }
   }
-  for (const [run, entries] of indexes) {
-    yield { path: names(`${folders.get(run)}/index.json`), content: `${JSON.stringify(entries, null, 2)}\n` };
-  }
+  yield { path: names(`${folder}/index.json`), content: `${JSON.stringify(index, null, 2)}\n` };
 }
 
-/** The last answered exchange of each run and phase: it has the plain name, earlier ones are numbered by their exchange. */
-function lastOfPhase({ store, runs }: Selection): Map<string, number> {
-  const last = new Map<string, number>();
-  for (const run of runs) {
-    for (const row of store.exchanges({ run: run.id })) {
-      if (row.phase !== 'catalog' || row.status === 200) last.set(`${run.id} ${row.phase}`, row.id);
-    }
+/** The last answered exchange of each phase of a run: it has the plain name, earlier ones are numbered by their exchange. */
+function lastOfPhase(store: Store, run: RunRow): Map<Phase, number> {
+  const last = new Map<Phase, number>();
+  for (const row of store.exchanges({ run: run.id })) {
+    if (row.phase !== 'catalog' || row.status === 200) last.set(row.phase, row.id);
   }
   return last;
 }

@@ -18,16 +18,14 @@ const BASE64_STEP = 3 << 16;
 
 /** HAR text in pieces. One body of at most 8 MiB is held at a time, larger ones pass through. */
 export async function* harText(selection: Selection, version: string): AsyncGenerator<string> {
-  const { runs, connections, recordings } = selection;
+  const { runs, recordings } = selection;
   const hiding = plainHiding(selection);
   yield `{"log":{"version":"1.2","creator":${JSON.stringify({ name: 'stringtap', version })},`;
-  const facts = {
-    recordings: [...recordings.values()],
-    connections: [...connections.values()].map(connectionJson),
-    secrets: selection.reveal ? 'revealed' : 'hidden',
-  };
-  yield `"_stringtap":${JSON.stringify(facts)},`;
-  yield `"pages":[${runs.map(run => JSON.stringify(page(run))).join(',\n')}],\n"entries":[`;
+  yield `"_stringtap":{"recordings":${JSON.stringify([...recordings.values()])},"connections":[`;
+  yield* joined(selection.connections(), connectionJson, ',');
+  yield `],"secrets":"${selection.reveal ? 'revealed' : 'hidden'}"},"pages":[`;
+  yield* joined(runs, page, ',\n');
+  yield '],\n"entries":[';
   let separator = '\n';
   for (const exchange of selection.exchanges()) {
     yield separator;
@@ -35,6 +33,14 @@ export async function* harText(selection: Selection, version: string): AsyncGene
     separator = ',\n';
   }
   yield '\n]}}\n';
+}
+
+function* joined<Row>(rows: Iterable<Row>, json: (row: Row) => object, separator: string): Generator<string> {
+  let before = '';
+  for (const row of rows) {
+    yield `${before}${JSON.stringify(json(row))}`;
+    before = separator;
+  }
 }
 
 function page(run: RunRow): object {
@@ -58,7 +64,7 @@ function connectionJson(row: ConnectionRow): object {
 
 async function* entry(selection: Selection, exchange: ExchangeDetail, outside: Hiding): AsyncGenerator<string> {
   const hiding = exchange.run === null ? outside : hidingOr(selection, exchange.run);
-  const connection = selection.connections.get(exchange.agentConnection);
+  const connection = selection.connection(exchange.agentConnection);
   const timings = timingsOf(exchange, connection);
   const head = {
     ...(exchange.run === null ? {} : { pageref: `r${exchange.run}` }),
@@ -81,7 +87,7 @@ async function* entry(selection: Selection, exchange: ExchangeDetail, outside: H
 
 /** The address that answered: the primary's, where one was asked. HAR allows only an address there. */
 function addressOf(selection: Selection, exchange: ExchangeDetail): object {
-  const upstream = exchange.primaryConnection === null ? undefined : selection.connections.get(exchange.primaryConnection);
+  const upstream = exchange.primaryConnection === null ? undefined : selection.connection(exchange.primaryConnection);
   const address = /^\[?([0-9a-f.:]+?)\]?:\d+$/i.exec(upstream?.peer ?? '')?.[1];
   return address === undefined ? {} : { serverIPAddress: address };
 }
@@ -242,7 +248,7 @@ const NOT_IN_URL = /[^A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]/gu;
 export function urlOf(selection: Selection, exchange: ExchangeDetail, target: string): string {
   const host =
     fieldValue(exchange.request.fields, 'host') ?? selection.recordings.get(exchange.recording)?.primaries[0] ?? 'primary';
-  const plain = selection.connections.get(exchange.agentConnection)?.via === 'plain';
+  const plain = selection.connection(exchange.agentConnection)?.via === 'plain';
   const authority = /^[A-Za-z0-9.:_[\]-]{1,300}$/.test(host) ? host : 'invalid.invalid';
   const absolute = /^https?:\/\//i.test(target)
     ? target

@@ -17,7 +17,7 @@ export function* jsonLines(selection: Selection): Generator<string> {
     const text = hideInText(row.text, hidingOr(selection, row.run));
     yield line('note', { ...row, text, id: `n${row.id}`, run, exchange: row.exchange === null ? null : `e${row.exchange}` });
   }
-  for (const row of selection.connections.values()) yield line('connection', { ...row, id: `c${row.id}` });
+  for (const row of selection.connections()) yield line('connection', { ...row, id: `c${row.id}` });
   for (const exchange of selection.exchanges()) {
     const hiding = hidingOr(selection, exchange.run);
     const { request, response, primaryConnection } = exchange;

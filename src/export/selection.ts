@@ -10,35 +10,54 @@ export interface Selection {
   reveal: boolean;
   /** Everything in the capture, with what belongs to no run. */
   whole: boolean;
-  /** In the order of their ids. */
-  runs: readonly RunRow[];
+  /** In the order of their ids; read as they are walked through. */
+  runs: Iterable<RunRow>;
   /** Of the runs; or of the whole capture, those of no run included. */
   exchanges(): Iterable<ExchangeDetail>;
-  connections: ReadonlyMap<number, ConnectionRow>;
+  /** Of the runs, or of the whole capture, in the order of their ids. */
+  connections(): Iterable<ConnectionRow>;
+  /** Any one of the capture, `undefined` when it has none of this id. */
+  connection(id: number): ConnectionRow | undefined;
   recordings: ReadonlyMap<number, RecordingRow>;
   /** `null` when nothing is to be hidden. */
   hiding(run: number | null): (Hiding & { count: number }) | null;
 }
 
-/** @param runs `null`: everything in the capture */
+/** Connections that are remembered: exchanges that follow one another share them. */
+const REMEMBERED = 2048;
+
+/** @param runs `null`: everything in the capture, of which nothing is held but what is looked at */
 export function select(store: Store, runs: readonly RunRow[] | null, reveal: boolean): Selection {
-  const some = runs === null ? [...store.runs()] : [...runs].sort((a, b) => a.id - b.id);
+  const some =
+    runs === null ? { [Symbol.iterator]: () => store.runs()[Symbol.iterator]() } : [...runs].sort((a, b) => a.id - b.id);
   const hiding = hidingFor(store);
+  const known = new Map<number, ConnectionRow | undefined>();
   return {
     store,
     reveal,
     whole: runs === null,
     runs: some,
     exchanges: () => (runs === null ? all(store) : chosen(store, some)),
-    connections: connectionsOf(store, runs === null ? null : some),
+    connections: () => (runs === null ? store.connections() : connectionsOf(store, some)),
+    connection(id) {
+      if (known.has(id)) return known.get(id);
+      const row = store.connection(id) ?? undefined;
+      if (known.size >= REMEMBERED) known.clear();
+      known.set(id, row);
+      return row;
+    },
     recordings: new Map(store.recordings().map(row => [row.id, row])),
     hiding: run => (reveal ? null : hiding(run)),
   };
 }
 
-function connectionsOf(store: Store, runs: readonly RunRow[] | null): Map<number, ConnectionRow> {
-  const rows = runs === null ? store.connections() : runs.flatMap(run => [...store.connections({ run: run.id })]);
-  return new Map([...rows].sort((a, b) => a.id - b.id).map(row => [row.id, row]));
+function* connectionsOf(store: Store, runs: Iterable<RunRow>): Generator<ConnectionRow> {
+  const ids = new Set<number>();
+  for (const run of runs) for (const { id } of store.connections({ run: run.id })) ids.add(id);
+  for (const id of [...ids].sort((a, b) => a - b)) {
+    const row = store.connection(id);
+    if (row !== null) yield row;
+  }
 }
 
 function* all(store: Store): Generator<ExchangeDetail> {
@@ -46,8 +65,9 @@ function* all(store: Store): Generator<ExchangeDetail> {
 }
 
 /** In the order of ids, so that runs that overlap stay in the order of the wire. */
-function* chosen(store: Store, runs: readonly RunRow[]): Generator<ExchangeDetail> {
-  const ids = runs.flatMap(run => [...store.exchanges({ run: run.id })].map(row => row.id));
+function* chosen(store: Store, runs: Iterable<RunRow>): Generator<ExchangeDetail> {
+  const ids: ExchangeId[] = [];
+  for (const run of runs) for (const { id } of store.exchanges({ run: run.id })) ids.push(id);
   for (const id of ids.sort((a, b) => a - b)) yield* detail(store, id);
 }
 
@@ -58,7 +78,7 @@ function* detail(store: Store, id: ExchangeId): Generator<ExchangeDetail> {
 
 /** What was noted of the runs that are exported, and of their exchanges; of no run, when all is exported. */
 export function notesOf({ store, runs, whole }: Selection): NoteRow[] {
-  return whole ? store.notes() : runs.flatMap(run => store.notes({ run: run.id }));
+  return whole ? store.notes() : [...runs].flatMap(run => store.notes({ run: run.id }));
 }
 
 /** What hides in texts that belong to no body; without secrets to hide it changes nothing. */
