@@ -30,7 +30,7 @@ test('the bodies of a capture are asked once each, by what they hold, whatever t
   const send = async (first: string, side: 'request' | 'response', body: Buffer, more: object = {}): Promise<void> => {
     sent.push({ id: await line.send(first, { bodies: { [side]: body }, ...more }), side, coded: 'responseFields' in more });
   };
-  for (let n = 1; n <= 24; n++) {
+  for (let n = 1; n <= 12; n++) {
     await send(REPORT, 'request', report(n));
     await send(CATALOG, 'response', compressed(Buffer.from(`{"catalog":${n},${report(n)}}`)), GZIP);
     await send('GET /puppet/v3/file_content/a?', 'response', compressed(report(n + 100)));
@@ -51,7 +51,7 @@ test('the bodies of a capture are asked once each, by what they hold, whatever t
   using db = closing(openForReading(file));
   const kinds = db.prepare(`SELECT DISTINCT coding || ' ' || ifnull(p.gzip, '') || ' ' || ifnull(q.gzip, '')
     FROM body b LEFT JOIN packed p ON p.body = b.id LEFT JOIN blocked q ON q.body = b.id`);
-  const stored = ['packed 0 ', 'packed 1 ', 'packed  0', 'packed  1', 'chunks  ', 'identity 0 '];
+  const stored = ['packed 0 ', 'packed 1 ', 'packed  1', 'chunks  ', 'identity 0 '];
   expect(kinds.pluck().all()).toEqual(expect.arrayContaining(stored));
   const bodyId = { request: 'request_body', response: 'response_body' };
   const list = createBodyList(db);
