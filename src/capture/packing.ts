@@ -19,7 +19,7 @@ const SMALLER_FROM_BYTES = 1_024;
 const SAVES_BYTES = 64;
 
 /** A dictionary that makes a body this small, compared with the body alone, is a good one. */
-const GOOD = 0.3;
+const GOOD = 0.4;
 
 /** One that is worse than it was by this factor is replaced, if the one before it was a good one, or so many were not tried yet. */
 const WORSE = 1.3;
