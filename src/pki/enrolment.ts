@@ -44,8 +44,8 @@ export interface Handed {
  * All of it throws a PkiError when our files cannot be read or written, our CA has ended, or far too many ask at once.
  */
 export interface Enrolment {
-  /** PUT certificate_request/NAME. */
-  request(certname: Certname, agentCsrPem: string): Promise<Swap>;
+  /** PUT certificate_request/NAME. @param from address of the agent, `null` when it is not known */
+  request(certname: Certname, agentCsrPem: string, from?: string | null): Promise<Swap>;
   /** GET certificate/NAME, answered 200 by the primary. */
   certificate(certname: Certname, primaryPem: string): Promise<Handed>;
   /**
@@ -98,10 +98,10 @@ export function openEnrolment(
     return asksTheSame(found.csr, agent) ? found.csr : readCsr(deriveCsr(agent, found.key));
   }
 
-  async function newCandidate(certname: Certname, agent: Csr): Promise<Candidate> {
+  async function newCandidate(certname: Certname, agent: Csr, from: string | null): Promise<Candidate> {
     const key = await makeKey(agent.publicKey);
     const csr = readCsr(deriveCsr(agent, key));
-    const candidate = { certname, agentKey: agent.publicKey, key, csr, underWay: 0, uncertain: false };
+    const candidate = { certname, agentKey: agent.publicKey, key, csr, from, underWay: 0, uncertain: false };
     candidates.add(candidate);
     for (const oldest of candidates) {
       if (candidates.size <= MAX_CANDIDATES) break;
@@ -110,7 +110,7 @@ export function openEnrolment(
     return candidate;
   }
 
-  async function request(certname: Certname, agentCsrPem: string): Promise<Swap> {
+  async function request(certname: Certname, agentCsrPem: string, from: string | null): Promise<Swap> {
     const agent = swappable(certname, agentCsrPem);
     if (typeof agent === 'string') return { type: 'pass', why: agent };
     const ofThisAgent = ({ agentKey }: Pending): boolean => agentKey.equals(agent.publicKey);
@@ -119,11 +119,11 @@ export function openEnrolment(
       const csr = again(pending, agent);
       return swap(agent, csr, status =>
         oneAtATime(certname, async () => {
-          if (isTaken(status)) pendings.put(certname, { ...pending, csr });
+          if (isTaken(status)) pendings.put(certname, { ...pending, csr, from });
         }),
       );
     }
-    const candidate = candidateOf(certname, ofThisAgent) ?? (await newCandidate(certname, agent));
+    const candidate = candidateOf(certname, ofThisAgent) ?? (await newCandidate(certname, agent, from));
     candidate.csr = again(candidate, agent);
     candidate.underWay += 1;
     return swap(agent, candidate.csr, status => oneAtATime(certname, async () => settle(candidate, status)));
@@ -214,7 +214,7 @@ export function openEnrolment(
   }
 
   return {
-    request: (certname, pem) => oneAtATime(certname, () => request(certname, pem)),
+    request: (certname, pem, from = null) => oneAtATime(certname, () => request(certname, pem, from)),
     certificate: (certname, pem) => oneAtATime(certname, () => certificate(certname, pem)),
     renewed: (certname, agentPem, pem) => oneAtATime(certname, () => renewed(certname, agentPem, pem)),
   };

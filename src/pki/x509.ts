@@ -219,7 +219,7 @@ export function subjectAltName(names: readonly string[]): Buffer {
 }
 
 /** 4 or 16 bytes of an address that `net.isIP` accepted. */
-function addressBytes(address: string): Buffer {
+export function addressBytes(address: string): Buffer {
   if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number));
   // The URL parser writes every form of IPv6 (`::ffff:1.2.3.4` too) as hex groups with at most one `::`; a zone is no part of it.
   const text = new URL(`http://[${address.replace(/%.*$/, '')}]`).hostname.slice(1, -1);

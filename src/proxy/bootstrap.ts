@@ -7,6 +7,7 @@ import { reasonOf } from './failure.ts';
 import { field, requestFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
 import { authority } from './tracking.ts';
+import { parseAuthority } from './tunnel.ts';
 import type { Call, Presented, Primary, Upstream } from './upstream.ts';
 
 /** CSRs: far above any real one, far below what hurts. */
@@ -125,7 +126,8 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     const body = await collect(exchange);
     if (body === null) return delivery.fail({ reason: 'not-forwarded', detail: 'the certificate request is larger than 1 MiB' });
     const name = toCertname(route.key ?? '');
-    const swap = name === null ? null : await enrolmentFor(exchange.primary).request(name, body.toString('latin1'));
+    const from = parseAuthority(exchange.agent.record.peer)?.host ?? null;
+    const swap = name === null ? null : await enrolmentFor(exchange.primary).request(name, body.toString('latin1'), from);
     const sent = swap?.type === 'swap' ? Buffer.from(swap.csrPem) : body;
     if (swap?.type === 'pass') onNotice(`the CSR for ${name} goes to the primary as it is: ${swap.why}`);
     if (sent !== body) delivery.tap('primary-request').write(sent);

@@ -46,8 +46,12 @@ beforeEach(() => {
 const newAgent = (subject = '/CN=agent.lab', config = ''): AgentFiles => agentCsr(shared, subject, 'ec', config);
 const pendings = (): string[] => readdirSync(join(dir, 'enrolment'));
 
-async function swap(agent: AgentFiles, name: Certname = AGENT): Promise<Extract<Swap, { type: 'swap' }>> {
-  const swapped = await enrolment.request(name, agent.csrPem);
+async function swap(
+  agent: AgentFiles,
+  name: Certname = AGENT,
+  from: string | null = null,
+): Promise<Extract<Swap, { type: 'swap' }>> {
+  const swapped = await enrolment.request(name, agent.csrPem, from);
   if (swapped.type !== 'swap') throw new Error(swapped.why);
   return swapped;
 }
@@ -407,6 +411,38 @@ describe('what callers without a certificate can fill', () => {
     }
     expect(pendings().sort()).toEqual(['b.lab.pem', 'c.lab.pem']);
     expect(statSync(join(dir, 'enrolment', 'b.lab.pem')).size).toBeLessThan(5000);
+  });
+
+  test('of those from as many places the oldest goes', async () => {
+    enrolment = openEnrolment(join(dir, 'enrolment'), authority, identities, { maxPending: 2 });
+    for (const [i, name] of ['c.lab', 'b.lab', 'a.lab'].entries()) {
+      const { commit } = await swap(newAgent(`/CN=${name}`), certname(name), `192.0.2.${i}`);
+      await commit(200);
+      if (i < 2) utimesSync(join(dir, 'enrolment', `${name}.pem`), 1 + i, 1 + i);
+    }
+    expect(pendings().sort()).toEqual(['a.lab.pem', 'b.lab.pem']);
+  });
+
+  test.each([
+    ['192.0.2.1', ['198.51.100.7', '::ffff:198.51.100.7', '198.51.100.7', '198.51.100.7']],
+    ['2001:db8:0:1::1', ['2001:db8:0:2::1', '2001:db8:0:2::2', '2001:db8:0:2:ffff::3', '2001:db8::2:0:0:0:4']],
+    [null, ['198.51.100.7', '198.51.100.7', '198.51.100.7', '198.51.100.7']],
+  ])('who sends many from one place pushes out his own, not the older one of %s', async (honest, flood) => {
+    enrolment = openEnrolment(join(dir, 'enrolment'), authority, identities, { maxPending: 3 });
+    const agent = newAgent();
+    const waiting = await swap(agent, AGENT, honest);
+    await waiting.commit(200);
+    utimesSync(join(dir, 'enrolment', 'agent.lab.pem'), 1, 1);
+    for (const [i, from] of flood.entries()) {
+      const name = `x${i}.lab`;
+      const { commit } = await swap(newAgent(`/CN=${name}`), certname(name), from);
+      await commit(200);
+      utimesSync(join(dir, 'enrolment', `${name}.pem`), 2 + i, 2 + i);
+    }
+    expect(pendings().sort()).toEqual(['agent.lab.pem', 'x2.lab.pem', 'x3.lab.pem']);
+    const handed = await enrolment.certificate(AGENT, primary.sign(waiting.csrPem));
+    expect(handed.by).toBe('proxy');
+    expect(hasKey(handed.pem, agent)).toBe(true);
   });
 
   test('a waiting CSR whose file is damaged counts as none', async () => {
