@@ -33,6 +33,8 @@ export interface ProxyFlags {
   /** All of them, the first included. */
   primaries: Place[];
   chosen: ChosenPrimaries;
+  /** Asks for SRV records anew. */
+  follow?: () => Promise<ChosenPrimaries>;
   listen: { host: string; port: number };
   capture?: string;
   certs: string;
@@ -112,12 +114,16 @@ export function registerProxy(program: Command, io: Io): void {
         .default('commit'),
     )
     .action(
-      async ({ primary, ...flags }: Omit<ProxyFlags, 'primary' | 'primaries' | 'chosen'> & { primary: PrimaryOption[] }) => {
+      async ({
+        primary,
+        ...flags
+      }: Omit<ProxyFlags, 'primary' | 'primaries' | 'chosen' | 'follow'> & { primary: PrimaryOption[] }) => {
         const chosen = await choosePrimaries(primary, srvAsker());
         const { ca = [], report = [], fileserver = [] } = chosen.services ?? {};
         const all = [chosen.primary, ...chosen.standbys, ...chosen.others, ...ca, ...report, ...fileserver];
         const primaries = [...new Map(all.map(one => [address(one), one])).values()];
-        await runProxy(io, { ...flags, primary: chosen.primary, primaries, chosen });
+        const follow = (): Promise<ChosenPrimaries> => choosePrimaries(primary, srvAsker());
+        await runProxy(io, { ...flags, primary: chosen.primary, primaries, chosen, ...(chosen.services && { follow }) });
       },
     );
 }
@@ -179,6 +185,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       standbys: flags.chosen.standbys,
       others: flags.chosen.others,
       ...(flags.chosen.services && { services: flags.chosen.services }),
+      ...(flags.follow && { follow: flags.follow }),
       certsDir: flags.certs,
       names: flags.name ?? [],
       pool: flags.pool,

@@ -12,13 +12,17 @@ import { openVetting, revocationError } from './vetting.ts';
 /** Services of Puppet that may be at another place than the catalogs: each a list of which the first that answers is taken. */
 export type ServicePlaces = Readonly<Record<'ca' | 'report' | 'fileserver', readonly PrimaryAddress[]>>;
 
-export interface PrimariesOptions {
+/** Where primaries are. */
+export interface Places {
   primary: PrimaryAddress;
   /** Taken in the place of `primary`, in this order, when it cannot be used at the start: `server_list`, SRV records. */
   standbys: readonly PrimaryAddress[];
+  services: ServicePlaces | null;
+}
+
+export interface PrimariesOptions extends Places {
   /** More of them: CONNECT and SNI choose. One that does not answer now is left out, and said. */
   others: readonly PrimaryAddress[];
-  services: ServicePlaces | null;
   /** Names of ours; each stands for the first primary on its port. */
   names: readonly string[];
   layout: CertsLayout;
@@ -49,21 +53,36 @@ export interface Primaries {
   of(connection: Connection): Known;
   /** The same for one request: where nobody was named, the service decides. */
   for(connection: Connection, route: Route): Known;
+  /**
+   * Goes to other places from now on: a primary that is not named any more, or with `isFailing` one that does not answer, gives way to the first
+   * that does. One that is named and answers stays, as those of one priority come in any order.
+   * @param places `null`: those of before
+   * @returns whether anything changed. Rejects when nobody answers; all stays as it was then
+   */
+  follow(places: Places | null, isFailing: boolean): Promise<boolean>;
+}
+
+/** Who answers for what. */
+interface Chosen {
+  ca: Known | null;
+  first: Known;
+  report: Known | null;
+  files: Known | null;
 }
 
 /** @throws {ContactError} when neither the primary nor a standby can be known */
 export async function openPrimaries(options: PrimariesOptions): Promise<Primaries> {
-  const { onNotice, services, names } = options;
+  const { onNotice, names } = options;
   const opened = new Map<string, Known>();
 
   /** @param ca where its CA is, when that is another place: a compiler has none to ask */
-  async function open(at: PrimaryAddress, ca: Known | null): Promise<Known> {
-    const key = `${authorityOf(at.host.toLowerCase(), at.port)}${at.plain ? ' plain' : ''}`;
+  async function open(at: PrimaryAddress, ca: Known | null, isFailing: boolean): Promise<Known> {
+    const key = keyOf(at);
     const known = opened.get(key);
-    if (known) return known;
+    if (known && !isFailing) return known;
     const given = options.caPem ?? ca?.caPem() ?? null;
     const dir = options.layout.primary(at.host, at.port, at.plain);
-    const trust = openTrust(dir, options.authority, given === null ? {} : { caPem: given });
+    const trust = known?.trust ?? openTrust(dir, options.authority, given === null ? {} : { caPem: given });
     const isVouched = trust.pinned || options.caFingerprint !== null;
     const lists = ca ?? at;
     const vet = openVetting(trust, options.revocation, () => readCrl(lists, trust));
@@ -71,6 +90,7 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
       vet: certificate => revocationError(trust, options.revocation, certificate),
       lists,
     });
+    if (known) return known;
     if (at.plain && !isVouched) {
       onNotice(
         `the CA of ${authorityOf(at.host, at.port)} came over plain HTTP, and nobody vouches for it: --ca-fingerprint checks it`,
@@ -81,10 +101,10 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
     return found;
   }
 
-  async function firstOf(places: readonly PrimaryAddress[], ca: Known | null): Promise<Known> {
+  async function firstOf(places: readonly PrimaryAddress[], ca: Known | null, isFailing = false): Promise<Known> {
     for (const [i, place] of places.entries()) {
       try {
-        return await open(place, ca);
+        return await open(place, ca, isFailing);
       } catch (error) {
         if (i === places.length - 1) throw error;
         onNotice(`${reasonOf(error)}; the next one is taken`);
@@ -102,14 +122,25 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
     }
   }
 
-  const ca = services === null || services.ca.length === 0 ? null : await firstOf(services.ca, null);
-  const candidates = [options.primary, ...options.standbys];
-  const first = await firstOf(candidates, ca);
-  const after = candidates.slice(candidates.findIndex(one => one.host === first.host && one.port === first.port) + 1);
-  for (const other of [...after, ...options.others]) await opening(open(other, ca));
-  const report = services?.report.length ? await opening(firstOf(services.report, ca)) : null;
-  const files = services?.fileserver.length ? await opening(firstOf(services.fileserver, ca)) : null;
-  const all = [first, ...[...opened.values()].filter(one => one !== first)];
+  /** @param before who answered until now */
+  async function choose({ primary, standbys, services }: Places, before: Chosen | null, isFailing: boolean): Promise<Chosen> {
+    const stay = (who: Known | null | undefined, places: readonly PrimaryAddress[], ca: Known | null): Promise<Known> => {
+      const isNamed = who && places.some(place => keyOf(place) === keyOf(who));
+      return isNamed && !isFailing ? Promise.resolve(who) : firstOf(places, ca, isFailing);
+    };
+    const ca = services?.ca.length ? await stay(before?.ca, services.ca, null) : null;
+    const candidates = [primary, ...standbys];
+    const first = await stay(before?.first, candidates, ca);
+    const after = candidates.slice(candidates.findIndex(one => keyOf(one) === keyOf(first)) + 1);
+    for (const other of before === null ? [...after, ...options.others] : []) await opening(open(other, ca, false));
+    const report = services?.report.length ? await opening(stay(before?.report, services.report, ca)) : null;
+    const files = services?.fileserver.length ? await opening(stay(before?.files, services.fileserver, ca)) : null;
+    return { ca, first, report, files };
+  }
+
+  let places: Places = options;
+  let chosen = await choose(places, null, false);
+  let all = [chosen.first, ...[...opened.values()].filter(one => one !== chosen.first)];
 
   function named({ host, port }: PrimaryAddress): Known | undefined {
     const known = all.filter(one => one.port === port);
@@ -126,16 +157,40 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
   }
 
   function serving({ phase, indirection }: Route): Known | null {
-    if (phase === 'ca' || phase === 'crl' || phase === 'csr' || phase === 'certificate') return ca;
-    if (phase === 'report') return report;
-    return /^(static_file_content|file_(content|metadatas?))$/.test(indirection ?? '') ? files : null;
+    if (phase === 'ca' || phase === 'crl' || phase === 'csr' || phase === 'certificate') return chosen.ca;
+    if (phase === 'report') return chosen.report;
+    return /^(static_file_content|file_(content|metadatas?))$/.test(indirection ?? '') ? chosen.files : null;
   }
 
   return {
-    first,
-    all,
+    get first() {
+      return chosen.first;
+    },
+    get all() {
+      return all;
+    },
     named,
-    of: connection => meant(connection) ?? first,
-    for: (connection, route) => meant(connection) ?? serving(route) ?? first,
+    of: connection => meant(connection) ?? chosen.first,
+    for: (connection, route) => meant(connection) ?? serving(route) ?? chosen.first,
+    async follow(next, isFailing) {
+      const before = chosen;
+      const count = opened.size;
+      const found = await choose(next ?? places, before, isFailing);
+      places = next ?? places;
+      chosen = found;
+      all = [found.first, ...[...opened.values()].filter(one => one !== found.first)];
+      if (found.first !== before.first) {
+        onNotice(`${addressOf(found.first)} is the primary now, not ${addressOf(before.first)}`);
+      }
+      return found.first !== before.first || opened.size !== count;
+    },
   };
+}
+
+function addressOf({ host, port }: PrimaryAddress): string {
+  return authorityOf(host, port);
+}
+
+function keyOf(at: PrimaryAddress): string {
+  return `${authorityOf(at.host.toLowerCase(), at.port)}${at.plain ? ' plain' : ''}`;
 }

@@ -13,11 +13,12 @@ import { openBootstrap } from './bootstrap.ts';
 import type { PrimaryAddress } from './contact.ts';
 import { openLeafContexts, ownAddresses } from './contexts.ts';
 import { reasonOf } from './failure.ts';
+import { followRecords } from './following.ts';
 import { serveHandout } from './handout.ts';
 import { openHeaderIdentities } from './header-identity.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
 import type { KeyLine } from './keylog.ts';
-import { type Known, openPrimaries, type ServicePlaces } from './primaries.ts';
+import { type Known, openPrimaries, type Places, type ServicePlaces } from './primaries.ts';
 import { openRelay } from './relay.ts';
 import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
@@ -36,6 +37,8 @@ export interface ProxyOptions {
   standbys?: readonly PrimaryAddress[];
   /** Where certificates, reports and files are, when a domain's SRV records say so. */
   services?: ServicePlaces;
+  /** Asks anew where they are, when SRV records say so; see following.ts. */
+  follow?: () => Promise<Places>;
   /** More of them: CONNECT and SNI choose. One that does not answer now is left out, and said. */
   others?: readonly PrimaryAddress[];
   /** Folder of our CA, identities, enrolments and pinned CAs. */
@@ -74,6 +77,8 @@ export interface ProxyOptions {
   bodyIdleMs?: number;
   /** See standing.ts. */
   standingMs?: number;
+  /** See following.ts. */
+  followEveryMs?: number;
 }
 
 export interface RunningProxy {
@@ -122,6 +127,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const isSaid = (primary: Primary): boolean => primary.plain === true || options.identity === 'headers';
   const headerIdentity = openHeaderIdentities(authority);
   const agents = new Map<number, AgentConnection>();
+  const judgedBy = new WeakMap<Connection, Known>();
   const upstream = openUpstream({
     tape,
     pool: options.pool,
@@ -129,6 +135,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ...(options.answerMs !== undefined && { answerMs: options.answerMs }),
     ...(options.connectMs !== undefined && { connectMs: options.connectMs }),
     ...(options.onKeys && { onKeys: options.onKeys }),
+    onUnreachable: () => following?.failed(),
     onMirrorClosed: id => agents.get(id)?.closeWhenIdle(),
   });
   function renewContexts(): void {
@@ -137,6 +144,15 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       error => onNotice(`what agents are shown cannot be renewed: ${reasonOf(error)}`),
     );
   }
+  const following = options.follow
+    ? followRecords({
+        primaries,
+        ask: options.follow,
+        onNotice,
+        onChanged: renewContexts,
+        ...(options.followEveryMs !== undefined && { everyMs: options.followEveryMs }),
+      })
+    : null;
   const bootstrap = openBootstrap({
     upstream,
     // Named in header fields, an agent needs no key of ours: it enrols with its own, and keeps what the primary signs.
@@ -154,7 +170,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     primaryFor: primaries.for,
     identityOf(certname, agent, primary) {
       // Of the primary whose CA has judged the agent: what the same certname is elsewhere is another's.
-      const identities = identitiesOf(primaries.of(agent.record));
+      const identities = identitiesOf(judgedBy.get(agent.record) ?? primaries.of(agent.record));
       try {
         return isSaid(primary) ? headerIdentity(certname, agent, identities) : identities.get(certname);
       } catch (error) {
@@ -178,6 +194,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return;
     const meant = primaries.of(record);
+    judgedBy.set(record, meant);
     const verdict = judge(certificate, {
       authority,
       trusts: [meant.trust],
@@ -200,7 +217,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onSecure,
     onExchange: relay,
     onPlain: (agent, request, response, target) => {
-      if (serveHandout(request, response, target, { dir: layout.handouts, trust })) return;
+      if (serveHandout(request, response, target, { dir: layout.handouts, trust: primaries.first.trust })) return;
       void forwardPlain(agent, request, response, target, options.connectLocal === true);
     },
     onConnect(agent, target, socket, head) {
@@ -243,6 +260,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     names,
     async close() {
       clearInterval(renewal);
+      following?.stop();
       await interception.close();
       await upstream.close();
     },

@@ -86,6 +86,8 @@ export interface UpstreamOptions {
   onMirrorClosed?(agentConnection: ConnectionId): void;
   /** TLS secrets of each handshake, for a key log. */
   onKeys?: KeyLine;
+  /** No connection to the primary came about. */
+  onUnreachable?(primary: Primary): void;
 }
 
 export interface Upstream {
@@ -371,7 +373,9 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     failure(error: Error, partial: boolean): Failure {
       const { primary, identity } = this.#request;
       const origin = authority(primary.host, primary.port);
-      return failureOf(error, { origin, certname: identity?.certname ?? null, partial, timeoutMs: answerMs });
+      const failure = failureOf(error, { origin, certname: identity?.certname ?? null, partial, timeoutMs: answerMs });
+      if (failure.reason === 'primary-unreachable') options.onUnreachable?.(primary);
+      return failure;
     }
 
     done(): void {

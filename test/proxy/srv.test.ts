@@ -9,6 +9,7 @@ import { makeKey } from '../peers/ca.ts';
 import { type SrvTuple, startDns } from '../rig/dns.ts';
 import { type HeaderPrimary, startHeaderPrimary } from '../rig/header-primary.ts';
 import { dial } from '../rig/raw.ts';
+import { eventually } from '../rig/rig.ts';
 import { memoryTape } from '../rig/tape.ts';
 import { statusOf } from '../rig/wire.ts';
 
@@ -141,4 +142,94 @@ test('behind one proxy the first that answers takes catalogs, and CA, reports an
     await proxy.close();
     rmSync(dir, { recursive: true, force: true });
   }
+});
+
+describe('a proxy that runs for long', () => {
+  /** A proxy for the domain, and whom an agent of its CA reaches by it. */
+  async function running(zone: { [name: string]: SrvTuple[] }, followEveryMs: number, main: HeaderPrimary) {
+    const dir = mkdtempSync(join(tmpdir(), 'stringtap-srv-'));
+    const dns = await startDns(zone);
+    const choose = () => choosePrimaries([{ srv: 'example.com' }], srvAsker([dns.address]));
+    const chosen = await choose();
+    const notices: string[] = [];
+    const proxy = await startProxy({
+      listen: { host: '127.0.0.1', port: 0 },
+      primary: chosen.primary,
+      standbys: chosen.standbys,
+      services: chosen.services!,
+      follow: choose,
+      followEveryMs,
+      certsDir: join(dir, 'certs'),
+      names: [],
+      pool: 'pooled',
+      connectOnlyPrimary: false,
+      caPem: null,
+      caFingerprint: null,
+      identity: 'headers',
+      standingMs: 60_000,
+      tape: memoryTape(),
+      onNotice: line => void notices.push(line),
+    });
+    const key = await makeKey('ec');
+    const pair = { keyPem: key.pem, certPem: main.ca.issue('agent1.example', key.publicKey) };
+    return {
+      notices,
+      dns,
+      async ask(): Promise<number> {
+        const agent = await dial({ ...proxy.address, serverName: null, caPem: null, pair });
+        agent.write('GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: x\r\n\r\n');
+        const status = statusOf(await agent.answer());
+        agent.destroy();
+        return status;
+      },
+      async [Symbol.asyncDispose]() {
+        await proxy.close();
+        await dns[Symbol.asyncDispose]();
+        rmSync(dir, { recursive: true, force: true });
+      },
+    };
+  }
+
+  test('follows records that changed', async () => {
+    await using one = await startHeaderPrimary(false);
+    await using two = await startHeaderPrimary(false, one.ca);
+    const zone: { [name: string]: SrvTuple[] } = { '_x-puppet._tcp.example.com': [['localhost', one.port, 0, 0]] };
+    await using rig = await running(zone, 50, one);
+    expect(await rig.ask()).toBe(200);
+    expect([one.seen.length, two.seen.length]).toEqual([1, 0]);
+    // Records that are gone, or a second place of the same priority, change nothing.
+    zone['_x-puppet._tcp.example.com'] = [];
+    await eventually(() => rig.notices.some(line => line.includes('has no SRV records')));
+    zone['_x-puppet._tcp.example.com'] = [two, one].map(({ port }) => ['localhost', port, 0, 0]);
+    const asked = rig.dns.asked.length;
+    await eventually(() => rig.dns.asked.length > asked + 12);
+    expect(await rig.ask()).toBe(200);
+    expect([one.seen.length, two.seen.length]).toEqual([2, 0]);
+    zone['_x-puppet._tcp.example.com'] = [['localhost', two.port, 0, 0]];
+    await eventually(() => rig.notices.some(line => line.includes('is the primary now')));
+    expect(await rig.ask()).toBe(200);
+    expect([one.seen.length, two.seen.length]).toEqual([2, 1]);
+  });
+
+  test('goes to a standby when its primary is down', async () => {
+    const one = await startHeaderPrimary(false);
+    await using two = await startHeaderPrimary(false, one.ca);
+    await using rig = await running(
+      {
+        '_x-puppet._tcp.example.com': [
+          ['localhost', one.port, 0, 0],
+          ['localhost', two.port, 10, 0],
+        ],
+        '_x-puppet-ca._tcp.example.com': [['localhost', two.port, 0, 0]],
+      },
+      60_000,
+      one,
+    );
+    expect(await rig.ask()).toBe(200);
+    await one[Symbol.asyncDispose]();
+    expect(await rig.ask()).toBe(502);
+    await eventually(() => rig.notices.some(line => line.includes('is the primary now')));
+    expect(await rig.ask()).toBe(200);
+    expect(two.seen).toHaveLength(1);
+  });
 });
