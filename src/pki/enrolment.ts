@@ -133,6 +133,7 @@ export function openEnrolment(
   function settle(candidate: Candidate, status: number): void {
     candidate.underWay -= 1;
     if (isTaken(status)) {
+      candidate.uncertain = true; // where it cannot be written, it is all that is left of what the primary has
       pendings.put(candidate.certname, candidate);
       candidates.delete(candidate);
     } else if (status < 400 || status >= 500) {

@@ -59,6 +59,13 @@ export interface BootstrapOptions {
 
 const PHASES: ReadonlySet<Phase> = new Set<Phase>(['ca', 'crl', 'csr', 'certificate']);
 
+/** What else there is in Puppet's CA API (`puppetserver ca` uploads lists, removes requests) passes as it is. */
+function takes(method: string, { phase, indirection }: Route): boolean {
+  if (!PHASES.has(phase)) return false;
+  if (indirection === 'certificate_request') return method === 'PUT';
+  return method === (indirection === 'certificate_renewal' ? 'POST' : 'GET');
+}
+
 /** The primary's whole answer. */
 interface Answer {
   head: ResponseHead;
@@ -73,7 +80,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
       case 'certificate_revocation_list':
         return serveBundle(exchange, 'crl');
       case 'certificate_request':
-        return exchange.method === 'PUT' ? serveCsr(exchange) : passOn(exchange);
+        return serveCsr(exchange);
       case 'certificate_renewal':
         return serveRenewal(exchange);
       default:
@@ -170,14 +177,6 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     replace(delivery, answer, pem, by);
   }
 
-  async function passOn(exchange: BootstrapRequest): Promise<void> {
-    const body = await collect(exchange);
-    if (body === null) return exchange.delivery.fail({ reason: 'not-forwarded', detail: 'the request is larger than 1 MiB' });
-    const answer = await ask(exchange, body);
-    if ('reason' in answer) return exchange.delivery.fail(answer);
-    relayAnswer(exchange.delivery, answer);
-  }
-
   /** Gathers a request body, `null` when it is too large. Throws when the agent leaves within it, or sends no more. */
   async function collect({ request, delivery, agent }: BootstrapRequest): Promise<Buffer | null> {
     const tap = delivery.tap('request');
@@ -265,7 +264,7 @@ export function openBootstrap(options: BootstrapOptions): Bootstrap {
     });
   }
 
-  return { takes: (method, route) => PHASES.has(route.phase) && method !== 'HEAD', serve };
+  return { takes, serve };
 }
 
 function bundleOf(trust: Trust): { bytes: Buffer; modifiedAt: number } {

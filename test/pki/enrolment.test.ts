@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Certname } from '../../src/model.ts';
@@ -455,4 +455,18 @@ describe('what callers without a certificate can fill', () => {
     await second.commit(200);
     expect((await enrolment.certificate(AGENT, primary.sign(second.csrPem))).by).toBe('proxy');
   });
+});
+
+test('a CSR that the primary took is not lost when it cannot be written down', async () => {
+  const agent = newAgent();
+  const first = await swap(agent);
+  chmodSync(join(dir, 'enrolment'), 0o777); // nothing is written into such a folder
+  await expect(first.commit(200)).rejects.toThrow('others may write into');
+  chmodSync(join(dir, 'enrolment'), 0o700);
+  const again = await swap(agent);
+  expect(again.csrPem).toBe(first.csrPem);
+  await again.commit(400); // "already has a requested certificate"
+  const handed = await enrolment.certificate(AGENT, primary.sign(first.csrPem));
+  expect(handed.by).toBe('proxy');
+  expect(hasKey(handed.pem, agent)).toBe(true);
 });

@@ -379,3 +379,21 @@ test('a large CRL passes in pieces, and all agents get the same buffer', async (
   const more = await bare(rig, asked);
   expect(Math.max(...readCrls(more.body.toString()).map(crl => crl.revoked.size))).toBe(60_001);
 });
+
+test('what is none of the requests of an agent passes as it is, body and all', async () => {
+  await using rig = await makeRig();
+  const agent = await rig.agent();
+  const list = 'an uploaded list';
+  for (const [method, target] of [
+    ['PUT', CRL],
+    ['DELETE', '/puppet-ca/v1/certificate_request/agent1.example'],
+    ['PUT', '/puppet-ca/v1/certificate/agent1.example'],
+  ] as const) {
+    agent.write(`${method} ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${list.length}\r\n\r\n${list}`);
+    const answer = await agent.answer();
+    expect(rig.primary.seen.at(-1)).toMatchObject({ method, target, certname: 'agent1.example' });
+    expect(rig.primary.seen.at(-1)!.body.toString(), `${method} ${target}`).toBe(list);
+    expect(statusOf(answer), `${method} ${target}`).toBe(rig.primary.seen.at(-1)!.status);
+    expect(rig.tape.exchanges.at(-1)).toMatchObject({ answeredBy: 'primary' });
+  }
+});
