@@ -2,7 +2,7 @@ import { explainFailure } from '../analysis/tls-failures.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
-import { exchangeJson } from './ids.ts';
+import { exchangeJson, idText } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { noteJson, noteLines } from './note.ts';
 import { bytes, clock, duration, use } from './present.ts';
@@ -23,7 +23,8 @@ export function showExchange(
     const shown = options.headers
       ? exchange
       : { ...exchange, request: bare(exchange.request), response: bare(exchange.response) };
-    const primaryTime = store.primaryTimes({ exchange: exchange.id }).get(exchange.id) ?? null;
+    const told = store.primaryTimes({ exchange: exchange.id }).get(exchange.id);
+    const primaryTime = told === undefined ? null : { ...told, exchange: idText('exchange', told.exchange) };
     const notes = store.notes({ exchange: exchange.id }).map(noteJson);
     io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), primaryTime, notes, decoded }));
     return;

@@ -28,11 +28,25 @@ const KINDS: readonly DecodedKind[] = [
   'metric',
 ];
 
+/** Ids of other rows, as they are shown. */
+const LETTERS: Readonly<Record<string, string>> = { exchange: 'e', promisedBy: 'e', run: 'r' };
+
+function withIds(row: object): object {
+  return Object.fromEntries(
+    Object.entries(row).map(([name, value]) => {
+      const letter = LETTERS[name];
+      return [name, letter === undefined || value === null ? value : `${letter}${value}`];
+    }),
+  );
+}
+
 /** What was decoded of an exchange: rows by the name of their view in camel case, kinds without rows left out. */
-export function decodedOf(store: Store, exchange: number, reveal: boolean): Record<string, readonly unknown[]> {
+export function decodedOf(store: Store, exchange: number, reveal: boolean): Record<string, readonly object[]> {
   const kinds = KINDS.flatMap(kind => {
     const rows = store.decoded.rows(kind, { exchange, reveal });
-    return rows.length === 0 ? [] : [[kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), rows] as const];
+    return rows.length === 0
+      ? []
+      : [[kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), rows.map(withIds)] as const];
   });
   return Object.fromEntries(kinds);
 }

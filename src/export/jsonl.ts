@@ -1,4 +1,6 @@
+import { explainFailure, explainTls } from '../analysis/tls-failures.ts';
 import { withoutSecrets } from '../capture/hidden-store.ts';
+import { resultOf } from '../capture/run-result.ts';
 import { hideInFields, hideInTarget, hideInText } from '../decode/secrets.ts';
 import { decodedOf } from './decoded.ts';
 import { hidingOr, notesOf, type Selection } from './selection.ts';
@@ -11,16 +13,17 @@ export function* jsonLines(selection: Selection): Generator<string> {
   const line = (type: string, row: object): string => `${JSON.stringify({ type, ...row })}\n`;
   const store = selection.reveal ? selection.store : withoutSecrets(selection.store);
   for (const row of selection.recordings.values()) yield line('recording', row);
-  for (const row of selection.runs) yield line('run', { ...row, id: `r${row.id}` });
+  for (const row of selection.runs) yield line('run', { ...row, id: `r${row.id}`, outcome: resultOf(store, row) });
   for (const row of notesOf(selection)) {
     const run = row.run === null ? null : `r${row.run}`;
     const text = hideInText(row.text, hidingOr(selection, row.run));
     yield line('note', { ...row, text, id: `n${row.id}`, run, exchange: row.exchange === null ? null : `e${row.exchange}` });
   }
-  for (const row of selection.connections()) yield line('connection', { ...row, id: `c${row.id}` });
+  for (const row of selection.connections()) yield line('connection', { ...row, id: `c${row.id}`, problem: explainTls(row) });
   for (const exchange of selection.exchanges()) {
     const hiding = hidingOr(selection, exchange.run);
     const { request, response, primaryConnection } = exchange;
+    const told = store.primaryTimes({ exchange: exchange.id }).get(exchange.id);
     yield line('exchange', {
       ...exchange,
       id: `e${exchange.id}`,
@@ -31,6 +34,8 @@ export function* jsonLines(selection: Selection): Generator<string> {
       request: { ...request, target: hideInTarget(request.target, hiding), fields: hideInFields(request.fields, hiding) },
       response: response === null ? null : { ...response, fields: hideInFields(response.fields, hiding) },
       trailers: hideInFields(exchange.trailers, hiding),
+      problem: explainFailure(exchange.failure),
+      primaryTime: told === undefined ? null : { ...told, exchange: `e${told.exchange}` },
       decoded: decodedOf(store, exchange.id, selection.reveal),
     });
   }
