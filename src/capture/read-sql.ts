@@ -96,6 +96,7 @@ export function runListing(filter: RunFilter): Listing {
   const ended = filter.ended === undefined ? null : filter.ended ? '"end" IS NOT NULL' : '"end" IS NULL';
   return listing(RUN, 'id', filter, [
     where('certname = +?', filter.certname),
+    where('started_at >= +?', filter.since),
     ended === null ? null : [ended, []],
     where('id > +?', filter.after),
     where('id < +?', filter.before),
@@ -107,6 +108,7 @@ export function exchangeListing(filter: ExchangeFilter): Listing {
   const connection = filter.connection;
   return listing(EXCHANGE, filter.run === undefined ? 'id' : 'n', filter, [
     where('run = +?', filter.run),
+    where('started_at >= +?', filter.since),
     where('phase = +?', filter.phase),
     // what it is tells whether the index of what went wrong has it
     where('status = ?', filter.status),
@@ -122,6 +124,7 @@ export function exchangeListing(filter: ExchangeFilter): Listing {
 export function connectionListing(filter: ConnectionFilter): Listing {
   return listing(CONNECTION, 'id', filter, [
     where('id IN (SELECT connection FROM run_connection WHERE run = +?)', filter.run),
+    where('opened_at >= +?', filter.since),
     where('leg = +?', filter.leg),
     where('certname = +?', filter.certname),
     where('id > +?', filter.after),
@@ -133,6 +136,7 @@ export function connectionListing(filter: ConnectionFilter): Listing {
 export function findingListing(filter: FindingFilter): Listing {
   return listing(FINDING, 'id', filter, [
     filter.run === null ? ['run IS NULL', []] : where('run = +?', filter.run),
+    where('at >= +?', filter.since),
     where('severity = +?', filter.severity),
     where('rule = +?', filter.rule),
     matching(filter.match, 'finding'),

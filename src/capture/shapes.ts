@@ -182,6 +182,8 @@ export interface LossRow {
 
 export interface RunFilter {
   certname?: string;
+  /** Only runs that began then or later, ISO 8601 in UTC with milliseconds, as in all filters. */
+  since?: string;
   /** Only runs that are (not) over. */
   ended?: boolean;
   /** Only runs with a greater id. */
@@ -197,6 +199,7 @@ export interface RunFilter {
 
 export interface ExchangeFilter {
   run?: number;
+  since?: string;
   phase?: Phase;
   status?: number;
   outcome?: OutcomeType;
@@ -216,6 +219,7 @@ export interface ExchangeFilter {
 export interface ConnectionFilter {
   /** Connections that a run used, on either leg. */
   run?: number;
+  since?: string;
   leg?: Leg;
   certname?: string;
   after?: number;
@@ -247,6 +251,7 @@ export interface FindingFilter {
   run?: number | null;
   severity?: Severity;
   rule?: string;
+  since?: string;
   match?: Filter | null;
   limit?: number;
 }

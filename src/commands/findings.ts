@@ -6,12 +6,13 @@ import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP } from './filter-argumen
 import { explain, findingJson, listFindings, ruleJson, tallyText } from './findings-text.ts';
 import { parseId, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
-import { openCapture } from './options.ts';
+import { openCapture, sinceIso } from './options.ts';
 
 interface FindingsOptions {
   run?: number;
   severity?: Severity;
   rule?: string;
+  since?: string;
   failOn?: 'error' | 'warning';
   explain?: string | true;
   json?: boolean;
@@ -27,6 +28,7 @@ export function registerFindings(program: Command, io: Io): void {
     .option('--run <RUN>', 'only of this run', parseId('run'))
     .addOption(new Option('--severity <SEVERITY>', 'only of this severity').choices(SEVERITIES))
     .option('--rule <RULE>', 'only of this rule', rule)
+    .option('--since <TIME>', 'only of runs that ended since: an ISO 8601 time, or an age as in 30m, 2h, 7d', sinceIso)
     .addOption(
       new Option('--fail-on <SEVERITY>', 'exit code 3 when something is found of this severity, or a worse one').choices([
         'error',
@@ -60,12 +62,13 @@ function explainRules(io: Io, which: string | true, json: boolean): void {
 async function find(io: Io, { file, filter }: Chosen, options: FindingsOptions): Promise<void> {
   const store = await openCapture(file, 'bodies');
   try {
-    const { run, severity, rule: id, failOn } = options;
+    const { run, severity, rule: id, since, failOn } = options;
     if (run !== undefined) requireRun(store, run);
     const wanted = {
       ...(run !== undefined && { run }),
       ...(severity !== undefined && { severity }),
       ...(id !== undefined && { rule: id }),
+      ...(since !== undefined && { since }),
       match: filter,
     };
     const counts = new Map<Severity, number>();

@@ -11,7 +11,7 @@ import { connectionJson, exchangeJson, idText, parseId, requireConnection, requi
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { noteText } from './note.ts';
-import { wholeNumber } from './options.ts';
+import { sinceIso, wholeNumber } from './options.ts';
 import { bytes, type Column, clock, day, duration, table, use } from './present.ts';
 import { noteProblem, type Problem, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
@@ -25,20 +25,27 @@ export function registerRuns(program: Command, io: Io): void {
     .argument('[capture]', CAPTURE_HELP)
     .argument('[filter...]', FILTER_HELP)
     .option('--certname <NAME>', 'only runs of this agent')
+    .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', sinceIso)
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
-    .action(async (file: string | undefined, words: string[], options: { certname?: string; limit?: number; json?: boolean }) => {
-      await withChosen(io, file, words, 'run', (store, match) => {
-        const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname']), match }));
-        print(
-          io,
-          options.json === true,
-          rows,
-          row => ({ ...runJson(row), outcome: readResult(store, row) }),
-          (to, found) => listRuns(to, found, store),
-        );
-      });
-    });
+    .action(
+      async (
+        file: string | undefined,
+        words: string[],
+        options: { certname?: string; since?: string; limit?: number; json?: boolean },
+      ) => {
+        await withChosen(io, file, words, 'run', (store, match) => {
+          const rows = newest(options.limit, filter => store.runs({ ...filter, ...pick(options, ['certname', 'since']), match }));
+          print(
+            io,
+            options.json === true,
+            rows,
+            row => ({ ...runJson(row), outcome: readResult(store, row) }),
+            (to, found) => listRuns(to, found, store),
+          );
+        });
+      },
+    );
 }
 
 export function registerExchanges(program: Command, io: Io): void {
@@ -53,6 +60,7 @@ export function registerExchanges(program: Command, io: Io): void {
     .addOption(new Option('--outcome <OUTCOME>', 'only with this outcome').choices(['answered', 'failed', 'abandoned']))
     .option('--certname <NAME>', 'only of this agent')
     .option('--connection <CONNECTION>', 'only on this connection, of either leg', parseId('connection'))
+    .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', sinceIso)
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action(async (file: string | undefined, words: string[], options: ExchangeOptions) => {
@@ -60,7 +68,7 @@ export function registerExchanges(program: Command, io: Io): void {
         const store = withoutSecrets(opened);
         if (options.run !== undefined) requireRun(store, options.run);
         if (options.connection !== undefined) requireConnection(store, options.connection);
-        const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection']);
+        const wanted = pick(options, ['run', 'phase', 'status', 'outcome', 'certname', 'connection', 'since']);
         const rows = newest(options.limit, filter => store.exchanges({ ...filter, ...wanted, match }));
         print(io, options.json === true, rows, exchangeJson, listExchanges);
       });
@@ -76,17 +84,18 @@ export function registerConnections(program: Command, io: Io): void {
     .option('--run <RUN>', 'only those that this run used', parseId('run'))
     .addOption(new Option('--leg <LEG>', 'only this leg').choices(['agent', 'primary']))
     .option('--certname <NAME>', 'only of this agent')
+    .option('--since <TIME>', 'only what was opened since: an ISO 8601 time, or an age as in 30m, 2h, 7d', sinceIso)
     .option('--limit <N>', 'the newest N only', wholeNumber)
     .option('--json', 'one JSON object a line')
     .action(
       async (
         file: string | undefined,
         words: string[],
-        options: { run?: number; leg?: Leg; certname?: string; limit?: number; json?: boolean },
+        options: { run?: number; leg?: Leg; certname?: string; since?: string; limit?: number; json?: boolean },
       ) => {
         await withChosen(io, file, words, 'connection', (store, match) => {
           if (options.run !== undefined) requireRun(store, options.run);
-          const wanted = pick(options, ['run', 'leg', 'certname']);
+          const wanted = pick(options, ['run', 'leg', 'certname', 'since']);
           const rows = newest(options.limit, filter => store.connections({ ...filter, ...wanted, match }));
           print(io, options.json === true, rows, connectionJson, listConnections);
         });
@@ -101,6 +110,7 @@ interface ExchangeOptions {
   outcome?: OutcomeType;
   certname?: string;
   connection?: number;
+  since?: string;
   limit?: number;
   json?: boolean;
 }

@@ -58,6 +58,20 @@ export function retention(text: string): Retain {
   return retain;
 }
 
+/** A moment, ms since the epoch. @throws commander's InvalidArgumentError */
+export function since(text: string, _previous?: unknown, now = Date.now()): number {
+  const age = /^(\d{1,6})([smhd])$/.exec(text);
+  if (age) return now - Number(age[1]) * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[age[2] as 's' | 'm' | 'h' | 'd'];
+  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('expected a time as in 2026-03-01T10:00:00Z, or an age as in 30m, 2h, 7d');
+  return at;
+}
+
+/** The same as the filters of a store take it. */
+export function sinceIso(text: string): string {
+  return new Date(since(text)).toISOString();
+}
+
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number');
   return Number(text);

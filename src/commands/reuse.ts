@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { foldReuse, type Reuse } from '../analysis/reuse.ts';
 import { advise } from '../analysis/reuse-advice.ts';
 import { segmentsOf } from '../analysis/reuse-lanes.ts';
@@ -8,7 +8,7 @@ import { type ExchangeId, PHASES, type Phase } from '../model.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
-import { openCapture } from './options.ts';
+import { openCapture, since } from './options.ts';
 import { adviceLines, closingLines, figureLines, laneLines } from './reuse-text.ts';
 
 interface ReuseOptions {
@@ -51,15 +51,6 @@ export function registerReuse(program: Command, io: Io): void {
         store.close();
       }
     });
-}
-
-/** A moment, ms since the epoch. @throws commander's InvalidArgumentError */
-export function since(text: string, _previous?: unknown, now = Date.now()): number {
-  const age = /^(\d{1,6})([smhd])$/.exec(text);
-  if (age) return now - Number(age[1]) * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[age[2] as 's' | 'm' | 'h' | 'd'];
-  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(at)) throw new InvalidArgumentError('expected a time as in 2026-03-01T10:00:00Z, or an age as in 30m, 2h, 7d');
-  return at;
 }
 
 interface Scope {

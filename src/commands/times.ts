@@ -1,15 +1,14 @@
 import { type Command, Option } from 'commander';
 import { foldTimes, type Times } from '../analysis/times.ts';
-import type { ExchangeRow, Store } from '../capture/store.ts';
+import type { ExchangeRow } from '../capture/store.ts';
 import { path, routeOf } from '../decode/route.ts';
 import { PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
 import { idText } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
-import { captureFile, wholeNumber } from './options.ts';
+import { captureFile, sinceIso, wholeNumber } from './options.ts';
 import { bytes, type Column, duration, table } from './present.ts';
-import { since } from './reuse.ts';
 import { lineWidth } from './terminal.ts';
 
 const BY = ['phase', 'certname', 'environment', 'request', 'status', 'run'] as const;
@@ -17,7 +16,7 @@ type By = (typeof BY)[number];
 
 interface TimesOptions {
   by: By;
-  since?: number;
+  since?: string;
   compare?: string;
   limit?: number;
   json?: boolean;
@@ -31,7 +30,7 @@ export function registerTimes(program: Command, io: Io): void {
     .argument('[capture]', CAPTURE_HELP)
     .argument('[filter...]', FILTER_HELP)
     .addOption(new Option('--by <WHAT>', 'what requests are put together by').choices(BY).default('phase'))
-    .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', since)
+    .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', sinceIso)
     .option('--compare <FILE>', 'a second capture beside it: before and after a change')
     .option('--limit <N>', 'the N that took most time together only', wholeNumber)
     .option('--json', 'one JSON object a line')
@@ -57,19 +56,14 @@ interface Row {
   other: Times | null;
 }
 
-async function measured(io: Io, which: Chosen, { by, since: from }: TimesOptions): Promise<Map<string | null, Times>> {
+async function measured(io: Io, which: Chosen, { by, since }: TimesOptions): Promise<Map<string | null, Times>> {
   const store = await openChosen(which, 'exchange');
   try {
     tellLosses(io, store);
-    return foldTimes(began(store, which, from), row => groupOf(row, by));
+    const rows = store.exchanges({ match: which.filter, ...(since !== undefined && { since }) });
+    return foldTimes(rows, row => groupOf(row, by));
   } finally {
     store.close();
-  }
-}
-
-function* began(store: Store, { filter }: Chosen, from: number | undefined): Generator<ExchangeRow> {
-  for (const row of store.exchanges({ match: filter })) {
-    if (from === undefined || Date.parse(row.startedAt) >= from) yield row;
   }
 }
 

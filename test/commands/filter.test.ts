@@ -87,6 +87,28 @@ describe('a filter on the command line', () => {
     }
   });
 
+  test('--since chooses by the moment, with a filter and a limit', async () => {
+    const all = (await stringtap('exchanges', capture, '--json')).out.map(
+      line => JSON.parse(line) as { id: string; startedAt: string },
+    );
+    const from = all[60]!.startedAt;
+    const ids = async (...args: string[]): Promise<string[]> =>
+      (await stringtap('exchanges', capture, '--since', from, '--json', ...args)).out.map(
+        line => (JSON.parse(line) as { id: string }).id,
+      );
+    expect(await ids()).toEqual(all.slice(60).map(row => row.id));
+    expect(await ids('--limit', '2')).toEqual(all.slice(-2).map(row => row.id));
+    expect(await ids('~phase report')).toHaveLength(3);
+    expect(await count('runs', capture, '--since', '2026-11-23T01:11:18Z')).toBe(4);
+    expect(await count('connections', capture, '--since', '2026-11-23T01:11:20Z', '~conn c1-c17')).toBe(2);
+    expect(await count('findings', capture, '--since', '2026-11-23T01:11:18Z')).toBe(2);
+    expect(await count('runs', capture, '--since', '1s')).toBe(0);
+    expect(await stringtap('findings', capture, '--since', '1s', '--fail-on', 'error')).toMatchObject({ code: 0, out: [] });
+    expect((await stringtap('runs', capture, '--since', 'yesterday')).err[0]).toBe(
+      "stringtap: --since 'yesterday' is invalid: expected a time as in 2026-03-01T10:00:00Z, or an age as in 30m, 2h, 7d",
+    );
+  });
+
   test('a capture that is not there is no filter', async () => {
     expect(await stringtap('runs', 'nowhere.db')).toMatchObject({
       code: 1,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { since } from '../../src/commands/reuse.ts';
+import { since } from '../../src/commands/options.ts';
 import { START, stringtap, type Tale, temporaryFolder, writeCapture } from './reuse-rig.ts';
 
 /** Two runs of one agent, the second after a pause: slow facts, so that its first connection was dropped; and one run of another. */
