@@ -26,12 +26,15 @@ export const FILTER_HELP = 'which rows, as in ~c 404 (docs/filter.md)';
  */
 export function chosen(first: string | undefined, others: readonly string[], subject: Subject): Chosen {
   const words = first === undefined ? others : [first, ...others];
-  if (first !== undefined && namesFile(first)) return { file: first, filter: filterOf(others, subject) };
-  const last = words.at(-1);
+  const last = words.at(-1) ?? '';
   const before = words.slice(0, -1);
-  if (last !== undefined && namesFile(last) && parseFilter(before.join(' '), subject).type === 'filter') {
-    return { file: last, filter: filterOf(before, subject) };
+  const standsAlone = (rest: readonly string[]): boolean => parseFilter(rest.join(' '), subject).type === 'filter';
+  if (first !== undefined && namesFile(first)) {
+    if (words.length > 1 && /\.db$/i.test(last) && standsAlone(before.slice(1)))
+      throw new CliError(`two captures are named, ${first} and ${last}`, 'leave one of them out', 2);
+    return { file: first, filter: filterOf(others, subject) };
   }
+  if (last !== '' && namesFile(last) && standsAlone(before)) return { file: last, filter: filterOf(before, subject) };
   return { file: undefined, filter: filterOf(words, subject) };
 }
 

@@ -109,6 +109,17 @@ describe('a filter on the command line', () => {
     );
   });
 
+  test('a second capture is no filter that finds nothing', async () => {
+    const refused = {
+      code: 2,
+      out: [],
+      err: [`stringtap: two captures are named, ${capture} and b.db`, 'hint: leave one of them out'],
+    };
+    expect(await stringtap('runs', capture, 'b.db')).toEqual(refused);
+    expect(await stringtap('exchanges', capture, '~phase report', 'b.db')).toEqual(refused);
+    expect(await count('exchanges', capture, '~u', 'b.db')).toBe(0);
+  });
+
   test('a capture that is not there is no filter', async () => {
     expect(await stringtap('runs', 'nowhere.db')).toMatchObject({
       code: 1,
