@@ -86,3 +86,22 @@ test('show and search hide what is a secret by its name; --reveal shows it', asy
   expect(await shown('show', 'r1', 'resources')).toContain('password => (hidden), rotate => (hidden), uid => 1000');
   for (const way of ways.slice(1, 5)) expect(await shown(...way, '--reveal'), way.join(' ')).toContain('hunter22');
 });
+
+test('the event loop turns while a capture is exported: what read its bodies is freed', async () => {
+  const own = dir.path('turns.db');
+  const recorder = await open(own);
+  const line = agent(recorder, 'agent.example').connect();
+  for (let n = 0; n < 4; n++) await line.send(`GET /other/${n}?${'x'.repeat(100_000)}`);
+  line.close();
+  await recorder.close();
+  let turns = 0;
+  const seen = new Set<number>();
+  const timer = setInterval(() => turns++, 0);
+  const io = { out: () => undefined, err: () => undefined, chatter: () => undefined, write: () => void seen.add(turns) };
+  const { main } = await import('../../src/cli.ts');
+  await main(['node', 'stringtap', 'export', own, '--format', 'har'], {
+    ...{ ...io, stdoutIsTerminal: false, columns: 80, env: {}, exitCode: 0 },
+  });
+  clearInterval(timer);
+  expect(seen.size).toBeGreaterThan(2);
+});
