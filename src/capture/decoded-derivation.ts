@@ -1,4 +1,5 @@
 import type { Database } from 'better-sqlite3';
+import { needsContent } from '../decode/checksum.ts';
 import { type DecodeInput, decodeExchange } from '../decode/decode.ts';
 import type { FileContent } from '../decode/file-content.ts';
 import { DEFAULT_LIMITS } from '../decode/limits.ts';
@@ -201,7 +202,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
   const decodedBody = db.prepare<[number], number>(DECODING_SQL.decodedBody).pluck();
   const promises = db.prepare<[run: number, from: number, to: number, limit: number], Promising>(DECODING_SQL.promises);
   const promising = new Map<number, { upTo: number; answers: Promising[] }>();
-  const promise = db.prepare<[{ body: number; place: string }], { type: string; value: string }>(DECODING_SQL.promise);
+  const promiseAt = db.prepare<[{ body: number; place: string }], { type: string; value: string }>(DECODING_SQL.promise);
   const readBody = createBodyReader(db);
   const lists = createLists(db);
   const packing = createPacking(db);
@@ -250,19 +251,24 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     return known.answers;
   }
 
-  /** Looks for the latest metadata of a key before an exchange in its run. */
-  function promisedIn({ run, n }: ExchangeRow): (key: string) => Promised | null {
-    return key => {
-      if (run === null || n === null) return null;
+  /** Looks for the latest metadata of what an exchange asked for, before it in its run; once. */
+  function promisedIn({ run, n, key }: ExchangeRow): () => Promised | null {
+    let known: Promised | null | undefined;
+    return () => {
+      if (known === undefined) known = look();
+      return known;
+    };
+    function look(): Promised | null {
+      if (run === null || n === null || key === null) return null;
       const answers = promisingIn(run, n);
       for (let i = answers.length - 1; i >= 0; i -= 1) {
         const { n: at, id, indirection, key: of, body } = answers[i]!;
         const place = at < n ? placeIn(indirection, of, key) : null;
-        const found = place === null ? undefined : promise.get({ body, place });
+        const found = place === null ? undefined : promiseAt.get({ body, place });
         if (found !== undefined) return { by: id, checksum: found };
       }
       return null;
-    };
+    }
   }
 
   return exchange => {
@@ -275,7 +281,9 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     if (isKnown && !isContent(exchange)) return [].values();
     const responseFields = fieldsOf(exchange.responseFields);
     const contentKey = `${exchange.responseBody} ${codingsOf(responseFields)}`;
-    const content = isKnown ? contents.get(contentKey) : undefined;
+    const promise = promisedIn(exchange);
+    const known = isKnown ? contents.get(contentKey) : undefined;
+    const content = known !== undefined && isEnough(known, promise()) ? known : undefined;
     const notes = brokenOff(exchange);
     const [request, response, primaryRequest, primaryResponse] = content
       ? []
@@ -304,7 +312,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
       bodies,
       notes,
       known: body => decodedBody.get(body) !== undefined,
-      promise: promisedIn(exchange),
+      promise,
       lists: lists.of(exchange.certname),
     };
     if (content) return knownContentRows(place, content);
@@ -318,6 +326,11 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     }
     return rowsAnd(rowsOf(place, decoded), packing({ ...exchange, bodies }));
   };
+}
+
+/** Whether what is remembered of a content is all that a promise asks. */
+function isEnough({ digests }: FileContent, promised: Promised | null): boolean {
+  return promised === null || !needsContent(digests, promised.checksum);
 }
 
 /** Remarks on bodies that did not come to their end: what they are is not to be held against what was promised. */

@@ -1,4 +1,5 @@
 import type { Database, Statement } from 'better-sqlite3';
+import { createContentPlaces } from './content-places.ts';
 import type { DecodedKind, DecodedRows, DecodedStore } from './decoded-shapes.ts';
 import { joined, LIST_TABLES, N_MASK } from './list-schema.ts';
 import { createSearch } from './search.ts';
@@ -90,6 +91,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
   }
 
   const search = createSearch(db);
+  const content = createContentPlaces(db);
 
   return {
     rows: (kind, filter) =>
@@ -107,11 +109,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
         return (prepared(sql).get(...values) as { count: number }).count;
       }),
     search: (terms, filter, hiding) => reading(() => search(terms, filter, hiding)),
-    content: (type, value) =>
-      reading(() => {
-        const sql = `SELECT exchange, side FROM file_content WHERE complete = 1 AND ${type} = ? ORDER BY exchange LIMIT 1`;
-        return (prepared(sql).get(value.toLowerCase()) ?? null) as ReturnType<DecodedStore['content']>;
-      }),
+    content: (type, value) => reading(() => content(type, value)),
     behind: of =>
       reading(() => {
         const [condition, ...ids] =

@@ -1,4 +1,4 @@
-import { type Checksum, checkDigests, type Verdict } from '../decode/checksum.ts';
+import { type Checksum, checkContent, checkDigests, needsContent, type Verdict } from '../decode/checksum.ts';
 import type { Decoded, DecodeInput } from '../decode/decode.ts';
 import type { FileContent } from '../decode/file-content.ts';
 import { bodyOf } from '../decode/format.ts';
@@ -33,7 +33,8 @@ export interface Place {
   notes: ReadonlyArray<{ side: Side; error: boolean; text: string; passing?: boolean }>;
   /** Whether the rows that belong to a body are there already. */
   known(body: number): boolean;
-  promise(key: string): Promised | null;
+  /** What was promised of the content that was asked for. */
+  promise(): Promised | null;
   lists: Lists;
 }
 
@@ -233,14 +234,20 @@ export function knownContentRows(place: Place, content: FileContent): Generator<
 
 function* contentRows(place: Place, side: Side, content: FileContent, fresh: ReadonlySet<number>): Generator<DerivedWrite> {
   const { input, bodies } = place;
-  const promised = input.route.key === null ? null : place.promise(input.route.key);
+  const promised = place.promise();
   const whole = content.complete && !place.notes.some(note => note.side === side);
-  const verdict = promised === null || !whole ? 'unchecked' : checkDigests(content.digests, promised.checksum);
+  const verdict = promised === null || !whole ? 'unchecked' : verdictOf(input, content, promised.checksum);
   yield contentRow(place, side, content, promised?.checksum ?? null, promised?.by ?? null, verdict);
   const body = bodies[side];
   if (!content.text || body === null || !fresh.has(body) || input.response === null) return;
   const text = attempt(() => bodyOf(input.response!, input.responseFields, DEFAULT_LIMITS).bytes.subarray(0, TEXT_BYTES));
   if ('value' in text) yield row('body_text', { body, text: keyless(Buffer.from(text.value).toString('utf8')) });
+}
+
+function verdictOf({ response, responseFields }: DecodeInput, { digests }: FileContent, promised: Checksum): Verdict {
+  if (response === null || !needsContent(digests, promised)) return checkDigests(digests, promised);
+  const body = attempt(() => bodyOf(response, responseFields, DEFAULT_LIMITS));
+  return 'value' in body ? checkContent(body.value.bytes, promised) : 'unchecked';
 }
 
 function contentRow(

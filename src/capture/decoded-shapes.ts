@@ -291,8 +291,12 @@ export interface DecodedStore {
    * @param hiding hides the secrets of a run; snippets are cut from what it leaves
    */
   search(terms: string, filter?: SearchFilter, hiding?: (run: number | null) => Hiding): Hit[];
-  /** The first exchange, of any run, that carried a whole file of this content (content codings undone); `null` when none did. */
-  content(type: 'sha256' | 'md5', value: string): { exchange: number; side: Side } | null;
+  /**
+   * The first exchange, of any run, that carried a whole file of this content (content codings undone); `null` when none did.
+   *
+   * @param type `sha256` or `md5`; content is found by another one only where metadata had promised it
+   */
+  content(type: string, value: string): { exchange: number; side: Side } | null;
   /** Exchanges whose bodies are not decoded yet: of the capture, of a run, or the one. */
   behind(of?: { run: number } | { exchange: number }): number;
 }

@@ -54,6 +54,16 @@ export function checkContent(bytes: Uint8Array, promised: Checksum): Verdict {
   return digest(algorithm, lite ? bytes.subarray(0, LITE_BYTES) : bytes) === promised.value.toLowerCase() ? 'match' : 'mismatch';
 }
 
+/** Whether equal checksums of this type mean equal contents. */
+export function isWholeDigest(type: string): boolean {
+  return ALGORITHMS.has(type);
+}
+
+/** Whether a promise can be checked, but not by these digests: it takes the content itself. */
+export function needsContent(digests: Digests, promised: Checksum): boolean {
+  return !Object.hasOwn(digests, promised.type) && ALGORITHMS.has(promised.type.replace(/lite$/, ''));
+}
+
 /** The same from digests that were taken before; types that are not among them are `unchecked`. */
 export function checkDigests(digests: Digests, promised: Checksum): Verdict {
   const actual = new Map(Object.entries(digests)).get(promised.type);

@@ -1,5 +1,5 @@
 import type { Store } from '../capture/store.ts';
-import type { Checksum } from '../decode/checksum.ts';
+import { type Checksum, checkContent, isWholeDigest } from '../decode/checksum.ts';
 import type { Route, RunId, Side } from '../model.ts';
 
 /** Where in the capture the content of a file is; `null` as exchange: it is empty. */
@@ -15,11 +15,8 @@ export interface ServedFiles {
   find(route: Route, runs: readonly RunId[]): Content | null;
 }
 
-/** SHA-256 and MD5 of nothing: a body of no bytes is not stored. */
-const EMPTY: ReadonlySet<string> = new Set([
-  'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
-  'd41d8cd98f00b204e9800998ecf8427e',
-]);
+/** Of no bytes: such a body is not stored. */
+const NOTHING = new Uint8Array(0);
 
 /** A run's promises are read when a file is missed in it, and remembered for so many runs. */
 const MAX_RUNS = 64;
@@ -39,8 +36,8 @@ export function openServedFiles(store: Store): ServedFiles {
   }
 
   function contentOf(checksum: Checksum): Content | null {
-    if (EMPTY.has(checksum.value.toLowerCase())) return { exchange: null, side: 'response', checksum };
-    if (checksum.type !== 'sha256' && checksum.type !== 'md5') return null;
+    if (!isWholeDigest(checksum.type)) return null;
+    if (checkContent(NOTHING, checksum) === 'match') return { exchange: null, side: 'response', checksum };
     const found = store.decoded.content(checksum.type, checksum.value);
     return found === null ? null : { ...found, checksum };
   }
