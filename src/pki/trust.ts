@@ -22,10 +22,7 @@ export interface Trust {
    * @throws PkiError for other roots, for another fingerprint, and for what is no CA bundle
    */
   pin(bundlePem: string, fingerprint?: string | null): void;
-  /**
-   * Takes over the CRLs that a CA of the bundle signed and that are newer than those at hand; drops all others.
-   * @throws PkiError only when they cannot be written
-   */
+  /** Takes over the CRLs that a CA of the bundle signed and that are newer than those at hand; drops all others. */
   updateCrl(pem: string | Buffer): void;
   /** The text that was taken over last, as it came; `null` when there was none since the start. */
   readonly crlText: Buffer | null;
@@ -87,6 +84,8 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   /** The last text with lists. Each new agent makes the primary send it again; reading 100,000 entries takes 200 ms. */
   let seen: Buffer | null = null;
   let served: { pem: string; bytes: Buffer } | null = null;
+  /** The lists are on disk as they are here. */
+  let isKept = true;
   let listsAt = writtenAt(crlFile) ?? 0;
   if (options.caPem !== undefined) pinGiven(options.caPem);
   if (bundle !== null) setLists(newest(bundle, crlsOf(readOwn(crlFile, { secret: false }) ?? '')));
@@ -139,6 +138,16 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     listsPem = [...new Set(inOrder)].map(({ der }) => toPem('X509 CRL', der)).join('');
   }
 
+  /** The file is for the next start, when the primary may be away; a full disk must not stop what is known now. */
+  function keep(): void {
+    try {
+      writeOwn(crlFile, listsPem);
+      isKept = true;
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+    }
+  }
+
   /** The CA of the bundle that issued it, with a valid one before one that has ended. */
   function issuerOf(certificate: X509Certificate, at: number): Certificate | null {
     const issuers = (bundle?.certificates ?? []).filter(({ x509 }) => isIssuedBy(certificate, x509));
@@ -176,13 +185,15 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     },
     updateCrl(pem) {
       const text = typeof pem === 'string' ? Buffer.from(pem, 'latin1') : pem;
-      if (bundle === null || seen?.equals(text)) return;
+      if (bundle === null || (isKept && seen?.equals(text))) return;
       seen = text;
       const before = listsPem;
       setLists(newest(bundle, [...lists.values(), ...crlsOf(text.toString('latin1'))]));
-      if (listsPem === before) return;
-      listsAt = now();
-      writeOwn(crlFile, listsPem);
+      if (listsPem !== before) {
+        listsAt = now();
+        isKept = false;
+      }
+      if (!isKept) keep();
     },
     bundle() {
       const pem = bundle === null || bundle.pem.endsWith('\n') ? (bundle?.pem ?? '') : `${bundle.pem}\n`;

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Authority, openAuthority } from '../../src/pki/authority.ts';
@@ -223,6 +223,18 @@ describe('CRLs', () => {
     trust.updateCrl(old);
     expect(trust.crlBundle()).toEqual(before);
     expect(readCrls(openTrust(dir, authority).crlBundle().pem)).toEqual(readCrls(before.pem));
+  });
+
+  test('one that cannot be written down counts all the same', () => {
+    trust.pin(primary.caPem);
+    primary.revoke(agentCert());
+    const fresh = primary.crlPem();
+    chmodSync(dir, 0o777); // nothing is written into such a folder
+    trust.updateCrl(fresh);
+    chmodSync(dir, 0o700);
+    expect(revokedIn(trust.crlBundle().pem)).toBe(revokedIn(fresh));
+    trust.updateCrl(`${fresh}\n`); // and is written at the next read
+    expect(revokedIn(openTrust(dir, authority).crlBundle().pem)).toBe(revokedIn(fresh));
   });
 
   test('of others, forged, damaged and delta ones are dropped, and the good ones beside them kept', () => {
