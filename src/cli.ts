@@ -39,7 +39,9 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
 };
 
 /** The composition root: options to command to exit code. Never throws. */
-export async function main(argv: readonly string[], io: Io = processIo(argv[2] ?? '')): Promise<void> {
+export async function main(words: readonly string[], io: Io = processIo(words[2] ?? '')): Promise<void> {
+  // commander's own help knows the first word of a command only
+  const argv = words[2] === 'help' && words.length > 4 ? [...words.slice(0, 2), ...words.slice(3), '--help'] : words;
   const program = new Command('stringtap')
     .description('An intercepting debug proxy for the HTTPS between Puppet agents and their primary')
     .version(packageVersion())

@@ -78,6 +78,14 @@ describe('how a run went', () => {
   });
 });
 
+test('help goes as deep as the commands', async () => {
+  for (const words of [['identity', 'import'], ['ca', 'export']]) {
+    const { code, stdout, stderr } = await stringtap(dir, 'help', ...words);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toBe((await stringtap(dir, ...words, '--help')).stdout);
+  }
+});
+
 describe('times', () => {
   test('are local, the day as well as the hour, and those of a page for others UTC', async () => {
     vi.stubEnv('TZ', 'America/New_York');
