@@ -30,7 +30,15 @@ export function peek(phase: 'catalog' | 'report', body: Iterable<Uint8Array>): P
   const found: Peeked = { transactionUuid: null, environment: null };
   let read = 0;
   let rest: string = BOUND[phase];
+  let json: Uint8Array[] | null = null;
   for (const piece of body) {
+    if (read === 0 && phase === 'catalog' && piece[0] === BRACE) json = [];
+    if (json !== null) {
+      json.push(piece);
+      read += piece.length;
+      if (read >= PEEK_BYTES[phase]) return found;
+      continue;
+    }
     const text = rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
     found.transactionUuid ??= UUID.exec(text)?.[1] ?? null;
     found.environment ??= ENVIRONMENT[phase].exec(text)?.[1] ?? null;
@@ -38,8 +46,28 @@ export function peek(phase: 'catalog' | 'report', body: Iterable<Uint8Array>): P
     if ((found.transactionUuid !== null && found.environment !== null) || read >= PEEK_BYTES[phase]) return found;
     rest = text.slice(-OVERLAP);
   }
+  if (json !== null) return peekJson(Buffer.concat(json).toString('utf8'));
   found.environment ??= ENVIRONMENT[phase].exec(rest + BOUND[phase])?.[1] ?? null;
   return found;
+}
+
+const BRACE = 0x7b;
+
+/** The JSON that `/puppet/v4/catalog` takes: facts in it may be named as what is looked for, so it is read as a whole. */
+function peekJson(text: string): Peeked {
+  const value = (data: unknown, name: string, shape: RegExp): string | null => {
+    const member = data !== null && typeof data === 'object' ? (data as Record<string, unknown>)[name] : null;
+    return typeof member === 'string' && shape.test(member) ? member : null;
+  };
+  try {
+    const data: unknown = JSON.parse(text);
+    return {
+      transactionUuid: value(data, 'transaction_uuid', /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i),
+      environment: value(data, 'environment', /^[a-z0-9_]{1,255}$/i),
+    };
+  } catch {
+    return { transactionUuid: null, environment: null };
+  }
 }
 
 /** What joins a run in the header of a request. */

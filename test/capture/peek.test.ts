@@ -54,6 +54,26 @@ describe('a catalog request', () => {
   });
 });
 
+describe('a catalog request of /puppet/v4/catalog', () => {
+  const facts = { values: { environment: 'wrong', transaction_uuid: '99999999-9999-9999-9999-999999999999' } };
+  const asked = { certname: 'web1', environment: 'canary', transaction_uuid: UUID, job_id: null };
+  test.each([
+    ['facts last', JSON.stringify({ ...asked, facts }), 'canary'],
+    ['facts first', JSON.stringify({ facts, ...asked }, null, 2), 'canary'],
+    ['no environment', JSON.stringify({ facts, transaction_uuid: UUID }), null],
+    ['an environment that is none', JSON.stringify({ ...asked, environment: { name: 'x' } }), null],
+  ])('%s', (_, text, environment) => {
+    for (const size of [9, 100_000]) {
+      expect(peek('catalog', pieces(Buffer.from(text), size))).toEqual({ transactionUuid: UUID, environment });
+    }
+  });
+
+  test('that ends early says nothing', () => {
+    const text = JSON.stringify({ ...asked, facts });
+    expect(peek('catalog', [Buffer.from(text.slice(0, -1))])).toEqual({ transactionUuid: null, environment: null });
+  });
+});
+
 describe('a report', () => {
   const report = { host: 'web1', report_format: 12, transaction_uuid: UUID, environment: 'canary', logs: [] };
   test.each([
