@@ -90,7 +90,7 @@ function windowNodes(env: Env, body: Body, info: BodyInfo): TreeNode[] {
 function nodesOf(env: Env, body: Body, exchange: ExchangeDetail, side: Side): TreeNode[] {
   const hiding = env.source.hiding(exchange.run);
   if (isStructured(body.format)) {
-    const parsed = attempt(() => parseBody(body, DEFAULT_LIMITS));
+    const parsed = attempt(() => parseBody(body, DEFAULT_LIMITS, true));
     if ('value' in parsed) {
       const root = dataNode('', hideInData(parsed.value, hiding));
       return root.kids === undefined ? [root] : [...root.kids()];
@@ -146,7 +146,7 @@ function formNodes(body: Body, hiding: Hiding): TreeNode[] {
       const value = percentDecode(text.replaceAll('+', ' '));
       const inner = percentDecode(value);
       const parsed = inner.startsWith('{')
-        ? attempt(() => parseBody({ ...body, format: 'json', bytes: Buffer.from(inner) }, DEFAULT_LIMITS))
+        ? attempt(() => parseBody({ ...body, format: 'json', bytes: Buffer.from(inner) }, DEFAULT_LIMITS, true))
         : { error: '' };
       const label = percentDecode(name.replaceAll('+', ' '));
       if ('value' in parsed) return { ...dataNode(label, hideInData(parsed.value, hiding)), key: String(i) };

@@ -2,6 +2,7 @@ import { keyless } from '../src/capture/decoded-cells.ts';
 import {
   type Data,
   entriesOf,
+  FLOAT,
   field,
   has,
   isList,
@@ -24,7 +25,7 @@ const SLICE = 1000;
 
 /** The node of a value under its name. */
 export function dataNode(key: string, data: Data, name: string = key): TreeNode {
-  if (data instanceof Tagged && data.tag !== SYMBOL) {
+  if (data instanceof Tagged && data.tag !== SYMBOL && data.tag !== FLOAT) {
     const inner = dataNode(key, data.value, name);
     return { ...inner, label: [...inner.label, span(` ${data.tag}`, 'dim')] };
   }
@@ -90,6 +91,7 @@ function scalar(data: Data): Line {
   if (data instanceof Uint8Array)
     return [span(`${data.length} bytes: ${Buffer.from(data.subarray(0, 48)).toString('hex')}`, 'warning')];
   if (typeof data === 'string') return [span(keyless(data))];
+  if (data instanceof Tagged && data.tag === FLOAT) return [span(textOf(data) ?? '', 'changed')];
   if (data instanceof Tagged) return [span(`:${textOf(data.value) ?? ''}`, 'changed')];
   return [span(String(data), 'changed')];
 }

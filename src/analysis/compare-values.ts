@@ -88,6 +88,7 @@ function inside(value: Rich, reveal: boolean): RichMap | readonly Rich[] | null 
     case 'Binary':
     case 'Scalar':
     case 'Default':
+    case 'Float':
     case 'LocalRef':
       return null;
   }
@@ -223,6 +224,8 @@ export function jsonOf(value: Rich, secrecy: Secrecy): Json {
       };
     case 'Default':
       return { __ptype: 'Default' };
+    case 'Float':
+      return value.value;
     case 'LocalRef':
       return { __ptype: 'LocalRef', __pvalue: value.path };
     case 'Object':
@@ -235,7 +238,8 @@ function clip(text: string): string {
 }
 
 /** Whether two values are the same, whatever the order of a hash's keys. A number equals itself however it was written (1, 1n). */
-export function equal(one: Rich | undefined, other: Rich | undefined): boolean {
+export function equal(a: Rich | undefined, b: Rich | undefined): boolean {
+  const [one, other] = [plainNumber(a), plainNumber(b)];
   if (one === other) return true;
   if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) {
     if (typeof one === 'number' && typeof other === 'number') return Number.isNaN(one) && Number.isNaN(other);
@@ -254,6 +258,11 @@ export function equal(one: Rich | undefined, other: Rich | undefined): boolean {
   return equalTyped(one, other);
 }
 
+/** 2048.0 equals 2048, as in Puppet. */
+function plainNumber(value: Rich | undefined): Rich | undefined {
+  return typeof value === 'object' && value !== null && 'type' in value && value.type === 'Float' ? value.value : value;
+}
+
 function equalTyped(one: Typed, other: Typed): boolean {
   switch (one.type) {
     case 'Sensitive':
@@ -268,6 +277,8 @@ function equalTyped(one: Typed, other: Typed): boolean {
       return other.type === 'Hash' && equal(one.entries, other.entries);
     case 'Default':
       return other.type === 'Default';
+    case 'Float':
+      return other.type === 'Float' && one.value === other.value;
     case 'LocalRef':
       return other.type === 'LocalRef' && one.path === other.path;
     case 'Object':

@@ -131,6 +131,7 @@ function hasSecrets(value: Rich | RichMap): boolean {
     case 'Binary':
     case 'Scalar':
     case 'Default':
+    case 'Float':
     case 'LocalRef':
       return false;
     default:

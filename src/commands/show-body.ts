@@ -3,6 +3,7 @@ import type { ExchangeDetail, Store } from '../capture/store.ts';
 import {
   type Data,
   entriesOf,
+  FLOAT,
   field,
   has,
   isMapping,
@@ -65,7 +66,7 @@ function fieldsOf(exchange: ExchangeDetail, side: Side): ExchangeDetail['request
 
 function print(io: Io, body: Body, reveal: boolean): void {
   if (isStructured(body.format)) {
-    const parsed = attempt(() => parseBody(body, DEFAULT_LIMITS));
+    const parsed = attempt(() => parseBody(body, DEFAULT_LIMITS, true));
     if ('value' in parsed) {
       for (const line of pretty(shown(parsed.value, reveal), reveal)) io.out(line);
       return;
@@ -107,7 +108,7 @@ function form(io: Io, body: Body, reveal: boolean): void {
     const value = plain(text);
     const inner = percentDecode(value);
     const parsed = inner.startsWith('{')
-      ? attempt(() => parseBody({ ...body, format: 'json', bytes: Buffer.from(inner) }, DEFAULT_LIMITS))
+      ? attempt(() => parseBody({ ...body, format: 'json', bytes: Buffer.from(inner) }, DEFAULT_LIMITS, true))
       : { error: '' };
     if ('value' in parsed) {
       const [first, ...rest] = pretty(shown(parsed.value, reveal), reveal);
@@ -124,7 +125,7 @@ function form(io: Io, body: Body, reveal: boolean): void {
 function* pretty(data: Data, reveal: boolean, indent = '', before = '', after = ''): Generator<string> {
   const close = (sign: string): string => `${indent}${sign}${after}`;
   const inner = `${indent}  `;
-  if (data instanceof Tagged && data.tag !== SYMBOL) {
+  if (data instanceof Tagged && data.tag !== SYMBOL && data.tag !== FLOAT) {
     yield* pretty(data.value, reveal, indent, `${before}${printable(data.tag)} `, after);
     return;
   }
@@ -170,6 +171,7 @@ function hidden(parameters: Data, secret: ReadonlySet<string>): Data {
 function scalar(data: Data): string {
   if (data === null || Array.isArray(data)) return data === null ? 'null' : '[]';
   if (data instanceof Uint8Array) return `{"__ptype": "Binary", "__pvalue": "${Buffer.from(data).toString('base64')}"}`;
+  if (data instanceof Tagged && data.tag === FLOAT) return textOf(data) ?? '';
   if (typeof data === 'string' || data instanceof Tagged) return quoted(textOf(data) ?? '');
   return String(data);
 }

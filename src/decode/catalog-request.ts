@@ -32,7 +32,7 @@ export interface CatalogRequest {
  * @throws Malformed
  */
 export function catalogRequest(body: Body | null, queryPairs: Pairs, limits: Limits): CatalogRequest {
-  if (body !== null && isStructured(body.format)) return fromJson(parseBody(body, limits), body.bytes.length, limits);
+  if (body !== null && isStructured(body.format)) return fromJson(parseBody(body, limits, true), body.bytes.length, limits);
   const form = body === null ? [] : parseForm(body.bytes);
   const pairs = form.length === 0 ? queryPairs : form;
   if (form.length === 0 && first(pairs, 'facts') === null && body !== null) throw new Malformed('a form without fields');
@@ -68,7 +68,7 @@ function formFacts(encoded: string, factsFormat: string | null, limits: Limits):
     mime = 'yaml';
   }
   const body: Body = { format: formatOf(mime, bytes), mime, codings: [], bytes, truncated: null };
-  return factsOf(parseBody(body, limits), payloadBytes, limits);
+  return factsOf(parseBody(body, limits, true), payloadBytes, limits);
 }
 
 /** `post_catalog4`: facts plain, names of its own. */

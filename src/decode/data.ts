@@ -29,6 +29,18 @@ function untagged(data: Data): Exclude<Data, Tagged> {
   return inner;
 }
 
+/**
+ * Tag of a number that is written with a fraction or an exponent, and is whole all the same: `2048.0`, a Float of Puppet's, which is no Integer. Only
+ * a parser that is asked for it gives it.
+ */
+export const FLOAT = 'float';
+
+/** A whole number as Ruby writes a Float. */
+export function floatText(value: number): string {
+  const text = Object.is(value, -0) ? '-0' : String(value);
+  return Math.abs(value) < 1e15 ? `${text}.0` : value.toExponential().replace(/^(-?\d)e/, '$1.0e');
+}
+
 /** Object or map below any tags (`!ruby/object:Puppet::…` says nothing that its fields do not). */
 function container(data: Data): DataMap | DataObject | null {
   const inner = untagged(data);
@@ -93,13 +105,15 @@ export function textOf(data: Data): string | null {
   if (typeof data === 'string') return data;
   if (typeof data === 'number' || typeof data === 'boolean' || typeof data === 'bigint') return String(data);
   if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8');
-  if (data instanceof Tagged) return textOf(data.value);
+  if (data instanceof Tagged)
+    return data.tag === FLOAT && typeof data.value === 'number' ? floatText(data.value) : textOf(data.value);
   return null;
 }
 
 export function numberOf(data: Data): number | null {
   if (typeof data === 'number') return data;
   if (typeof data === 'bigint') return Number(data);
+  if (data instanceof Tagged && data.tag === FLOAT) return numberOf(data.value);
   if (typeof data !== 'string' || data.trim() === '') return null;
   const number = Number(data);
   return Number.isFinite(number) ? number : null;

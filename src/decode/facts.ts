@@ -150,7 +150,7 @@ function typeOf(value: Rich): FactType {
     default:
   }
   if (value instanceof Map) return 'Hash';
-  return 'type' in value && value.type === 'Binary' ? 'Binary' : 'Other';
+  return 'type' in value && (value.type === 'Binary' || value.type === 'Float') ? value.type : 'Other';
 }
 
 function softLimits(topLevel: number, walk: Walk, payloadBytes: number): SoftLimit[] {

@@ -92,10 +92,15 @@ export function isStructured(format: Format): boolean {
   return format === 'yaml' || format === 'pson' || format.endsWith('json') || format.endsWith('msgpack');
 }
 
-/** Parses a structured body. @throws Malformed, also for a format that has no structure */
-export function parseBody(body: Body, limits: Limits): Data {
+/**
+ * Parses a structured body.
+ *
+ * @param floats whole numbers that are written as floats stay that, in JSON and PSON; see parseJson
+ * @throws Malformed, also for a format that has no structure
+ */
+export function parseBody(body: Body, limits: Limits, floats = false): Data {
   try {
-    return parse(body.format, body.bytes, limits);
+    return parse(body.format, body.bytes, limits, floats);
   } catch (error) {
     // The cause comes first: a cut body is why the parser failed.
     if (error instanceof Malformed && body.truncated !== null) throw new Malformed(`${body.truncated}: ${error.message}`);
@@ -103,13 +108,13 @@ export function parseBody(body: Body, limits: Limits): Data {
   }
 }
 
-function parse(format: Format, bytes: Uint8Array, limits: Limits): Data {
+function parse(format: Format, bytes: Uint8Array, limits: Limits, floats: boolean): Data {
   switch (format) {
     case 'json':
     case 'rich-json':
-      return parseJson(bytes, limits);
+      return parseJson(bytes, limits, floats);
     case 'pson':
-      return parsePson(bytes, limits);
+      return parsePson(bytes, limits, floats);
     case 'msgpack':
     case 'rich-msgpack':
       return parseMessagePack(bytes, limits);

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Data } from './data.ts';
+import { type Data, FLOAT, Tagged } from './data.ts';
 import { type Limits, Malformed } from './limits.ts';
 
 const QUOTE = 0x22;
@@ -16,11 +16,12 @@ const EXACT_DIGITS = 15;
  * Parses JSON. Depth and number of values are counted by a scan of the bytes first, so that a hostile body costs no more than
  * reading it once. Integers beyond 2^53 stay exact (bigint).
  *
+ * @param floats whole numbers that are written as floats stay that: see FLOAT in data.ts
  * @throws Malformed
  */
-export function parseJson(bytes: Uint8Array, limits: Limits): Data {
+export function parseJson(bytes: Uint8Array, limits: Limits, floats = false): Data {
   if (!isUtf8(bytes)) throw new Malformed('not JSON: the body is not UTF-8');
-  return parseJsonText(text(bytes), scanJson(bytes, limits));
+  return parseJsonText(text(bytes), scanJson(bytes, limits), floats);
 }
 
 function text(bytes: Uint8Array): string {
@@ -29,9 +30,11 @@ function text(bytes: Uint8Array): string {
 }
 
 /** @throws Malformed with a reason of ours: that of the engine quotes the body */
-export function parseJsonText(source: string, scan: JsonScan): Data {
+export function parseJsonText(source: string, scan: JsonScan, floats = false): Data {
   try {
-    return scan.longNumbers ? JSON.parse(source, exactIntegers) : (JSON.parse(source) as Data);
+    const wholes = floats && scan.wholeFloats;
+    if (!scan.longNumbers && !wholes) return JSON.parse(source) as Data;
+    return JSON.parse(source, (_key, value: Data, ...rest: unknown[]) => exactNumber(value, rest[0], wholes)) as Data;
   } catch (error) {
     const message = error instanceof Error ? error.message : '';
     const position = Number(/at position (\d+)/.exec(message)?.[1] ?? Number.NaN);
@@ -41,11 +44,12 @@ export function parseJsonText(source: string, scan: JsonScan): Data {
 }
 
 /** The third argument (`source`, the digits as written) is in every engine that stringtap runs on, and not yet in its types. */
-function exactIntegers(_key: string, value: Data, ...rest: unknown[]): Data {
-  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
-  const context = rest[0];
+function exactNumber(value: Data, context: unknown, floats: boolean): Data {
+  if (typeof value !== 'number' || (!floats && Number.isSafeInteger(value))) return value;
   if (typeof context !== 'object' || context === null || !('source' in context)) return value;
   const source = String(context.source);
+  if (floats && Number.isInteger(value) && /[.e]/i.test(source)) return new Tagged(FLOAT, value);
+  if (Number.isSafeInteger(value)) return value;
   return /^-?\d{1,4000}$/.test(source) ? BigInt(source) : value;
 }
 
@@ -55,6 +59,8 @@ export interface JsonScan {
   items: number;
   /** Some number has more digits than a double holds. */
   longNumbers: boolean;
+  /** Some number may be a float that is whole. */
+  wholeFloats: boolean;
 }
 
 /**
@@ -69,6 +75,7 @@ export function scanJson(bytes: Uint8Array, limits: Limits): JsonScan {
   let items = 1;
   let digits = 0;
   let longNumbers = false;
+  let wholeFloats = false;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at]!;
     if (byte >= ZERO && byte <= NINE) {
@@ -96,13 +103,18 @@ export function scanJson(bytes: Uint8Array, limits: Limits): JsonScan {
         items += 1;
         break;
       case POINT: // a fraction is a double's own business
+        if (bytes[at + 1] === ZERO) wholeFloats = true;
         while (bytes[at + 1]! >= ZERO && bytes[at + 1]! <= NINE) at += 1;
+        break;
+      case 0x45: // E
+      case 0x65: // e
+        if (bytes[at - 1]! >= ZERO && bytes[at - 1]! <= NINE) wholeFloats = true;
         break;
       default:
     }
     if (items > limits.items) throw new Malformed(`JSON with more than ${limits.items} values`);
   }
-  return { depth: deepest, items, longNumbers };
+  return { depth: deepest, items, longNumbers, wholeFloats };
 }
 
 /** Index of the quote that ends a string, or the end of the bytes. */

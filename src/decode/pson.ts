@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Data } from './data.ts';
+import { type Data, Tagged } from './data.ts';
 import { parseJson, parseJsonText, scanJson } from './json.ts';
 import type { Limits } from './limits.ts';
 
@@ -8,12 +8,13 @@ import type { Limits } from './limits.ts';
  * utf8_to_pson). Bytes that are no UTF-8 travel through the JSON parser as lone surrogates U+DC80 to U+DCFF, and a string that holds
  * one becomes its bytes: a Uint8Array.
  *
+ * @param floats see parseJson
  * @throws Malformed
  */
-export function parsePson(bytes: Uint8Array, limits: Limits): Data {
-  if (isUtf8(bytes)) return parseJson(bytes, limits);
+export function parsePson(bytes: Uint8Array, limits: Limits, floats = false): Data {
+  if (isUtf8(bytes)) return parseJson(bytes, limits, floats);
   const scan = scanJson(bytes, limits);
-  return restore(parseJsonText(decodeEscaping(bytes), scan));
+  return restore(parseJsonText(decodeEscaping(bytes), scan, floats));
 }
 
 const ESCAPED_BYTE = /[\udc80-\udcff]/;
@@ -22,7 +23,7 @@ function restore(data: Data): Data {
   // A well-formed pair holds no escaped byte, but its second half is in the same range.
   if (typeof data === 'string') return ESCAPED_BYTE.test(data) && !data.isWellFormed() ? encodeEscaping(data) : data;
   if (Array.isArray(data)) return data.map(restore);
-  if (data === null || typeof data !== 'object') return data;
+  if (data === null || typeof data !== 'object' || data instanceof Tagged) return data;
   // Keys are names; one that is no UTF-8 keeps its surrogates. A Map takes any key as plain data.
   return new Map(Object.entries(data).map(([key, value]) => [key, restore(value)]));
 }

@@ -1,4 +1,17 @@
-import { type Data, entriesOf, field, isMapping, isTypeKey, itemsOf, ptypeOf, pvalueOf, SYMBOL, Tagged, textOf } from './data.ts';
+import {
+  type Data,
+  entriesOf,
+  FLOAT,
+  field,
+  isMapping,
+  isTypeKey,
+  itemsOf,
+  ptypeOf,
+  pvalueOf,
+  SYMBOL,
+  Tagged,
+  textOf,
+} from './data.ts';
 import { type Budget, spend } from './limits.ts';
 
 /**
@@ -19,6 +32,8 @@ export type Typed =
   /** A hash with a key that is no string. */
   | { type: 'Hash'; entries: [Rich, Rich][] }
   | { type: 'Default' }
+  /** A Float that is whole. */
+  | { type: 'Float'; value: number }
   /** The same value again: a JSON path from the root of the parameter's resource (`pops/serialization/json_path.rb`). */
   | { type: 'LocalRef'; path: string }
   /** Any other `__ptype` with attributes, and YAML nodes with a tag. */
@@ -56,6 +71,7 @@ function hashOf(data: Data, budget: Budget, rich: boolean, depth: number): Rich 
 }
 
 function taggedOf(data: Tagged, budget: Budget, rich: boolean, depth: number): Rich {
+  if (data.tag === FLOAT && typeof data.value === 'number') return { type: 'Float', value: data.value };
   const text = typeof data.value === 'string' ? data.value : null;
   if (text !== null && data.tag === SYMBOL) return { type: 'Scalar', ptype: 'Symbol', text };
   if (text !== null && data.tag === '!ruby/regexp') return { type: 'Scalar', ptype: 'Regexp', text };

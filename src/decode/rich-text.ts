@@ -1,3 +1,4 @@
+import { floatText } from './data.ts';
 import type { Rich, RichMap, Typed } from './rich-data.ts';
 
 /** What becomes of Sensitive values: marked (`{"__ptype":"Sensitive",…}`), shown as any other value, or `(sensitive)`. */
@@ -38,6 +39,8 @@ function typedJson(value: Typed, secrecy: Secrecy): string {
       return `{"__ptype":"Hash","__pvalue":${inner(value.entries.flat())}}`;
     case 'Default':
       return '{"__ptype":"Default"}';
+    case 'Float':
+      return floatText(value.value);
     case 'LocalRef':
       return `{"__ptype":"LocalRef","__pvalue":${JSON.stringify(value.path)}}`;
     case 'Object': {
@@ -77,6 +80,8 @@ function literal(value: Rich, secrecy: Exclude<Secrecy, 'mark'>): string {
       return hash(value.entries, secrecy);
     case 'Default':
       return 'default';
+    case 'Float':
+      return floatText(value.value);
     case 'LocalRef':
       return `LocalRef(${quoted(value.path)})`;
     case 'Object':

@@ -39,7 +39,7 @@ function counted(hiding: Hiding): Hiding & { count: number } {
 
 function changedBody(body: Body, hiding: Hiding, limits: Limits): { bytes: Uint8Array; mime: string | null } {
   if (isStructured(body.format)) {
-    const bytes = Buffer.from(dataJson(hideInData(parseBody(body, limits), hiding)));
+    const bytes = Buffer.from(dataJson(hideInData(parseBody(body, limits, true), hiding)));
     return { bytes, mime: /json|pson/.test(body.format) ? body.mime : 'application/json' };
   }
   if (body.truncated !== null) throw new Malformed(body.truncated);
@@ -75,7 +75,7 @@ function facts(encoded: string, format: string | null, hiding: Hiding, limits: L
   const mime = mimeOf(format === null ? null : percentDecode(format));
   const body: Body = { format: formatOf(mime, bytes), mime, codings: [], bytes, truncated: null };
   const counting = counted(hiding);
-  const data = hideInData(parseBody(body, limits), counting);
+  const data = hideInData(parseBody(body, limits, true), counting);
   return counting.count === 0 ? encoded : encodeURIComponent(dataJson(data));
 }
 

@@ -75,7 +75,7 @@ function content(body: Body, phase: string, names: Pseudonyms, hiding: Hiding): 
   const next: Body = { ...body, bytes, mime, format: named === null ? body.format : formatOf(named, bytes) };
   if (names.level === 'low' && names.checksums.size === 0) return { bytes, mime: named };
   if (isStructured(next.format)) {
-    const json = Buffer.from(dataJson(shareData(parseBody(next, DEFAULT_LIMITS), phase, names)));
+    const json = Buffer.from(dataJson(shareData(parseBody(next, DEFAULT_LIMITS, true), phase, names)));
     // JSON is YAML and PSON too; only MessagePack has to be called something else
     const other = next.format === 'rich-msgpack' ? 'application/vnd.puppet.rich+json' : 'application/json';
     return { bytes: json, mime: next.format.endsWith('msgpack') ? other : named };
@@ -127,7 +127,7 @@ function facts(encoded: string, format: string, names: Pseudonyms): string {
     bytes = decodeContent(inner, ['deflate'], DEFAULT_LIMITS.bodyBytes).bytes;
   }
   const body: Body = { format: formatOf(mime, bytes), mime, codings: [], bytes, truncated: null };
-  const json = dataJson(shareFacts(parseBody(body, DEFAULT_LIMITS), names));
+  const json = dataJson(shareFacts(parseBody(body, DEFAULT_LIMITS, true), names));
   return packed ? encodeURIComponent(deflateSync(json).toString('base64')) : encodeURIComponent(json);
 }
 
