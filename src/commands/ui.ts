@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { keepCompiledCode } from './compiled-code.ts';
 import type { Io } from './io.ts';
 import { openCapture } from './options.ts';
 import { requireTerminal } from './terminal.ts';
@@ -33,6 +34,7 @@ export function registerUi(program: Command, io: Io): void {
 /** React decides by NODE_ENV when it is loaded; its development build takes several times as long for each frame. */
 export async function loadUi(): Promise<typeof import('../../ui/start.ts')> {
   process.env.NODE_ENV ??= 'production';
+  keepCompiledCode(process.env);
   return await import('../../ui/start.ts');
 }
 
