@@ -4,7 +4,7 @@ import { bytes, duration } from '../src/commands/present.ts';
 import { plural } from '../src/commands/show-text.ts';
 import type { Column } from './table.ts';
 import { type Span, span } from './text.ts';
-import { clockOf, momentOf } from './time.ts';
+import { clockOf, momentOf, shortDuration } from './time.ts';
 
 /** A connection as a row of a list, and in full. */
 
@@ -34,7 +34,7 @@ export function connectionColumns(): Column<ConnectionRow>[] {
       width: 9,
       right: true,
       from: 90,
-      cell: row => span(row.closedAt === null ? 'open' : duration(Date.parse(row.closedAt) - Date.parse(row.openedAt))),
+      cell: row => span(row.closedAt === null ? 'open' : shortDuration(Date.parse(row.closedAt) - Date.parse(row.openedAt))),
     },
     { title: 'END', width: 16, grow: true, cell: row => endOf(row) },
   ];

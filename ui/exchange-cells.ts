@@ -1,8 +1,8 @@
 import type { ExchangeRow } from '../src/capture/store.ts';
-import { bytes, duration, use } from '../src/commands/present.ts';
+import { bytes, use } from '../src/commands/present.ts';
 import type { Column } from './table.ts';
 import { type Span, span } from './text.ts';
-import { type TimeColumn, timeText } from './time.ts';
+import { shortDuration, type TimeColumn, timeText } from './time.ts';
 
 /** An exchange that somebody who looks for trouble wants to stop at. A 404 of a file is how Puppet learns that there is none. */
 export function isProblem(row: Pick<ExchangeRow, 'outcome' | 'status' | 'phase'>): boolean {
@@ -30,6 +30,8 @@ export function shortTarget(target: string): string {
   return (target.split('?', 1)[0] ?? '').replace(/^\/puppet(?:-ca)?\/v\d\//, '');
 }
 
+export const TIME_TITLES: Readonly<Record<TimeColumn, string>> = { clock: 'TIME', start: 'AT', before: 'SINCE' };
+
 /**
  * Columns of a list of exchanges.
  *
@@ -51,7 +53,7 @@ export function exchangeColumns(
     { title: 'ID', width: inRun ? 7 : 8, cell: row => span(`e${row.id}`, 'dim') },
     ...(inRun ? [] : run),
     {
-      title: time === 'clock' ? 'TIME' : time === 'start' ? 'AT' : 'SINCE',
+      title: TIME_TITLES[time],
       width: time === 'clock' ? 12 : 9,
       right: true,
       from: 60,
@@ -60,7 +62,7 @@ export function exchangeColumns(
     { title: 'PHASE', width: 11, cell: row => span(row.phase, `phase-${row.phase}`) },
     { title: 'METHOD', width: 6, from: 90, cell: row => span(row.method) },
     { title: 'STAT', width: 5, cell: statusCell },
-    { title: 'TOOK', width: 9, right: true, from: 1, cell: row => span(duration(row.durationMs)) },
+    { title: 'TOOK', width: 9, right: true, from: 1, cell: row => span(shortDuration(row.durationMs)) },
     { title: 'UP', width: 7, right: true, from: 130, cell: row => span(row.requestBytes === 0 ? '-' : bytes(row.requestBytes)) },
     {
       title: 'DOWN',

@@ -24,13 +24,18 @@ export function timeText(row: Timed, time: TimeColumn, before: Timed | null, fro
     case 'clock':
       return clockOf(row.startedAt);
     case 'start':
-      return from === null ? clockOf(row.startedAt) : `+${duration(Math.max(0, row.startMono - from))}`;
+      return from === null ? clockOf(row.startedAt) : `+${shortDuration(Math.max(0, row.startMono - from))}`;
     case 'before': {
       if (before === null || before.recording !== row.recording) return '-';
       const gap = row.startMono - before.endMono;
-      return gap < 0 ? 'overlaps' : `+${duration(gap)}`;
+      return gap < 0 ? 'overlaps' : `+${shortDuration(gap)}`;
     }
   }
+}
+
+/** For a column: `1m 08s` in place of `1 min 08 s`, for which there is no room. */
+export function shortDuration(ms: number): string {
+  return duration(ms).replace(/^(\d+) (\w)\w* (\d+) (\w)\w*$/, '$1$2 $3$4');
 }
 
 /** `14:03:21.123` of the local day. */

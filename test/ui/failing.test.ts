@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import type { RunRow, Store } from '../../src/capture/store.ts';
 import { eventValueText } from '../../src/commands/show-text.ts';
 import { whenOf } from '../../ui/time.ts';
 import { KEY, openUi, SMALL, sample } from './rig.ts';
@@ -145,6 +146,28 @@ test('the day of a run is that of its time', () => {
   expect(whenOf(evening, now)).toBe('03-01 23:30');
   expect(whenOf(morning, now)).toBe('03-01 00:30');
   expect(whenOf(new Date(2026, 2, 2, 9, 5, 7).toISOString(), now)).toBe('09:05:07');
+});
+
+test('what took minutes is whole in its column, and what is open is told from it', async () => {
+  const minutes = (row: RunRow): RunRow => ({
+    ...row,
+    endedAt: row.id === 1 ? null : new Date(Date.parse(row.startedAt) + 68_000).toISOString(),
+  });
+  const slow: Store = {
+    ...store,
+    *runs(filter) {
+      for (const row of store.runs(filter)) yield minutes(row);
+    },
+    *exchanges(filter) {
+      for (const row of store.exchanges(filter)) yield { ...row, durationMs: 90_000 };
+    },
+  };
+  using ui = openUi(slow, SMALL, { now: () => Date.parse([...store.runs()][0]!.startedAt) + 725_000 });
+  const lines = await ui.shows('RESULT');
+  expect(lines.find(line => / r2 /.test(line))).toMatch(/ 1m 08s +\d/);
+  expect(lines.find(line => / r1 /.test(line))).toMatch(/ 12m 05s… +\d/);
+  await ui.send(KEY.enter);
+  expect((await ui.shows('[1 Requests]')).find(line => line.startsWith('▌ e'))).toContain(' 1m 30s ');
 });
 
 test('an empty list of events says which: nothing to change, or no report', async () => {

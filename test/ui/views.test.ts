@@ -257,6 +257,7 @@ test('lists are sorted and filtered by the thread, and counted', async () => {
   await ui.send(KEY.esc, ':');
   await ui.type('requests');
   await ui.shows(`▌ e${ca.id} `);
+  expect(ui.frame().join('\n')).toContain('TIME▲');
   await ui.send('/');
   await ui.type('~c 500');
   await ui.shows('1 of ');

@@ -1,5 +1,4 @@
 import type { ExchangeRow } from '../../src/capture/store.ts';
-import { duration } from '../../src/commands/present.ts';
 import { laneWords } from '../../src/commands/reuse-text.ts';
 import { plural } from '../../src/commands/show-text.ts';
 import { connectionDetails } from '../connection-cells.ts';
@@ -9,6 +8,7 @@ import { treePane } from '../panes/tree.ts';
 import { readLane } from '../reuse-lanes.ts';
 import type { Env, Step } from '../screen.ts';
 import { type Line, pad, span } from '../text.ts';
+import { shortDuration } from '../time.ts';
 import type { TreeNode } from '../tree.ts';
 import { openExchange } from './exchange.ts';
 import { requestsScreen } from './requests.ts';
@@ -54,6 +54,6 @@ function labelOf(exchange: ExchangeRow, ordinal: number): Line {
   return [
     span(pad(`e${exchange.id}`, 7), 'key'),
     span(`${String(ordinal).padStart(4)}  ${pad(exchange.phase, 12)}${pad(String(exchange.status ?? '-'), 4)}`),
-    span(`${duration(exchange.durationMs).padStart(8)}  ${exchange.method} ${exchange.target}`),
+    span(`${shortDuration(exchange.durationMs).padStart(8)}  ${exchange.method} ${exchange.target}`),
   ];
 }

@@ -9,6 +9,7 @@ import { treePane } from '../panes/tree.ts';
 import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Line, line, pad, span, wrapText } from '../text.ts';
+import { shortDuration } from '../time.ts';
 import { leavesOf, type TreeNode } from '../tree.ts';
 import { comparisonNodes } from './diff.ts';
 import { openExchange } from './exchange.ts';
@@ -203,7 +204,7 @@ function requestNode(request: SentRequest, n: number): TreeNode {
     label: [
       span(`${pad(recorded, 6)} `, 'key'),
       span(`${pad(words, 12)} `, other ? 'error' : 'ok'),
-      span(`${duration(request.totalMs).padStart(8)} ${request.method} ${request.target}`),
+      span(`${shortDuration(request.totalMs).padStart(8)} ${request.method} ${request.target}`),
     ],
   };
 }

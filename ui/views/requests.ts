@@ -1,4 +1,4 @@
-import { exchangeColumns, isProblem } from '../exchange-cells.ts';
+import { exchangeColumns, isProblem, TIME_TITLES } from '../exchange-cells.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
@@ -64,7 +64,7 @@ const VIEW: View<Requests> = {
       env.size.columns,
     );
     return [
-      headOf(layout),
+      headOf(layout, { title: sortedBy(list, time), sign: list.sort.descending ? env.theme.signs.down : env.theme.signs.up }),
       ...rows.slice(top, top + heightOf(env)).map((row, i): Line => {
         const sign = signOf(env, 'exchange', row.id, env.theme.signs.mark);
         return showsRow(rowOf(layout, row, { cursor: top + i === cursor, sign, signs: env.theme.signs }), top + i);
@@ -77,6 +77,11 @@ const VIEW: View<Requests> = {
     return row === null ? null : { type: 'exchange', id: row.id };
   },
 };
+
+/** Title of the column that the list is in the order of. */
+function sortedBy({ sort }: RowList<'exchange'>, time: TimeColumn): string {
+  return { time: TIME_TITLES[time], duration: 'TOOK', bytes: 'DOWN', status: 'STAT' }[sort.by];
+}
 
 function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line[] {
   if (reading) return emptyLines(env, ['reading']);

@@ -1,5 +1,5 @@
 import type { FindingRow, RunRow } from '../../src/capture/store.ts';
-import { bytes, duration } from '../../src/commands/present.ts';
+import { bytes } from '../../src/commands/present.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
@@ -22,7 +22,7 @@ import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { type Column, headOf, layoutOf, rowOf, sparkline } from '../table.ts';
 import { EMPTY, type Line, pad, type Span, span } from '../text.ts';
-import { clockOf, dayOf, whenOf } from '../time.ts';
+import { clockOf, dayOf, shortDuration, whenOf } from '../time.ts';
 import { runScreen } from './run.ts';
 
 /** One row a run. */
@@ -164,7 +164,7 @@ function columnsOf(env: Env): Column<RunRow>[] {
       width: 9,
       right: true,
       from: 2, // where there is room for little, who and how it went come first
-      cell: row => span(row.endedAt === null ? `${duration(Math.max(0, took(row)))}…` : duration(took(row))),
+      cell: row => span(`${shortDuration(Math.max(0, took(row)))}${row.endedAt === null ? '…' : ''}`),
     },
     { title: 'REQS', width: 5, right: true, from: 3, cell: row => span(String(row.exchanges)) },
     {
