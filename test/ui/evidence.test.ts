@@ -106,6 +106,20 @@ test('what an open connection has carried is told by its requests, not by the fi
   await ui.shows('1 request or more: it is counted when it closes');
 });
 
+test('what there is more of is said: details below a list, and findings of a large capture', async () => {
+  const many = Array.from({ length: 5000 }, (): FindingRow => failed);
+  using ui = openUi({ ...store, findings: filter => many.slice(0, filter?.limit) }, SMALL);
+  await ui.send(':');
+  await ui.type(`run r${carried!.run}`);
+  await ui.send('4');
+  expect((await ui.shows('[4 Events]')).join('\n')).toMatch(/─ enter shows all $/m);
+  await ui.send('5');
+  expect((await ui.shows('[5 Logs]')).join('\n')).not.toContain('enter shows all');
+  await ui.send(':');
+  await ui.type('findings');
+  await ui.shows('1 of 5000, more are not shown');
+});
+
 test('times of details are those of the lists', async () => {
   using ui = openUi(store, LARGE);
   await ui.send(':');

@@ -21,6 +21,8 @@ export interface TablePaneOptions<Row> {
   open?(row: Row, env: Env): Step | null;
   isProblem?(row: Row): boolean;
   empty(env: Env): readonly Line[];
+  /** So many rows are read at most. */
+  most?: number;
 }
 
 interface Table<Row> {
@@ -109,11 +111,15 @@ function viewOf<Row>(): View<Table<Row>> {
       if (height + 1 >= env.size.rows || current === undefined) return list;
       const blank = Array.from({ length: height + 1 - list.length }, () => line(''));
       const room = env.size.rows - height - 2;
-      const below = detailLines(options.details(current), env.size.columns, room).slice(0, room);
-      return [...list, ...blank, line(env.theme.signs.rule.repeat(env.size.columns), 'dim'), ...below];
+      const below = detailLines(options.details(current), env.size.columns, room + 1);
+      const more = below.length <= room ? '' : options.open === undefined ? ' enter shows all ' : ' there is more ';
+      const rule = line(`${env.theme.signs.rule.repeat(env.size.columns - more.length)}${more}`, 'dim');
+      return [...list, ...blank, rule, ...below.slice(0, room)];
     },
-    status: ({ rows, place, query }) =>
-      `${query === '' ? '' : `/${query}  `}${rows.length === 0 ? '' : `${place.cursor + 1} of ${rows.length} `}`,
+    status({ rows, place, query, options: { most } }) {
+      const left = most !== undefined && rows.length >= most ? ', more are not shown' : '';
+      return `${query === '' ? '' : `/${query}  `}${rows.length === 0 ? '' : `${place.cursor + 1} of ${rows.length}${left} `}`;
+    },
   };
 }
 

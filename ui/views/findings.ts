@@ -42,6 +42,7 @@ export function findingsPane(env: Env, filter: FindingFilter): Screen {
   ];
   return tablePane({
     rows: read(env),
+    most: MOST,
     columns,
     reread: read,
     title: row => row.rule,

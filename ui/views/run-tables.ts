@@ -113,10 +113,14 @@ export function logsPane(run: number, env: Env): Screen {
   });
 }
 
+/** Connections of one run that are shown. */
+const MOST = 5000;
+
 export function connectionsPane(run: number, env: Env): Screen {
-  const read = (at: Env): ConnectionRow[] => [...at.source.store.connections({ run, limit: 5000 })];
+  const read = (at: Env): ConnectionRow[] => [...at.source.store.connections({ run, limit: MOST })];
   return tablePane({
     rows: read(env),
+    most: MOST,
     columns: connectionColumns,
     reread: read,
     title: row => `c${row.id}`,

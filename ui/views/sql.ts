@@ -31,7 +31,7 @@ export function sqlStep(text: string | null, env: Env): Step {
         if (result.code !== 0) return { prompt: sqlPrompt(sqlNames(env.source), startInput(text), childWords(result).what) };
         const rows = result.out.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Row]));
         const more = rows.length > MOST;
-        const screen = sqlScreen(text, rows.slice(0, MOST));
+        const screen = sqlScreen(text, rows.slice(0, MOST), more);
         return {
           push: screen,
           ...(more && { say: { text: `the first ${MOST} rows; stringtap query prints all`, kind: 'warning' } }),
@@ -41,13 +41,15 @@ export function sqlStep(text: string | null, env: Env): Step {
   };
 }
 
-function sqlScreen(text: string, rows: readonly Row[]): Screen {
+/** @param more there are more rows than these */
+function sqlScreen(text: string, rows: readonly Row[], more: boolean): Screen {
   const names = Object.keys(rows[0] ?? {});
   // How much wider than the widest column a value is makes no difference.
   const width = (value: unknown): number => widthOf(value === null ? 'NULL' : cellOf(value).slice(0, WIDEST * 2));
   const widths = names.map(name => Math.max(widthOf(name), ...rows.slice(0, MEASURED).map(row => width(row[name]))));
   const pane = tablePane<Row>({
     rows,
+    ...(more && { most: rows.length }),
     columns: () => columnsOf(names, widths, rows),
     title: () => 'row',
     details: row => names.map(name => [name, row[name] === null ? 'NULL' : textOf(row[name])] as const),
