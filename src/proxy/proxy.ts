@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
-import type { Connection, PoolPolicy, Tape } from '../model.ts';
+import type { PoolPolicy, Tape } from '../model.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { type Enrolment, openEnrolment } from '../pki/enrolment.ts';
 import { PkiError } from '../pki/error.ts';
@@ -8,7 +7,6 @@ import { type IdentitySource, openIdentities, type PrimaryIdentities } from '../
 import { NO_SWAP } from '../pki/in-place.ts';
 import { certsLayout } from '../pki/layout.ts';
 import type { RevocationMode, Trust } from '../pki/trust.ts';
-import { judge } from '../pki/verify.ts';
 import { openBootstrap } from './bootstrap.ts';
 import type { PrimaryAddress } from './contact.ts';
 import { openLeafContexts, ownAddresses } from './contexts.ts';
@@ -19,6 +17,7 @@ import { openHeaderIdentities } from './header-identity.ts';
 import { type AgentConnection, intercept } from './intercept.ts';
 import type { KeyLine } from './keylog.ts';
 import { type Known, openPrimaries, type Places, type ServicePlaces } from './primaries.ts';
+import { openProofs } from './proof.ts';
 import { openRelay } from './relay.ts';
 import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
@@ -27,8 +26,6 @@ import { openUpstream, type Primary } from './upstream.ts';
 
 /** A leaf is good for weeks after another one takes its place. */
 const RENEW_EVERY_MS = 24 * 60 * 60 * 1000;
-/** Of the name in a certificate that proves nothing: anybody makes one of any length. */
-const MAX_NAME_CHARACTERS = 300;
 
 export interface ProxyOptions {
   listen: { host: string; port: number };
@@ -127,7 +124,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const isSaid = (primary: Primary): boolean => primary.plain === true || options.identity === 'headers';
   const headerIdentity = openHeaderIdentities(authority);
   const agents = new Map<number, AgentConnection>();
-  const judgedBy = new WeakMap<Connection, Known>();
+  const proofs = openProofs({ authority, primaries, identitiesOf });
   const upstream = openUpstream({
     tape,
     pool: options.pool,
@@ -169,9 +166,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     bootstrap,
     primaryFor: primaries.for,
     identityOf(certname, agent, primary) {
-      // Of the primary whose CA has judged the agent: what the same certname is elsewhere is another's.
-      const identities = identitiesOf(judgedBy.get(agent.record) ?? primaries.of(agent.record));
       try {
+        const identities = proofs.identities(certname, agent);
         return isSaid(primary) ? headerIdentity(certname, agent, identities) : identities.get(certname);
       } catch (error) {
         // A file that is damaged, or that others may read: nothing is presented, and the operator reads why.
@@ -189,24 +185,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     }),
   });
 
-  /** The verdict on an agent's certificate: OpenSSL's on the path, then ours (issuer, revocation, certname). */
-  function onSecure(record: Connection, socket: TLSSocket): void {
-    const certificate = socket.getPeerX509Certificate();
-    if (!certificate) return;
-    const meant = primaries.of(record);
-    judgedBy.set(record, meant);
-    const verdict = judge(certificate, {
-      authority,
-      trusts: [meant.trust],
-      identities: identitiesOf(meant),
-      now: Date.now(),
-    });
-    record.peerName = verdict.ok ? verdict.certname : (verdict.name?.slice(0, MAX_NAME_CHARACTERS) ?? null);
-    if (!verdict.ok) record.refusal = verdict.reason;
-    else if (!socket.authorized) record.refusal = String(socket.authorizationError ?? 'not verified');
-    else record.certname = verdict.certname;
-  }
-
   const interception = await intercept({
     listen: options.listen,
     tape,
@@ -214,7 +192,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ...(options.headMs !== undefined && { headMs: options.headMs }),
     ...(options.stalledMs !== undefined && { stalledMs: options.stalledMs }),
     contexts,
-    onSecure,
+    onSecure: proofs.judge,
     onExchange: relay,
     onPlain: (agent, request, response, target) => {
       if (serveHandout(request, response, target, { dir: layout.handouts, trust: primaries.first.trust })) return;

@@ -253,6 +253,23 @@ test('a certname that the primary cleaned enrols anew; the certificate of before
   expect(answer.start).toBe('HTTP/1.1 403 Client certificate refused');
 });
 
+test('a connection of before does not go on as the agent that enrolled in its place', async () => {
+  await using rig = await makeRig();
+  const old = newAgentState();
+  expect((await run(rig, old)).error).toBeNull();
+  const asked = get(`/puppet/v3/node/${CERTNAME}?environment=production`);
+  const open = await rig.agent({ pair: { keyPem: old.key!.pem, certPem: old.certPem! } });
+  open.write(asked);
+  expect(statusOf(await open.answer())).toBe(200);
+  rig.primary.clean(CERTNAME);
+  expect(await run(rig, newAgentState())).toMatchObject({ exitCode: 2, error: null });
+  const before = rig.primary.seen.length;
+  open.write(asked);
+  expect((await open.answer()).start).toBe('HTTP/1.1 403 Client certificate refused');
+  expect(await open.ended).toBe('end'); // the next one is judged anew
+  expect(rig.primary.seen).toHaveLength(before);
+});
+
 test('a renewal of the primary becomes a certificate of ours for the key of the agent', async () => {
   await using rig = await makeRig({ primary: { renewal: true } });
   const state = newAgentState();
