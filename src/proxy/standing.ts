@@ -38,8 +38,9 @@ export type Standing = (agent: AgentConnection, primary: Primary, identity: Pres
 
 export function openStanding(options: StandingOptions): Standing {
   const { upstream, trustOf, readCrl, revocation = 'chain', standingMs = STANDING_MS } = options;
-  const asked = new WeakMap<AgentConnection, Promise<null> | null>();
-  const judged = new WeakMap<AgentConnection, { by: number; refused: Failure | null }>();
+  /** Of a connection, for each primary that its requests go to: SRV records may send reports and files elsewhere. */
+  const asked = new WeakMap<AgentConnection, Map<Primary, Promise<null> | null>>();
+  const judged = new WeakMap<AgentConnection, { of: Trust; by: number; refused: Failure | null }>();
   const readAt = new WeakMap<Trust, number>();
   const failedAt = new WeakMap<Trust, number>();
   const reading = new WeakMap<Trust, Promise<void>>();
@@ -97,9 +98,9 @@ export function openStanding(options: StandingOptions): Standing {
   function judge(agent: AgentConnection, trust: Trust, identity: Presented): Failure | null {
     const by = readAt.get(trust) ?? 0;
     let known = judged.get(agent);
-    if (known?.by !== by) {
+    if (known?.by !== by || known.of !== trust) {
       const detail = whyRefused(trust, identity.certPem, revocation);
-      known = { by, refused: detail === null ? null : { reason: 'certificate-refused', detail } };
+      known = { of: trust, by, refused: detail === null ? null : { reason: 'certificate-refused', detail } };
       judged.set(agent, known);
     }
     return known.refused;
@@ -122,10 +123,12 @@ export function openStanding(options: StandingOptions): Standing {
 
   return (agent, primary, identity) => {
     if (identity.fields) return judgeSaid(agent, primary, identity);
-    let pending = asked.get(agent);
+    const looks = asked.get(agent) ?? new Map<Primary, Promise<null> | null>();
+    asked.set(agent, looks);
+    let pending = looks.get(primary);
     if (pending === undefined) {
-      pending = ask(primary, identity)?.finally(() => asked.set(agent, null)) ?? null;
-      asked.set(agent, pending);
+      pending = ask(primary, identity)?.finally(() => looks.set(primary, null)) ?? null;
+      looks.set(primary, pending);
     }
     return pending;
   };

@@ -1,4 +1,8 @@
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { openIdentities } from '../../src/pki/identity.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
+import { startHeaderPrimary } from '../rig/header-primary.ts';
 import type { Accepted } from '../rig/raw.ts';
 import { makeRig, type Rig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
@@ -95,4 +99,33 @@ test('a revocation list that cannot be had is not asked for with every agent: ea
   }
   expect(asked).toBe(1);
   expect(new Set(rig.tape.exchanges.map(one => one.primary?.connection)).size).toBe(4);
+});
+
+test('each primary that a connection reaches is looked at: the one for reports, too', async () => {
+  const ca = await makeDemoCa('puppet.example.com', 'self', 'ec');
+  await using main = await startHeaderPrimary(false, ca);
+  await using reports = await startHeaderPrimary(false, ca);
+  const report = [{ host: 'localhost', port: reports.port }];
+  await using rig = await makeRig({
+    proxy: { primary: { host: 'localhost', port: main.port }, services: { ca: [], report, fileserver: [] }, standingMs: 0 },
+  });
+  const key = await makeKey('ec');
+  const pair = { keyPem: key.pem, certPem: ca.issue('agent1.example', key.publicKey) };
+  openIdentities(join(rig.dir, 'certs', 'identities'))
+    .of(rig.proxy.trust)
+    .importPair(pair.keyPem, pair.certPem);
+  const run = async (): Promise<void> => {
+    const agent = await rig.agent({ pair, serverName: null });
+    for (const text of [NODE, 'PUT /puppet/v3/report/agent1.example HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n']) {
+      agent.write(text);
+      await agent.answer();
+    }
+    agent.end();
+  };
+  await run();
+  ca.revoke(pair.certPem);
+  await run();
+  const [, before, , after] = rig.tape.exchanges.map(({ primary }) => primary!.connection);
+  expect(reports.seen).toHaveLength(2);
+  expect(after).not.toBe(before); // the primary was asked again whom it lets in
 });

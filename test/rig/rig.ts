@@ -30,7 +30,7 @@ export interface RigOptions {
   /** Whether the proxy reaches the primary by this name. Default `localhost`. */
   primaryName?: string;
   tape?: MemoryTape;
-  proxy?: Partial<Omit<ProxyOptions, 'tape' | 'primary' | 'certsDir' | 'onNotice'>>;
+  proxy?: Partial<Omit<ProxyOptions, 'tape' | 'certsDir' | 'onNotice'>>;
 }
 
 /** What {@link Rig.agent} may change. */
