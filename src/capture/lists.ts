@@ -111,9 +111,10 @@ export function createLists(db: Database): { of(certname: string | null): Lists 
     for (const whole of candidates.values()) {
       const differs = differences(name, whole, best === null ? most : best.differs - 1, count, cells);
       if (differs <= (best === null ? most : best.differs - 1)) best = { whole, differs };
-      if (best !== null && best.differs <= NEAR * (mine?.usual ?? 0)) break;
+      if (mine !== undefined && best !== null && best.differs <= NEAR * mine.usual)
+        return { whole: best.whole, usual: mine.usual };
     }
-    return best;
+    return best === null ? null : { whole: best.whole, usual: best.differs };
   }
 
   /** A row that takes the place of the base's, without what is the same in it. */
@@ -165,8 +166,8 @@ export function createLists(db: Database): { of(certname: string | null): Lists 
           }
         }
         const whole = base ?? { id, count };
-        const usual = base === null || found === null ? 0 : found.differs;
-        remember(keys.mine, { wholes: latestFirst(whole, mine), usual, last: { id, base: whole.id }, again });
+        const usual = base === null ? 0 : found?.usual;
+        remember(keys.mine, { wholes: latestFirst(whole, mine), usual: usual ?? 0, last: { id, base: whole.id }, again });
         remember(keys.any, { wholes: latestFirst(whole, known.get(keys.any)), usual: 0, last: null, again: 0 });
       },
     }),
