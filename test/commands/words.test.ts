@@ -79,7 +79,10 @@ describe('how a run went', () => {
 });
 
 test('help goes as deep as the commands', async () => {
-  for (const words of [['identity', 'import'], ['ca', 'export']]) {
+  for (const words of [
+    ['identity', 'import'],
+    ['ca', 'export'],
+  ]) {
     const { code, stdout, stderr } = await stringtap(dir, 'help', ...words);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toBe((await stringtap(dir, ...words, '--help')).stdout);
