@@ -78,6 +78,20 @@ describe('how a run went', () => {
   });
 });
 
+test('a resource is found by its name as Puppet writes it', async () => {
+  for (const [terms, place] of [
+    ['File[/srv/web/motd]', 'File[/srv/web/motd]'],
+    ['File[/srv/web/mo*', 'File[/srv/web/motd]'],
+    ['Exec[reload nginx]', 'Exec[reload nginx]'],
+    ['Profile::Base', 'Class[Profile::Base]'],
+  ] as const) {
+    const hits = await rows(dir, 'search', terms, '--in', 'resources', 'a.db');
+    expect(hits.map(hit => hit.place)).toContain(place);
+  }
+  expect(await rows(dir, 'search', 'Exec[/srv/web/motd]', '--in', 'resources', 'a.db')).toEqual([]);
+  expect((await rows(dir, 'search', 'File[/srv/web/motd]', '--in', 'logs', 'a.db')).length).toBeGreaterThan(0);
+});
+
 test('help goes as deep as the commands', async () => {
   for (const words of [
     ['identity', 'import'],
