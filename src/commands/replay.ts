@@ -140,7 +140,8 @@ async function perform(io: Io, store: Store, prepared: PreparedReplay, arrival: 
       }
       await recording.recorder?.close();
       for (const loss of recording.recorder?.losses ?? []) io.err(lossLine(loss));
-      if (recording.recorder !== null) compared = compareAll(store, recording.recorder.file, results);
+      if (recording.recorder !== null)
+        compared = compareAll(store, recording.recorder.file, results, flags.capture !== undefined);
     } finally {
       await recording.recorder?.close();
       recording.discard();
@@ -240,10 +241,13 @@ async function openRecording(prepared: PreparedReplay, flags: ReplayFlags): Prom
   };
 }
 
-function compareAll(recorded: Store, file: string, results: readonly AgentResult[]): ReplayedComparison[] {
+function compareAll(recorded: Store, file: string, results: readonly AgentResult[], isKept: boolean): ReplayedComparison[] {
   const replayed = openStore(file, 'bodies');
   try {
-    return results.map(result => compareReplay(recorded, replayed, result));
+    const compared = results.map(result => compareReplay(recorded, replayed, result));
+    // A capture that is gone in a moment is no place to look.
+    for (const { comparison } of isKept ? [] : compared) comparison.b.capture = null;
+    return compared;
   } finally {
     replayed.close();
   }

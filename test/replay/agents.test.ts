@@ -125,6 +125,8 @@ describe('one run', () => {
     expect(ran.out).toMatch(/^e12 +200 +500 +POST/m);
     expect(ran.out).toContain('16 answered with the recorded status, 1 with another');
     expect(ran.out).toContain('Evaluation Error');
+    // A replay that is not kept names no file that is gone in a moment.
+    expect(ran.out).not.toContain('/replay.db');
   });
 
   test('the replay is a capture of its own', async () => {
