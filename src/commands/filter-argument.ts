@@ -60,17 +60,17 @@ function namesFile(word: string): boolean {
  * Reads `[RUN…] [CAPTURE]`: the last word is the capture when it is no number of a run.
  *
  * @param named what `--capture` said: the file, too
- * @returns runs in the order in which they were named, each once
+ * @returns runs in the order in which they were named, each once; `asNamed` has them as often as they were
  * @throws CliError for any other word
  */
 export function runsAndCapture(
   command: string,
   words: readonly string[],
   named?: string,
-): { runs: readonly number[]; file: string | undefined } {
+): { runs: readonly number[]; asNamed: readonly number[]; file: string | undefined } {
   const last = words.at(-1);
   const isFile = last !== undefined && (!RUN.test(last) || (!last.startsWith('r') && namesFile(last)));
-  const runs = (isFile ? words.slice(0, -1) : words).map(word => {
+  const asNamed = (isFile ? words.slice(0, -1) : words).map(word => {
     const match = RUN.exec(word);
     if (match !== null) return Number(match[1]);
     throw new CliError(
@@ -88,7 +88,7 @@ export function runsAndCapture(
   }
   if (isFile && named !== undefined)
     throw new CliError(`two captures are named, ${last} and ${named}`, 'leave one of them out', 2);
-  return { runs: [...new Set(runs)], file: isFile ? last : named };
+  return { runs: [...new Set(asNamed)], asNamed, file: isFile ? last : named };
 }
 
 const RUN = /^r?(\d{1,15})$/;

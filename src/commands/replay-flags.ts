@@ -34,10 +34,6 @@ export interface ReplayFlags {
 const RAMP_MS = 30_000;
 
 /** @throws commander's InvalidArgumentError, as all that follow */
-export function addRun(text: string, all: number[] | undefined): number[] {
-  return [...(all ?? []), parseId('run')(text)];
-}
-
 export function addExchange(text: string, all: number[] | undefined): number[] {
   return [...(all ?? []), parseId('exchange')(text)];
 }

@@ -25,11 +25,12 @@ import { countingTape } from '../replay/agents-tape.ts';
 import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
 import { readCa } from './ca-option.ts';
+import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { hostPort, openCapture } from './options.ts';
 import { address, lossLine } from './proxy.ts';
-import { addExchange, addRun, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
+import { addExchange, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
 import { plural } from './show-text.ts';
@@ -40,7 +41,7 @@ export function registerReplay(program: Command, io: Io): void {
   program
     .command('replay')
     .description('send captured runs to a primary again, as the agents; exit 3 when it answers otherwise than then')
-    .argument('<run...>', 'the runs, as in r3; they are replayed in this order', addRun)
+    .argument('<run...>', 'the runs, as in r3; they are replayed in this order; at the end a capture file')
     .requiredOption('--to <HOST[:PORT]>', 'a primary, a stringtap serve, or a stringtap proxy', text => hostPort(text, 8140))
     .option('--from <FILE>', 'capture file with the runs (default: the newest in captures/)')
     .option('--certs <DIR>', 'identities and pinned CAs', 'certs')
@@ -73,12 +74,17 @@ export function registerReplay(program: Command, io: Io): void {
     .option('--dry-run', 'show what would be sent and what not, and send nothing')
     .option('--progress', 'a line on stderr for each request, also where that is no terminal')
     .option('--json', 'as one JSON object')
-    .action((runs: number[], flags: ReplayFlags) => runReplay(io, runs, flags));
+    .action((words: string[], flags: ReplayFlags) => {
+      const { asNamed, file } = runsAndCapture('replay', words, flags.from);
+      if (asNamed.length === 0)
+        throw new CliError('the run is missing', `as in: stringtap replay r3${file === undefined ? '' : ` ${file}`}`, 2);
+      return runReplay(io, asNamed, file, flags);
+    });
 }
 
-async function runReplay(io: Io, ids: readonly number[], flags: ReplayFlags): Promise<void> {
+async function runReplay(io: Io, ids: readonly number[], file: string | undefined, flags: ReplayFlags): Promise<void> {
   const arrival = arrivalOf(flags);
-  const store = await openCapture(flags.from, flags.dryRun === true ? 'runs' : 'bodies');
+  const store = await openCapture(file, flags.dryRun === true ? 'runs' : 'bodies');
   try {
     const settings: ReplaySettings = {
       store,

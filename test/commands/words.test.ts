@@ -136,6 +136,21 @@ describe('which capture', () => {
     expect(await stringtap(dir, ...args)).toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('replay takes it as the last word, and a run as often as it is named', async () => {
+    const plan = await rows(dir, 'replay', 'r2', 'r2', 'a.db', '--to', 'localhost:1', '--dry-run');
+    expect(plan[0]).toMatchObject({ requests: 12, agents: [{ run: 'r2' }, { run: 'r2' }] });
+    expect(await rows(dir, 'replay', 'r2', '--from', 'a.db', '--to', 'localhost:1', '--dry-run')).toMatchObject([
+      { requests: 6 },
+    ]);
+    expect(await stringtap(dir, 'replay', 'a.db', '--to', 'localhost:1')).toMatchObject({
+      code: 2,
+      stderr: 'stringtap: the run is missing\nhint: as in: stringtap replay r3 a.db\n',
+    });
+    expect((await stringtap(dir, 'replay', 'r2', 'a.db', '--from', 'a.db', '--to', 'localhost:1')).stderr).toContain(
+      'two captures are named, a.db and a.db',
+    );
+  });
+
   test('a folder stands for the newest capture in it', async () => {
     const folder = join(dir, 'old');
     mkdirSync(folder);
