@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { InvalidArgumentError } from 'commander';
 import { readBundle } from '../pki/bundle.ts';
 import { PkiError } from '../pki/error.ts';
 import { CliError } from './io.ts';
@@ -16,4 +17,10 @@ export function readCa(file: string): string {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     throw new CliError(`cannot read --ca-cert ${file}: ${code}`, HINT);
   }
+}
+
+/** The value of `--ca-fingerprint`, which may as well be of another digest, or cut. @throws commander's InvalidArgumentError */
+export function sha256(text: string): string {
+  if (/^[0-9a-f]{2}(?::?[0-9a-f]{2}){31}$/i.test(text.trim())) return text.trim();
+  throw new InvalidArgumentError('expected SHA-256 in hex, as openssl x509 -noout -fingerprint -sha256 prints it');
 }

@@ -12,7 +12,7 @@ import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
-import { readCa } from './ca-option.ts';
+import { readCa, sha256 } from './ca-option.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { byteCount, CAPTURES, hostPort, httpUrl, listenPlace, retention, wholeNumber } from './options.ts';
 import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
@@ -82,7 +82,7 @@ export function registerProxy(program: Command, io: Io): void {
     ])
     .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('pooled'))
     .option('--ca-cert <FILE>', "the primary's CA (default: pinned on first contact)")
-    .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint")
+    .option('--ca-fingerprint <SHA256>', "the primary's CA must have this fingerprint", sha256)
     .addOption(
       new Option('--identity <WAY>', 'how the primary is told which agent it is: its certificate, or X-Client-* fields')
         .choices(['certificate', 'headers'])

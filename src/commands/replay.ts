@@ -24,7 +24,7 @@ import { summarise } from '../replay/agents-summary.ts';
 import { countingTape } from '../replay/agents-tape.ts';
 import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
-import { readCa } from './ca-option.ts';
+import { readCa, sha256 } from './ca-option.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
@@ -47,7 +47,7 @@ export function registerReplay(program: Command, io: Io): void {
     .option('--certs <DIR>', 'identities and pinned CAs', 'certs')
     .option('--ssldir <DIR>', "use the key and certificate in an agent's own ssldir")
     .option('--ca-cert <FILE>', 'the CA of the target (default: pinned on first contact)')
-    .option('--ca-fingerprint <SHA256>', 'the CA of the target must have this fingerprint')
+    .option('--ca-fingerprint <SHA256>', 'the CA of the target must have this fingerprint', sha256)
     .addOption(
       new Option('--timing <PACE>', 'pauses: recorded, fast (none), x2 (half as long), max-gap=5 (at most 5 s)')
         .argParser(pace)

@@ -204,6 +204,18 @@ describe('what is wrong is said in one line, and what to do in another', () => {
     [['note', 'r99', 'x', '--capture', 'a.db'], 1, 'there is no run r99 in a.db', 'stringtap runs a.db lists them'],
     [['note', 'e999', 'x', '--capture', 'a.db'], 1, 'there is no exchange e999 in a.db', 'stringtap exchanges a.db lists them'],
     [['note', '--delete', 'n9', '--capture', 'a.db'], 1, 'there is no note n9 in a.db', 'stringtap note --capture a.db lists'],
+    [
+      ['proxy', '--primary', 'localhost:1', '--ca-fingerprint', '0F:20:15'],
+      2,
+      "--ca-fingerprint '0F:20:15' is invalid: expected SHA-256 in hex, as openssl x509 -noout -fingerprint -sha256 prints it",
+      'stringtap help proxy shows how it is used',
+    ],
+    [
+      ['replay', 'r1', 'a.db', '--to', 'localhost:1', '--ca-fingerprint', `${'AB:'.repeat(19)}AB`],
+      2,
+      '--ca-fingerprint ',
+      'stringtap help replay shows how it is used',
+    ],
     [['export', 'r1'], 2, '--format <FORMAT> is missing', 'stringtap help export shows how it is used'],
     [['import', 'nothing.har'], 1, 'cannot read nothing.har: ENOENT', 'give the path of a HAR that you may read'],
     [
