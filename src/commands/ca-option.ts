@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { readBundle } from '../pki/bundle.ts';
 import { PkiError } from '../pki/error.ts';
+import { plainFingerprint } from '../pki/pem.ts';
 import { CliError } from './io.ts';
 
 const HINT = 'it is the CA bundle of the primary, PEM: certs/ca.pem of an ssldir';
@@ -21,6 +22,6 @@ export function readCa(file: string): string {
 
 /** The value of `--ca-fingerprint`, which may as well be of another digest, or cut. @throws commander's InvalidArgumentError */
 export function sha256(text: string): string {
-  if (/^[0-9a-f]{2}(?::?[0-9a-f]{2}){31}$/i.test(text.trim())) return text.trim();
+  if (/^[0-9a-f:\s]+$/i.test(text) && plainFingerprint(text).length === 64) return text;
   throw new InvalidArgumentError('expected SHA-256 in hex, as openssl x509 -noout -fingerprint -sha256 prints it');
 }
