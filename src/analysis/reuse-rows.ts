@@ -63,7 +63,7 @@ export interface ConnectionUse {
 /** One connection with all that is known to have been on it, in the order of ordinals. */
 export interface Carried {
   readonly facts: ConnectionFacts;
-  /** Made anew each time that it is asked for: of a million exchanges only numbers are held. */
+  /** Made when it is asked for: of a million exchanges only numbers are held. */
   readonly uses: readonly ConnectionUse[];
 }
 
@@ -121,16 +121,24 @@ export function carry<Facts extends ExchangeFacts>(
     if (agent !== undefined) uses.add(agent, 2 * n, e.agentOrdinal);
     if (primary !== undefined) uses.add(primary, 2 * n + 1, e.primaryOrdinal ?? 0);
   }
+  const made = new Map<number, readonly ConnectionUse[]>();
   return all.map((facts, place) => ({
     facts,
     get uses() {
+      const known = made.get(place);
+      if (known !== undefined) return known;
       const { firsts, seconds } = uses.of(place);
-      const made = Array.from(firsts, (use, i) => kept.make(Math.floor(use / 2), use % 2 === 1, seconds[i]!));
+      const mine = Array.from(firsts, (use, i) => kept.make(Math.floor(use / 2), use % 2 === 1, seconds[i]!));
       // Exchanges come in the order of their request heads, which on the primary leg is not always the order of the connection.
-      return made.sort((a, b) => a.ordinal - b.ordinal);
+      mine.sort((a, b) => a.ordinal - b.ordinal);
+      if (kept.count() <= FEW) made.set(place, mine);
+      return mine;
     },
   }));
 }
+
+/** Of so many exchanges what was made is kept. */
+const FEW = 2048;
 
 /** Exchanges as columns. */
 function createKept() {
@@ -145,6 +153,7 @@ function createKept() {
   const what = createIntegers();
   let count = 0;
   return {
+    count: () => count,
     add(e: ExchangeFacts, counted: boolean): number {
       start.push(e.startMono);
       ready.push(e.primaryReadyMono ?? e.startMono);

@@ -1,4 +1,4 @@
-import type { Database } from 'better-sqlite3';
+import type { Database, Statement } from 'better-sqlite3';
 import type {
   EarlierCatalog,
   EventFact,
@@ -58,10 +58,18 @@ export function factsReader(db: Database, store: Store): (run: number) => RunFac
       .map(row => ({ ...row, correctiveChange: row.correctiveChange === null ? null : row.correctiveChange === 1 }));
   }
 
+  /** By how many words it looks for. */
+  const named = new Map<number, Statement<unknown[], NamedRow>>();
+  function namedStatement(words: number): Statement<unknown[], NamedRow> {
+    const statement = named.get(words) ?? db.prepare<unknown[], NamedRow>(FACT_SQL.named(words));
+    named.set(words, statement);
+    return statement;
+  }
+
   function namedIn(exchange: number, words: readonly string[]): NamedValue[] {
     // `_` is a wildcard of LIKE
     const patterns = [...words.map(word => `%${word.replaceAll('_', '\\_')}%`), '%(private key)%'];
-    const rows = db.prepare<unknown[], NamedRow>(FACT_SQL.named(patterns.length)).all(exchange, ...patterns);
+    const rows = namedStatement(patterns.length).all(exchange, ...patterns);
     return rows.flatMap(row => {
       const hidden = new Set(JSON.parse(row.sensitive) as string[]);
       const { n, file, line } = row;

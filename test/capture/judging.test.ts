@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect, test } from 'vitest';
 import { createJudging } from '../../src/capture/findings-derivation.ts';
+import { FACT_SQL, JUDGING_SQL } from '../../src/capture/findings-statements.ts';
 import { createApplyDerived } from '../../src/capture/log.ts';
 import { agent, closing, open, tempDir } from './rig.ts';
 
@@ -41,4 +42,11 @@ test('connections that were closed well are looked at once, also by whoever goes
   expect(step(judging)).toEqual(['finding null', 'judged connections 21001']);
   expect(step(judging)).toBe(undefined);
   expect(step(createJudging(db, file))).toBe(undefined);
+});
+
+test('no statement is planned anew each time that it is given values', () => {
+  const statements = [...Object.values(FACT_SQL), ...Object.values(JUDGING_SQL)].map(sql =>
+    typeof sql === 'string' ? sql : sql(3),
+  );
+  for (const sql of statements) expect(sql).not.toMatch(/(?<!\+)\?/);
 });
