@@ -5,7 +5,7 @@ import type { Run } from '../analysis/runs.ts';
  * when it is about to use it again, and connects at once. So it is told after a pause; a report is told at once.
  */
 export interface Announcer {
-  /** Takes runs that changed, as they are in the file now. */
+  /** Takes runs that changed, as they are in the file now. @param now ms of a clock that nobody sets */
   changed(runs: readonly Run[], now: number): void;
   /** Runs that are to be told now; all that are over when `last`. */
   due(now: number, last: boolean): Run[];

@@ -51,7 +51,7 @@ const judging = createJudging(db, file);
 const announcer = createAnnouncer();
 let waiting: Step | null = null;
 let finishing = false;
-let timeAt = Date.now();
+let timeAt = performance.now();
 /** Something may have been committed that is not folded. */
 let unfolded = true;
 let foldedAt = Number.NEGATIVE_INFINITY;
@@ -63,7 +63,7 @@ function send(message: DeriverToWriter): void {
 }
 
 function announce(): void {
-  const runs = announcer.due(Date.now(), finishing && derivation.settled);
+  const runs = announcer.due(performance.now(), finishing && derivation.settled);
   if (runs.length === 0) return;
   const message: EndedRuns = { runs: runs.map(runRow) };
   port!.postMessage(message);
@@ -109,21 +109,20 @@ function fold(): Step | null {
 
 /** Lets time pass for the runs, once a tick. */
 function time(): Step | null {
-  const now = Date.now();
+  const now = performance.now();
   if (finishing || now < timeAt + TICK_MS) return null;
   timeAt = now;
-  return derivation.time(now);
+  return derivation.time(Date.now());
 }
 
 function bodies(): Step | null {
-  if (Date.now() > decodesUntil) return null;
+  if (performance.now() > decodesUntil) return null;
   return stepOf(decoding.step(derivation.seq));
 }
 
 function findings(): Step | null {
-  const now = Date.now();
-  if (now > decodesUntil) return null;
-  return stepOf(judging.step(finishing ? Number.POSITIVE_INFINITY : now));
+  if (performance.now() > decodesUntil) return null;
+  return stepOf(judging.step(finishing ? Number.POSITIVE_INFINITY : Date.now()));
 }
 
 function stepOf(writes: DerivedWrite[] | null): Step | null {
@@ -145,7 +144,7 @@ function applied(ok: boolean): void {
     setTimeout(() => send({ type: 'rows', derived }), RETRY_MS);
     return;
   }
-  announcer.changed(waiting.touched, Date.now());
+  announcer.changed(waiting.touched, performance.now());
   waiting = null;
   announce();
   work();
@@ -171,7 +170,7 @@ writer.on('message', (message: ToDeriver) => {
       break;
     case 'finish':
       finishing = true;
-      decodesUntil = Date.now() + LAST_BODIES_MS;
+      decodesUntil = performance.now() + LAST_BODIES_MS;
       work();
       break;
     default:

@@ -45,7 +45,7 @@ interface StoredEvidence {
 export function createJudging(db: Database, file: string): Judging {
   const store = createStore(db, file);
   const factsOf = factsReader(db, store);
-  const next = db.prepare<[number], { id: number; recording: number }>(JUDGING_SQL.next);
+  const next = db.prepare<[number, number], { id: number; recording: number }>(JUDGING_SQL.next);
   const failed = db.prepare<[number], FailedRow>(JUDGING_SQL.failed);
   const known = db.prepare<[string, number, string], string>(JUDGING_SQL.ofConnection).pluck();
   const subjects = db.prepare<[number], number>(JUDGING_SQL.subjects).pluck();
@@ -93,7 +93,7 @@ export function createJudging(db: Database, file: string): Judging {
 
   return {
     step(now) {
-      const run = next.get(now - PAUSE_MS);
+      const run = next.get(now - PAUSE_MS, now + PAUSE_MS);
       if (run !== undefined) return judged(run);
       const last = lastClosed.get() ?? 0; // before the failures are asked for, of which none comes below it later
       for (let n = 0; n < STEP_CONNECTIONS; n += 1) {

@@ -1,12 +1,16 @@
 import type { DerivedWrite } from './messages.ts';
 
+/** `--retain` may have deleted a run after the rules had looked at it. */
+const IS_THERE = 'EXISTS (SELECT 1 FROM run WHERE id = column1)';
+
 /** Statements that write findings, by name, like those of DERIVED_SQL. */
 export const FINDING_SQL: Readonly<Record<string, string>> = {
-  finding: `INSERT INTO finding (run, recording, rule, severity, subject, at, summary, fix, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+  finding: `INSERT INTO finding (run, recording, rule, severity, subject, at, summary, fix, evidence)
+    SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE column1 IS NULL OR ${IS_THERE}
     ON CONFLICT (rule, recording, subject) WHERE run IS NULL DO UPDATE SET severity = excluded.severity, at = excluded.at,
       summary = excluded.summary, fix = excluded.fix, evidence = excluded.evidence`,
   'clear finding': 'DELETE FROM finding WHERE run = ?',
-  'finding note': 'INSERT OR REPLACE INTO finding_note (run, rule, text) VALUES (?, ?, ?)',
+  'finding note': `INSERT OR REPLACE INTO finding_note (run, rule, text) SELECT * FROM (VALUES (?, ?, ?)) WHERE ${IS_THERE}`,
   'clear finding note': 'DELETE FROM finding_note WHERE run = ?',
   judged: 'UPDATE run SET judged = 1 WHERE id = ?',
   'judged connections':
@@ -23,8 +27,9 @@ export function clearingFindings(run: number): DerivedWrite[] {
 
 /** A variable with a plus: see statements.ts. */
 export const JUDGING_SQL = {
-  /** A run that its connections ended may go on after a pause: it is judged when it has been over for a while. */
-  next: `SELECT id, recording FROM run WHERE judged = 0 AND "end" IS NOT NULL AND ("end" <> 'connections-closed' OR ended_at <= +?)
+  /** A run that its connections ended may go on after a pause: it is judged when it has been over for a while, or the clock was set back. */
+  next: `SELECT id, recording FROM run WHERE judged = 0 AND "end" IS NOT NULL
+    AND ("end" <> 'connections-closed' OR ended_at <= +? OR ended_at > +?)
     ORDER BY id LIMIT 1`,
   again: 'UPDATE run SET judged = 0 WHERE id = +?',
   clear: 'DELETE FROM finding; DELETE FROM finding_note;',
