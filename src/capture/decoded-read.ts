@@ -86,7 +86,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
         byExchange.set(row.exchange, found);
       }
       const text = found.get(row.n);
-      if (text !== undefined) row.parameters = JSON.parse(text) as Record<string, unknown>;
+      if (text !== undefined) row.parameters = parsed(text) as Record<string, unknown>;
     }
   }
 
@@ -149,10 +149,17 @@ function shape(stored: Record<string, unknown>): Record<string, unknown> {
   return row;
 }
 
+/** JSON of a cell; an integer that no double holds is given as text, with all its digits. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
   } catch {
     return text;
   }
+}
+
+function exact(_key: string, value: unknown, ...rest: unknown[]): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+  const source = String((rest[0] as { source?: string } | undefined)?.source ?? '');
+  return /^-?\d+$/.test(source) ? source : value;
 }
