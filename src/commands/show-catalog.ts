@@ -125,11 +125,16 @@ export function catalogs(page: Page, store: Store, which: Which, detail: boolean
           .join(', '),
       ),
     );
-    const secret = resources.filter(({ sensitive }) => sensitive.length > 0);
+    const secret = resources.filter(holdsSensitive);
     if (secret.length > 0) page.text('       ', printable(`sensitive: ${secret.map(resourceName).join(', ')}`));
     if (!detail) continue;
     for (const resource of resources) page.line(printable(`       ${resourceName(resource)}${placeOf(resource)}`));
   }
+}
+
+/** Whether a parameter of it is Sensitive, or something within one. */
+export function holdsSensitive({ sensitive, parameters }: Pick<ResourceRow, 'sensitive' | 'parameters'>): boolean {
+  return sensitive.length > 0 || JSON.stringify(parameters).includes('"(sensitive)"');
 }
 
 export function resourceName({ type, title }: Pick<ResourceRow, 'type' | 'title'>): string {

@@ -1,5 +1,5 @@
 import type { EdgeRow, FactRow, ResourceRow } from '../../src/capture/decoded-shapes.ts';
-import { placeOf, resourceName } from '../../src/commands/show-catalog.ts';
+import { holdsSensitive, placeOf, resourceName } from '../../src/commands/show-catalog.ts';
 import { valueText } from '../../src/commands/show-text.ts';
 import { emptyLines } from '../frame.ts';
 import { treePane } from '../panes/tree.ts';
@@ -77,9 +77,7 @@ function labelOf(name: string, row: ResourceRow | undefined, kids: number): Line
   const flags =
     row === undefined
       ? []
-      : [row.exported ? 'exported' : '', row.virtual ? 'virtual' : '', row.sensitive.length > 0 ? 'sensitive' : ''].filter(
-          Boolean,
-        );
+      : [row.exported ? 'exported' : '', row.virtual ? 'virtual' : '', holdsSensitive(row) ? 'sensitive' : ''].filter(Boolean);
   return [
     span(name, name.startsWith('Class[') || name.startsWith('Stage[') ? 'bold' : 'value'),
     span(kids > 0 ? ` (${kids})` : '', 'dim'),
