@@ -22,9 +22,9 @@ export function resultOf(store: Store, run: RunRow): RunResult {
   const [report] = store.decoded.rows('report', { run: run.id });
   if (report !== undefined) {
     if (report.status === 'failed') return 'failed';
-    if (report.noop === true || report.noopPending === true) return 'noop';
+    // some resources may have been changed where others are only noop
     if (report.status === 'changed') return report.correctiveChange === true ? 'corrective' : 'changed';
-    return 'unchanged';
+    return report.noop === true || report.noopPending === true ? 'noop' : 'unchanged';
   }
   const asked = [...store.exchanges({ run: run.id, phase: 'catalog' })];
   if (asked.length > 0 && asked.every(one => one.status !== 200)) return 'no catalog';

@@ -167,7 +167,7 @@ export function reportSummary(store: Store, which: Which): string | null {
       .filter(row => row.category === 'resources')
       .map(row => [row.name, row.value ?? 0]),
   );
-  const words = ['changed', 'failed', 'skipped', 'out_of_sync', 'corrective_change']
+  const words = ['changed', 'failed', 'failed_to_restart', 'skipped', 'out_of_sync', 'corrective_change']
     .filter(name => (counts.get(name) ?? 0) > 0)
     .map(name => `${counts.get(name)} ${name.replaceAll('_', ' ')}`);
   const of = counts.has('total')
@@ -218,6 +218,15 @@ export function reports(page: Page, store: Store, which: Which, detail: boolean)
       'see its report',
       status => {
         page.text('     ', printable(`failed ${status.resource}${placeOf(status)}`));
+      },
+    );
+    limited(
+      page,
+      statuses.filter(status => status.failedToRestart === true),
+      detail,
+      'see its report',
+      status => {
+        page.text('     ', printable(`failed to restart ${status.resource}${placeOf(status)}`));
       },
     );
     limited(

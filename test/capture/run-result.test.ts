@@ -13,6 +13,10 @@ const CASES: Record<string, (node: Node) => Promise<void>> = {
     await node.catalog();
     await node.report({ status: 'changed', resource_statuses: Object.fromEntries([event('Exec[a]', 'returns')]) });
   },
+  async noop(node) {
+    await node.catalog();
+    await node.report({ status: 'unchanged', noop_pending: true });
+  },
   async failed(node) {
     await node.catalog();
     await node.report({ status: 'failed' });
@@ -36,6 +40,22 @@ test.each(Object.keys(CASES))('a run is: %s', async result => {
   await using world = await makeWorld();
   const node = world.node('agent.example');
   await CASES[result]!(node);
+  node.end();
+  const store = await world.store();
+  expect([...store.runs()].map(run => resultOf(store, run))).toEqual([result]);
+});
+
+test.each([
+  [{ status: 'changed', noop_pending: true }, 'changed'],
+  [{ status: 'changed', noop: true, noop_pending: true }, 'changed'],
+  [{ status: 'changed', noop_pending: true, corrective_change: true }, 'corrective'],
+  [{ status: 'unchanged', noop: true }, 'noop'],
+  [{ status: 'failed', noop: true, noop_pending: true }, 'failed'],
+])('of a report with %j: %s', async (report, result) => {
+  await using world = await makeWorld();
+  const node = world.node('agent.example');
+  await node.catalog();
+  await node.report(report);
   node.end();
   const store = await world.store();
   expect([...store.runs()].map(run => resultOf(store, run))).toEqual([result]);

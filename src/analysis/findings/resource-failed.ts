@@ -25,7 +25,7 @@ export const resourceFailed: Rule = {
         severity: 'error',
         summary:
           first === undefined
-            ? 'the report says failed, and names no resource that did'
+            ? 'the report says failed, and has no event that did'
             : `${counted(resources.length, 'resource')} failed: ${named}${more}`,
         fix: `read what the agent said of it: stringtap show r${run.run.id} ${first === undefined ? 'logs' : 'events'}`,
         evidence: evidence({
