@@ -217,12 +217,16 @@ export function createEngine(options: EngineOptions): Engine {
     if (step !== null) take(step);
   }
 
+  function quitKey(): string {
+    return map.find(({ action }) => action.name === 'quit')?.keys ?? ':quit';
+  }
+
   /** Commands that no view need know; `null`: it is done. */
   function common(action: Action, here: Env): Step | null {
     const screen = top();
     switch (action.name) {
       case 'back':
-        return state.stack.length > 1 ? { back: true } : { say: { text: 'Q quits', kind: 'info' } };
+        return state.stack.length > 1 ? { back: true } : { say: { text: `${quitKey()} quits`, kind: 'info' } };
       case 'quit':
         return { quit: true };
       case 'help':

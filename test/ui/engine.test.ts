@@ -111,6 +111,20 @@ test('help is left by the key that shows it, and fits the terminal when that cha
   expect((await ui.shows('1 of ')).join('\n')).not.toContain('Keys of this view');
 });
 
+test('text is turned over by pages and half pages', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send('?');
+  await ui.shows('lines 1 to 21 of ');
+  await ui.send(KEY.pgdn);
+  await ui.shows('lines 21 to 41 of ');
+  await ui.send(KEY.ctrlD);
+  await ui.shows('lines 31 to 51 of ');
+  await ui.send(KEY.ctrlU, KEY.pgup);
+  await ui.shows('lines 1 to 21 of ');
+  await ui.send('j', KEY.pgup);
+  await ui.shows('lines 1 to 21 of ');
+});
+
 test('keys that a tab has nothing for are not offered there', async () => {
   using ui = openUi(store, { columns: 160, rows: 24 });
   await ui.send(KEY.enter);

@@ -1,4 +1,4 @@
-import { moveList, settle } from '../list.ts';
+import { moveList, settle, stepOf } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf, stateIn } from '../screen.ts';
@@ -30,8 +30,11 @@ const VIEW: View<Text> = {
     const { lines } = state.made;
     const move = moveOf(action);
     if (move !== null) {
+      // The text moves, not a cursor in it.
       const last = Math.max(1, lines.length - env.size.rows + 1);
-      return { state: { ...state, top: moveList({ cursor: state.top, top: state.top }, move, last, 1).cursor } };
+      const step = stepOf(move, env.size.rows);
+      const to = step === null ? move : { to: state.top + step };
+      return { state: { ...state, top: moveList({ cursor: state.top, top: state.top }, to, last, 1).cursor } };
     }
     if (action.name !== 'search' && action.name !== 'next-match' && action.name !== 'previous-match') return null;
     const query = action.name === 'search' ? (action.argument ?? '') : state.query;
