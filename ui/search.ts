@@ -1,4 +1,8 @@
+import type { Notice } from './screen.ts';
 import { clean, type Line, type Span } from './text.ts';
+
+/** What the next match has to say before anything was searched for. */
+export const NOT_SEARCHED: Notice = { text: 'nothing is searched for yet; / does', kind: 'info' };
 
 /** Text of a line as it is shown: what a search looks through. */
 export function textOfLine(line: Line): string {

@@ -125,6 +125,17 @@ test('text is turned over by pages and half pages', async () => {
   await ui.shows('lines 1 to 21 of ');
 });
 
+test('n without a search says what it lacks', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(KEY.enter);
+  for (const key of ['1', '3', '4']) {
+    await ui.send(key, 'n');
+    await ui.shows('nothing is searched for yet; / does');
+  }
+  await ui.send('?', 'N');
+  await ui.shows('nothing is searched for yet; / does');
+});
+
 test('keys that a tab has nothing for are not offered there', async () => {
   using ui = openUi(store, { columns: 160, rows: 24 });
   await ui.send(KEY.enter);

@@ -3,7 +3,7 @@ import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, Step, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import { emphasise, matcher, nextMatch } from '../search.ts';
+import { emphasise, matcher, NOT_SEARCHED, nextMatch } from '../search.ts';
 import { type Column, headOf, layoutOf, rowOf } from '../table.ts';
 import { type Line, line, span, wrapText } from '../text.ts';
 import { textPane } from './text.ts';
@@ -78,7 +78,7 @@ function viewOf<Row>(): View<Table<Row>> {
         case 'next-match':
         case 'previous-match': {
           const query = action.name === 'search' ? (action.argument ?? '') : state.query;
-          if (query === '') return { state: { ...state, query } };
+          if (query === '') return { state: { ...state, query }, ...(action.name !== 'search' && { say: NOT_SEARCHED }) };
           const by = action.name === 'previous-match' ? -1 : 1;
           const matches = matcher(query);
           const start = state.place.cursor + (action.name === 'search' ? 0 : by);

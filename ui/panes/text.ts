@@ -2,7 +2,7 @@ import { moveList, settle, stepOf } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, View } from '../screen.ts';
 import { screenOf, stateIn } from '../screen.ts';
-import { emphasise, matcher, nextMatch, textOfLine } from '../search.ts';
+import { emphasise, matcher, NOT_SEARCHED, nextMatch, textOfLine } from '../search.ts';
 import type { Line } from '../text.ts';
 
 /** Lines to read, for a pane or a screen of its own: scroll and search. */
@@ -38,7 +38,7 @@ const VIEW: View<Text> = {
     }
     if (action.name !== 'search' && action.name !== 'next-match' && action.name !== 'previous-match') return null;
     const query = action.name === 'search' ? (action.argument ?? '') : state.query;
-    if (query === '') return { state: { ...state, query, match: null } };
+    if (query === '') return { state: { ...state, query, match: null }, ...(action.name !== 'search' && { say: NOT_SEARCHED }) };
     const matches = matcher(query);
     const by = action.name === 'previous-match' ? -1 : 1;
     const start = action.name === 'search' ? state.top : (state.match ?? state.top) + by;

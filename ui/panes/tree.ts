@@ -5,7 +5,7 @@ import { moveOf } from '../moves.ts';
 import { highlighted } from '../paint.ts';
 import type { Env, Screen, Step, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import { emphasise, textOfLine } from '../search.ts';
+import { emphasise, NOT_SEARCHED, textOfLine } from '../search.ts';
 import { type Line, line, span, widthOf, wrapText } from '../text.ts';
 import {
   foldOrLeave,
@@ -142,7 +142,7 @@ function treeHeight(state: Tree, env: Env): number {
 
 function searched(state: Tree, action: Action, set: (next: TreeState) => StepOf<Tree>): StepOf<Tree> {
   const query = action.name === 'search' ? (action.argument ?? '') : state.query;
-  if (query === '') return { state: { ...state, query } };
+  if (query === '') return { state: { ...state, query }, ...(action.name !== 'search' && { say: NOT_SEARCHED }) };
   const found = searchTree(state.tree, query, action.name === 'previous-match' ? -1 : 1, action.name === 'search');
   if (found === null) return { state: { ...state, query }, say: { text: `${query} is nowhere here`, kind: 'info' } };
   return { state: { ...set(found).state!, query } };

@@ -9,7 +9,7 @@ import { signOf } from '../marks.ts';
 import { moveOf } from '../moves.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
-import { emphasise, matcher, nextMatch } from '../search.ts';
+import { emphasise, matcher, NOT_SEARCHED, nextMatch } from '../search.ts';
 import { headOf, layoutOf, rowOf } from '../table.ts';
 import { EMPTY, type Line, line, pad, type Span, span } from '../text.ts';
 import type { Signs } from '../theme.ts';
@@ -132,7 +132,7 @@ const VIEW: View<Requests> = {
       case 'next-match':
       case 'previous-match': {
         const query = action.name === 'search' ? (action.argument ?? '') : state.query;
-        if (query === '') return { state: { ...state, query } };
+        if (query === '') return { state: { ...state, query }, ...(action.name !== 'search' && { say: NOT_SEARCHED }) };
         const by = action.name === 'previous-match' ? -1 : 1;
         const matches = matcher(query);
         const start = state.place.cursor + (action.name === 'search' ? 0 : by);
