@@ -156,6 +156,7 @@ export function createEngine(options: EngineOptions): Engine {
     }
     if (step.root !== undefined) stack = [step.root];
     if (step.push !== undefined) stack = [...stack, step.push];
+    if (step.prompt !== undefined && state.prompt !== null) keep(state.prompt);
     const prompt = step.prompt === undefined ? null : withHistory(step.prompt);
     set({
       stack,
@@ -278,7 +279,14 @@ export function createEngine(options: EngineOptions): Engine {
     }
   }
 
+  /** What was typed is there again with the arrow up, also when it was not run. */
+  function keep({ history, label, input }: Prompt): void {
+    const name = history ?? label;
+    histories.set(name, remember(histories.get(name) ?? [], input.text));
+  }
+
   function leavePrompt(prompt: Prompt): void {
+    keep(prompt);
     set({ prompt: null });
     if (prompt.cancel !== undefined) act(prompt.cancel);
   }
@@ -288,8 +296,7 @@ export function createEngine(options: EngineOptions): Engine {
       set({ notice: { text: prompt.problem, kind: 'error' } });
       return;
     }
-    const name = prompt.history ?? prompt.label;
-    histories.set(name, remember(histories.get(name) ?? [], prompt.input.text));
+    keep(prompt);
     set({ prompt: null });
     const { action, step } = prompt.submit(env());
     if (step !== undefined) take(step);

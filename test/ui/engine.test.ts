@@ -89,6 +89,14 @@ test('names of commands that are completed are whole', async () => {
   await ui.shows(' findings  what the rules found');
 });
 
+test('a line that was left is there again with the arrow up', async () => {
+  using ui = openUi(store, SMALL);
+  await ui.send(';', 'select 17 as seventeen', KEY.esc, ';', KEY.up);
+  await ui.shows('sql; select 17 as seventeen');
+  await ui.send(KEY.esc, '/', '~c 404', KEY.esc, '/', KEY.up);
+  await ui.shows('/~c 404');
+});
+
 test('the target of a replay is there again for the next run', async () => {
   using ui = openUi(store, SMALL);
   await ui.send('R');
