@@ -79,6 +79,15 @@ export function issuingCa({ certificates, roots }: Bundle): IssuingCa {
   };
 }
 
+/** Each certificate of the older bundle is there, by its key, and lasts as long or longer. */
+export function isLater(newer: Bundle, older: Bundle): boolean {
+  const ends = older.certificates.map(({ spki, notAfter }) => {
+    const same = newer.certificates.filter(certificate => certificate.spki.equals(spki));
+    return Math.max(...same.map(certificate => certificate.notAfter)) - notAfter; // -Infinity where there is none
+  });
+  return ends.every(more => more >= 0) && ends.some(more => more > 0);
+}
+
 /** The same roots by key: a CA certificate that was renewed with its key is still that CA. */
 export function haveSameRoots(one: Bundle, other: Bundle): boolean {
   const keys = ({ roots }: Bundle): Set<string> => new Set(roots.map(({ spki }) => fingerprintOf(spki)));

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import type { Authority } from './authority.ts';
-import { type Bundle, haveSameRoots, type IssuingCa, issuingCa, isVouchedFor, readBundle } from './bundle.ts';
+import { type Bundle, haveSameRoots, type IssuingCa, isLater, issuingCa, isVouchedFor, readBundle } from './bundle.ts';
 import { type Crl, isListOf, readCrl } from './crl.ts';
 import { plainSerial } from './der.ts';
 import { PkiError } from './error.ts';
@@ -115,7 +115,7 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     const found = readBundle(pem);
     if (bundle !== null && !haveSameRoots(bundle, found)) removeOwn(crlFile); // of a CA that is not trusted any more
     // A bundle that was fetched since then may know more than the file that the user gave at first.
-    if (bundle === null || !haveSameRoots(bundle, found)) replace(found);
+    if (bundle === null || !haveSameRoots(bundle, found) || isLater(found, bundle)) replace(found);
   }
 
   /** The newest list of each CA of the bundle. */

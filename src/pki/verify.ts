@@ -60,7 +60,7 @@ export function judge(cert: X509Certificate, { authority, trusts, identities, no
       if (authority.isRevoked(certificate.serial)) return refused('revoked by the proxy');
       const identity = identities.get(certname);
       const agentKey = identity === null ? null : agentKeyOf(identity);
-      if (agentKey === null) return refused('its enrolment was removed');
+      if (agentKey === null) return refused('not enrolled at this primary, or its enrolment was removed');
       // By key, not by certificate: one that was renewed is good until it ends, as the answer with the new one may have been lost.
       if (publicKeyOf(cert)?.equals(agentKey) !== true) return refused('another key has been enrolled since');
       return { ...good, issuer: 'proxy' };

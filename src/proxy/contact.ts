@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
 import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { haveSameRoots, isLater, readBundle } from '../pki/bundle.ts';
 import type { Trust } from '../pki/trust.ts';
 import { ContactError } from './contact-error.ts';
 import { reasonOf } from './failure.ts';
@@ -53,15 +54,24 @@ export async function contact(
   if (!/-----BEGIN CERTIFICATE-----/.test(bundle)) {
     throw new ContactError(`what ${origin} gave as its CA is no certificate`, 'is --primary a Puppet primary?');
   }
+  const isVouched = fingerprint !== null && known !== null && trust.matchesFingerprint(fingerprint);
   // Before anything is kept: whoever gave this bundle must also hold a certificate of it. Over plain HTTP nobody can show that.
-  const certificate = await (primary.plain ? null : handshake(primary, bundle, wholeMs))?.catch((error: unknown) => {
-    throw new ContactError(
-      `the primary at ${origin} cannot be used: ${reasonOf(error)}`,
-      'is it up, and does its certificate carry this name? A CA that was replaced is forgotten with: rm -r CERTS/primaries',
-    );
+  const certificate = await (primary.plain ? null : handshake(primary, bundle, wholeMs))?.catch(async (error: unknown) => {
+    // A CA that has ended may have been renewed with its key; who has that key can make any certificate of it.
+    const renewed = known === null ? null : await renewedCa(more.lists ?? primary, known, null, wholeMs);
+    const found = renewed === null ? null : await handshake(primary, renewed, wholeMs).catch(() => null);
+    if (renewed === null || found === null) {
+      throw new ContactError(
+        `the primary at ${origin} cannot be used: ${reasonOf(error)}`,
+        'is it up, and does its certificate carry this name? A CA that was replaced is forgotten with: rm -r CERTS/primaries',
+      );
+    }
+    trust.pin(renewed);
+    return found;
   });
+  if (known !== null) await renewCa(more.lists ?? primary, trust, wholeMs).catch(() => undefined); // the known one is good
   if (known === null) trust.pin(bundle, fingerprint);
-  else if (fingerprint !== null && !trust.matchesFingerprint(fingerprint)) {
+  else if (fingerprint !== null && !isVouched && !trust.matchesFingerprint(fingerprint)) {
     throw new ContactError(
       `the CA of ${origin} does not have the fingerprint ${fingerprint}`,
       'compare with `openssl x509 -noout -fingerprint -sha256 -in ca_crt.pem` on the primary',
@@ -75,6 +85,25 @@ export async function contact(
       `the primary at ${origin} cannot be used: ${reasonOf(refused)}`,
       'the primary needs a certificate or a CRL that is good; --certificate-revocation leaf|false checks less, as the setting of agents does',
     );
+  }
+}
+
+/** Takes over a CA that was renewed with its key; one that cannot be had changes nothing. Over plain HTTP nobody vouches for it. */
+export async function renewCa(primary: PrimaryAddress, trust: Trust, wholeMs = WHOLE_MS): Promise<void> {
+  const known = trust.caPem();
+  if (known === null || primary.plain) return;
+  const renewed = await renewedCa(primary, known, known, wholeMs);
+  if (renewed !== null) trust.pin(renewed);
+}
+
+/** The bundle that the primary gives now, when it is one of the same CA that lasts longer. @param ca that verifies the connection */
+async function renewedCa(primary: PrimaryAddress, known: string, ca: string | null, wholeMs: number): Promise<string | null> {
+  try {
+    const text = (await get(primary, '/puppet-ca/v1/certificate/ca', ca, wholeMs)).toString('latin1');
+    const [newer, older] = [readBundle(text), readBundle(known)];
+    return haveSameRoots(newer, older) && isLater(newer, older) ? text : null;
+  } catch {
+    return null;
   }
 }
 

@@ -2,7 +2,7 @@ import type { Connection, Route } from '../model.ts';
 import type { Authority } from '../pki/authority.ts';
 import type { CertsLayout } from '../pki/layout.ts';
 import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
-import { contact, type PrimaryAddress, readCrl } from './contact.ts';
+import { contact, type PrimaryAddress, readCrl, renewCa } from './contact.ts';
 import { reasonOf } from './failure.ts';
 import { authority as authorityOf } from './tracking.ts';
 import { parseAuthority } from './tunnel.ts';
@@ -38,6 +38,8 @@ export interface Known extends Primary {
   trust: Trust;
   /** Reads the CA's revocation lists anew. Rejects when they cannot be had. */
   readCrl(): Promise<void>;
+  /** Takes over a CA that was renewed with its key. */
+  renewCa(): Promise<void>;
 }
 
 /** The primaries behind one proxy, and which of them is meant. */
@@ -96,7 +98,14 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
         `the CA of ${authorityOf(at.host, at.port)} came over plain HTTP, and nobody vouches for it: --ca-fingerprint checks it`,
       );
     }
-    const found: Known = { ...at, trust, caPem: () => trust.caPem(), vet, readCrl: () => readCrl(lists, trust) };
+    const found: Known = {
+      ...at,
+      trust,
+      caPem: () => trust.caPem(),
+      vet,
+      readCrl: () => readCrl(lists, trust),
+      renewCa: () => renewCa(lists, trust),
+    };
     opened.set(key, found);
     return found;
   }

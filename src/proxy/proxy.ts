@@ -228,7 +228,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   });
 
   // Contexts of server names are made anew by themselves; the one of connections without a name is not.
-  const renewal = setInterval(renewContexts, RENEW_EVERY_MS).unref();
+  const renewal = setInterval(() => {
+    void Promise.allSettled(primaries.all.map(one => one.renewCa())).then(renewContexts);
+  }, RENEW_EVERY_MS).unref();
 
   return {
     address: interception.address,

@@ -56,15 +56,25 @@ describe('pinning', () => {
     expect(readFileSync(join(dir, 'ca.pem'), 'utf8')).toBe(primary.caPem);
   });
 
+  function renewedRoot(): string {
+    const [root, key] = [join(primary.dir, 'root.pem'), join(primary.dir, 'root.key')];
+    return openssl('x509', '-in', root, '-signkey', key, '-days', '7000').replace(/^(?!-----|[A-Za-z0-9+/=]+$).*\n/gm, '');
+  }
+
+  test('a bundle that the user gives takes the place of an older one of the same CA, where it lacks nothing of that', () => {
+    trust.pin(primary.caPem);
+    const renewed = renewedRoot();
+    expect(openTrust(dir, authority, { caPem: renewed }).caPem()).toBe(primary.caPem); // no intermediate: the primary sends its leaf only
+    const whole = primary.intermediatePem + renewed;
+    expect(openTrust(dir, authority, { caPem: whole }).caPem()).toBe(whole);
+    expect(openTrust(dir, authority, { caPem: primary.caPem }).caPem()).toBe(whole);
+  });
+
   test('a chain that was renewed below the same root key is taken over, and its lists go on', () => {
     trust.pin(primary.caPem);
     trust.updateCrl(primary.crlPem());
     const before = trust.crlBundle().pem;
-    const [root, key] = [join(primary.dir, 'root.pem'), join(primary.dir, 'root.key')];
-    const renewed = openssl('x509', '-in', root, '-signkey', key, '-days', '7000').replace(
-      /^(?!-----|[A-Za-z0-9+/=]+$).*\n/gm,
-      '',
-    );
+    const renewed = renewedRoot();
     expect(new X509Certificate(renewed).fingerprint256).not.toBe(new X509Certificate(primary.rootPem).fingerprint256);
     trust.pin(primary.intermediatePem + renewed);
     expect(trust.caPem()).toBe(primary.intermediatePem + renewed);

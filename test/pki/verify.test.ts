@@ -213,9 +213,13 @@ describe('agents that enrolled through the proxy', () => {
   test('a certificate of our CA without an enrolment is nobody', async () => {
     const files = agent();
     const pem = await authority.issue({ publicKey: readCsr(files.csrPem).publicKey, like: primary.sign(files.csrPem) });
-    expect(verdict(pem)).toEqual({ ok: false, name: 'agent.lab', reason: 'its enrolment was removed' });
+    expect(verdict(pem)).toEqual({
+      ok: false,
+      name: 'agent.lab',
+      reason: 'not enrolled at this primary, or its enrolment was removed',
+    });
     identities.importPair(files.keyPem, primary.sign(files.csrPem));
-    expect(verdict(pem)).toMatchObject({ ok: false, reason: 'its enrolment was removed' });
+    expect(verdict(pem)).toMatchObject({ ok: false, reason: 'not enrolled at this primary, or its enrolment was removed' });
   });
 
   test('one that was renewed is good beside the new one, as its answer may have been lost', async () => {
