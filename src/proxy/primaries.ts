@@ -110,41 +110,60 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
     return found;
   }
 
-  async function firstOf(places: readonly PrimaryAddress[], ca: Known | null, isFailing = false): Promise<Known> {
+  async function firstOf(
+    places: readonly PrimaryAddress[],
+    ca: Known | null,
+    isFailing: boolean,
+    say: (line: string) => void,
+  ): Promise<Known> {
     for (const [i, place] of places.entries()) {
       try {
         return await open(place, ca, isFailing);
       } catch (error) {
         if (i === places.length - 1) throw error;
-        onNotice(`${reasonOf(error)}; the next one is taken`);
+        say(`${reasonOf(error)}; the next one is taken`);
       }
     }
     throw new Error('no place to try');
   }
 
-  async function opening(work: Promise<Known>): Promise<Known | null> {
+  async function opening(work: Promise<Known>, say: (line: string) => void): Promise<Known | null> {
     try {
       return await work;
     } catch (error) {
-      onNotice(`${reasonOf(error)}; what goes there is tunnelled unread`);
+      say(`${reasonOf(error)}; what goes there is tunnelled unread`);
       return null;
     }
   }
 
   /** @param before who answered until now */
   async function choose({ primary, standbys, services }: Places, before: Chosen | null, isFailing: boolean): Promise<Chosen> {
+    // Later it is said who has taken whose place, and why nobody has; not each one that is still down.
+    const say = before === null ? onNotice : (): void => undefined;
     const stay = (who: Known | null | undefined, places: readonly PrimaryAddress[], ca: Known | null): Promise<Known> => {
       const isNamed = who && places.some(place => keyOf(place) === keyOf(who));
-      return isNamed && !isFailing ? Promise.resolve(who) : firstOf(places, ca, isFailing);
+      return isNamed && !isFailing ? Promise.resolve(who) : firstOf(places, ca, isFailing, say);
     };
-    const ca = services?.ca.length ? await stay(before?.ca, services.ca, null) : null;
+    const staysCa = before?.ca ?? null;
+    // Without its CA a primary still answers those that it knows.
+    const ca = services?.ca.length
+      ? await stay(staysCa, services.ca, null).catch((error: unknown) => {
+          if (staysCa !== null) return staysCa;
+          throw error;
+        })
+      : null;
     const candidates = [primary, ...standbys];
     const first = await stay(before?.first, candidates, ca);
     const after = candidates.slice(candidates.findIndex(one => keyOf(one) === keyOf(first)) + 1);
-    for (const other of before === null ? [...after, ...options.others] : []) await opening(open(other, ca, false));
-    const report = services?.report.length ? await opening(stay(before?.report, services.report, ca)) : null;
-    const files = services?.fileserver.length ? await opening(stay(before?.files, services.fileserver, ca)) : null;
-    return { ca, first, report, files };
+    for (const other of before === null ? [...after, ...options.others] : []) await opening(open(other, ca, false), say);
+    const serving = async (who: Known | null | undefined, places: readonly PrimaryAddress[] = []): Promise<Known | null> =>
+      places.length === 0 ? null : ((await opening(stay(who, places, ca), say)) ?? who ?? null);
+    return {
+      ca,
+      first,
+      report: await serving(before?.report, services?.report),
+      files: await serving(before?.files, services?.fileserver),
+    };
   }
 
   let places: Places = options;
