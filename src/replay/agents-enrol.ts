@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Certname, ConnectionId } from '../model.ts';
+import { issuingCa, readBundle } from '../pki/bundle.ts';
 import { readCsr } from '../pki/csr.ts';
 import { encode, integer, sequence, tagged, verbatim } from '../pki/der.ts';
 import { PkiError } from '../pki/error.ts';
@@ -44,7 +45,11 @@ const MAX_PENDING = 10_000;
  */
 export async function enrolAll(options: EnrolOptions): Promise<Certname[]> {
   const wanted = options.certnames.filter(certname => options.identities.get(certname) === null);
-  const pendings = openPendings(join(options.certs, 'replay', 'pending'), MAX_PENDING);
+  // For each CA: what waits for one is nothing to another.
+  const folder = join(options.certs, 'replay', 'pending');
+  const caPem = options.primary.caPem();
+  const id = caPem === null ? '' : issuingCa(readBundle(caPem)).id;
+  const pendings = openPendings(join(folder, id), MAX_PENDING);
   const upstream = openUpstream({ tape: countingTape(), pool: 'mirror' });
   const waiting = new Set<Certname>();
   const until = performance.now() + options.waitMs;
