@@ -172,16 +172,16 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
 
   function named({ host, port }: PrimaryAddress): Known | undefined {
     const known = all.filter(one => one.port === port);
-    const isAlias = names.some(name => name.toLowerCase() === host);
-    return known.find(one => one.host.toLowerCase() === host) ?? (isAlias ? known[0] : undefined);
+    const isAlias = names.some(name => plainName(name) === plainName(host));
+    return known.find(one => plainName(one.host) === plainName(host)) ?? (isAlias ? known[0] : undefined);
   }
 
   /** `null` when the agent named none of them. */
   function meant({ via, target, tls }: Connection): Known | null {
     const wanted = via === 'connect' && target !== null ? parseAuthority(target) : null;
     if (wanted !== null) return named(wanted) ?? null;
-    const name = tls?.serverName?.toLowerCase();
-    return all.find(one => one.host.toLowerCase() === name) ?? null;
+    const name = plainName(tls?.serverName ?? '');
+    return all.find(one => plainName(one.host) === name) ?? null;
   }
 
   function serving({ phase, indirection }: Route): Known | null {
@@ -213,6 +213,11 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
       return found.first !== before.first || opened.size !== count;
     },
   };
+}
+
+/** To compare a name: without the dot of the root, which some write at its end. */
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
 }
 
 function addressOf({ host, port }: PrimaryAddress): string {

@@ -65,6 +65,17 @@ describe('several primaries with CAs of their own', () => {
     expect(await asked('puppet.example.com', 'agent2.example')).toBe(403);
   });
 
+  test('a name with the dot of the root is that name, by CONNECT and in the handshake', async () => {
+    await using second = await startDemoPrimary({ keyType: 'ec' });
+    await using rig = await makeRig({ proxy: { others: [{ host: 'localhost', port: second.port }] } });
+    const agent = await rig.agent({ socket: await rig.tunnel(`puppet.example.com.:${rig.primary.port}`) });
+    agent.write(NODE('agent1.example'));
+    expect(statusOf(await agent.answer())).toBe(200);
+    const bare = await rig.agent({ pair: null, caPem: null, crlPem: null, serverName: 'localhost.' });
+    bare.write('GET /puppet-ca/v1/certificate/ca HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect((await bare.answer()).body.toString()).toContain(rig.ca.caPem);
+  });
+
   test('a certname that one primary signed is nobody at the other', async () => {
     await using second = await startDemoPrimary({ keyType: 'ec' });
     await using rig = await makeRig({ proxy: { others: [{ host: 'localhost', port: second.port }] } });
