@@ -178,9 +178,13 @@ function createCutter(match: string): Disposable & { cut(texts: Texts): string }
   };
 }
 
-/** Words as FTS5 takes them: each a phrase, so that no sign of `profile::base` or `/etc/motd` is syntax. `null` when nothing is left. */
+/**
+ * Words as FTS5 takes them: each a phrase, so that no sign of `profile::base` or `/etc/motd` is syntax; of `File[/etc/motd]` type and title are
+ * one each, as they are in the index. `null` when nothing is left.
+ */
 function matching(terms: string): string | null {
   const phrases = terms
+    .replace(/(?<!\S)([A-Z][\w:]*)\[/g, '$1 ')
     .split(/\s+/)
     .filter(term => /[\p{L}\p{N}]/u.test(term))
     .map(term => (term.endsWith('*') ? `"${term.slice(0, -1).replaceAll('"', '""')}"*` : `"${term.replaceAll('"', '""')}"`));
