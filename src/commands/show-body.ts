@@ -171,7 +171,7 @@ function hidden(parameters: Data, secret: ReadonlySet<string>): Data {
 function scalar(data: Data): string {
   if (data === null || Array.isArray(data)) return data === null ? 'null' : '[]';
   if (data instanceof Uint8Array) return `{"__ptype": "Binary", "__pvalue": "${Buffer.from(data).toString('base64')}"}`;
-  if (data instanceof Tagged && data.tag === FLOAT) return textOf(data) ?? '';
+  if (data instanceof Tagged && typeof data.value === 'number') return textOf(data) ?? '';
   if (typeof data === 'string' || data instanceof Tagged) return quoted(textOf(data) ?? '');
   return String(data);
 }

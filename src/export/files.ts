@@ -148,7 +148,7 @@ function dataPart(
   write: (data: Data) => string,
 ): Part[] {
   return parsedPart(selection, exchange, side, `${exchange.phase} ${side}`, wanted, write, raw =>
-    parseBody(bodyOf(raw, fieldsOf(exchange, side), DEFAULT_LIMITS), DEFAULT_LIMITS),
+    parseBody(bodyOf(raw, fieldsOf(exchange, side), DEFAULT_LIMITS), DEFAULT_LIMITS, true),
   );
 }
 
@@ -185,12 +185,12 @@ function catalogText(data: Data): string {
 function factsPart(selection: Selection, exchange: ExchangeDetail, wanted: string): Part[] {
   return parsedPart(selection, exchange, 'request', 'catalog request, its facts', wanted, yamlText, raw => {
     const body = bodyOf(raw, exchange.request.fields, DEFAULT_LIMITS);
-    if (body.format !== 'form') return field(parseBody(body, DEFAULT_LIMITS), 'facts');
+    if (body.format !== 'form') return field(parseBody(body, DEFAULT_LIMITS, true), 'facts');
     const pairs = parseForm(body.bytes);
     const mime = mimeOf(first(pairs, 'facts_format'));
     const encoded = percentBytes(first(pairs, 'facts') ?? '');
     const facts: Body = { format: formatOf(mime, encoded), mime, codings: [], bytes: encoded, truncated: null };
-    if (mime !== 'b64_zlib_yaml') return parseBody(facts, DEFAULT_LIMITS);
+    if (mime !== 'b64_zlib_yaml') return parseBody(facts, DEFAULT_LIMITS, true);
     const packed = Buffer.from(Buffer.from(encoded).toString('latin1'), 'base64');
     const { bytes } = decodeContent(packed, ['deflate'], DEFAULT_LIMITS.bodyBytes);
     return parseBody({ ...facts, format: 'yaml', bytes }, DEFAULT_LIMITS);

@@ -1,4 +1,4 @@
-import { type Data, entriesOf, isMapping, Tagged } from '../decode/data.ts';
+import { type Data, entriesOf, FLOAT, isMapping, Tagged, textOf } from '../decode/data.ts';
 import { fieldValue } from '../decode/encoding.ts';
 import { bodyOf, mimeOf, parseBody } from '../decode/format.ts';
 import { DEFAULT_LIMITS } from '../decode/limits.ts';
@@ -40,12 +40,12 @@ export function fitOf(request: Fields, recorded: Fields, status: number): Fit {
 
 /** A recorded body as JSON, its content codings undone. @throws Malformed */
 export function asJson(raw: Uint8Array, recorded: Fields): Buffer {
-  return Buffer.from(json(parseBody(bodyOf(raw, recorded, DEFAULT_LIMITS), DEFAULT_LIMITS)));
+  return Buffer.from(json(parseBody(bodyOf(raw, recorded, DEFAULT_LIMITS), DEFAULT_LIMITS, true)));
 }
 
 /** JSON of what a MessagePack or PSON body holds; the parsers have bounded its depth. */
 function json(data: Data): string {
-  if (data instanceof Tagged) return json(data.value);
+  if (data instanceof Tagged) return data.tag === FLOAT ? (textOf(data) ?? 'null') : json(data.value);
   if (typeof data === 'bigint') return String(data);
   if (data instanceof Uint8Array) return JSON.stringify(Buffer.from(data).toString('utf8'));
   if (Array.isArray(data)) return `[${data.map(json).join(',')}]`;

@@ -8,6 +8,7 @@ import { DEFAULT_LIMITS } from '../../src/decode/limits.ts';
 import { richOf } from '../../src/decode/rich-data.ts';
 import { hideInBody } from '../../src/decode/secret-bodies.ts';
 import { createHiding } from '../../src/decode/secrets.ts';
+import { asJson } from '../../src/replay/serve-format.ts';
 
 const parsed = (text: string) => parseJson(Buffer.from(text), DEFAULT_LIMITS, true);
 
@@ -43,4 +44,9 @@ test('2048.0 is no difference to 2048', () => {
   expect(equal(rich('[1.0]'), rich('[1]'))).toBe(true);
   expect(equal(rich('[1.0]'), rich('[1.0]'))).toBe(true);
   expect(equal(rich('[1.0]'), rich('[2.0]'))).toBe(false);
+});
+
+test('a PSON body that is served as JSON keeps its Floats', () => {
+  const json = asJson(Buffer.from('{"a":1.0,"b":[2,"c"]}'), [['Content-Type', 'text/pson']]);
+  expect(json.toString()).toBe('{"a":1.0,"b":[2,"c"]}');
 });
