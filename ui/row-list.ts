@@ -173,7 +173,7 @@ function countTasks<S, List extends BrowsedList>(
       // The same while the capture grows: what is counted is counted to its end.
       key: `count after ${counted?.round ?? 'nothing'}`,
       async run(signal, update) {
-        if (counted === null) await setTimeout(COUNT_AFTER_MS, null, { signal });
+        if (counted === null) await setTimeout(COUNT_AFTER_MS, null, { signal, ref: false });
         const count = await env.source.browser().count({ list }, undefined, signal);
         update(state =>
           lens(state, known =>

@@ -63,6 +63,7 @@ export function createSource(whole: Store): Source {
   const file = resolve(store.file);
   const isOpen = (): boolean => store.recordings().at(-1)?.endedAt === null;
   let browser: Browser | null = null;
+  let closed = false;
   const results = new Map<number, RunResult>();
   const found = new Map<number, ReadonlyMap<Severity, number>>();
   return {
@@ -87,10 +88,15 @@ export function createSource(whole: Store): Source {
     },
     hiding: hidingFor(whole),
     browser() {
+      // What was wanted before the end must not begin a thread after it, which would keep the process.
+      if (closed) throw new Error('the screens have ended');
       browser ??= whole.browse();
       return browser;
     },
-    close: async () => browser?.close(),
+    async close() {
+      closed = true;
+      await browser?.close();
+    },
     isLive: () => isOpen() && isLocked(file) !== false,
     isCutOff: () => isOpen() && isLocked(file) === false,
   };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { openStore, type Store } from '../../src/capture/store.ts';
+import { createSource } from '../../ui/source.ts';
 import { writePlausible } from '../bench/plausible.ts';
 import { openUi, SMALL } from './rig.ts';
 
@@ -44,6 +45,12 @@ test('the next run that went wrong is found however far away it is, and the list
   await ui.shows('no run with a problem below this one');
   await ui.send('j', 'k', 'E');
   await ui.shows(`▌ r${wrong.at(-2)!.id} `);
+});
+
+test('what was still to be counted when the screens end begins no thread', async () => {
+  const source = createSource(store);
+  await source.close();
+  expect(() => source.browser()).toThrow('have ended');
 });
 
 test('a long list says how long it is, wherever one is in it', async () => {
