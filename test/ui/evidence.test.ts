@@ -106,6 +106,22 @@ test('what an open connection has carried is told by its requests, not by the fi
   await ui.shows('1 request or more: it is counted when it closes');
 });
 
+test('of a connection that several runs used, those of the run are shown', async () => {
+  const shared = [...store.connections()].find(row => row.leg === 'primary' && row.exchanges > 20)!;
+  const ids = (run?: number): number[] =>
+    [...store.exchanges({ connection: shared.id })].filter(row => run === undefined || row.run === run).map(row => row.id);
+  const own = ids(carried!.run!);
+  expect(own.length).toBeLessThan(ids().length);
+  using ui = openUi(store, { columns: 160, rows: 60 });
+  await ui.send(':');
+  await ui.type(`run r${carried!.run}`);
+  await ui.send('8', '/');
+  await ui.type(`c${shared.id}, primary`);
+  await ui.send(KEY.enter);
+  const lines = await ui.shows(`${own.length} requests of r${carried!.run}; enter opens one`);
+  expect(lines.flatMap(line => Number(/^ +e(\d+) /.exec(line)?.[1] ?? 0) || [])).toEqual(own);
+});
+
 test('what there is more of is said: details below a list, and findings of a large capture', async () => {
   const many = Array.from({ length: 5000 }, (): FindingRow => failed);
   using ui = openUi({ ...store, findings: filter => many.slice(0, filter?.limit) }, SMALL);

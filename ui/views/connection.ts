@@ -39,7 +39,10 @@ function nodesOf(id: number, run: number | null, env: Env): TreeNode[] | null {
   const said = detailLines([...connectionDetails(row), ...story], env.size.columns - INDENT);
   const carried = (lane?.uses ?? []).flatMap(({ exchange, ordinal }): TreeNode[] => {
     const one = exchanges.get(exchange);
-    return one === undefined ? [] : [{ key: `e${one.id}`, ref: one.id, label: labelOf(one, ordinal) }];
+    // Of other runs the one before and the last are read as well: they tell how long the connection was open.
+    return one === undefined || (run !== null && one.run !== run)
+      ? []
+      : [{ key: `e${one.id}`, ref: one.id, label: labelOf(one, ordinal) }];
   });
   const all: TreeNode = { key: ALL, label: [span('all that it carried: ', 'dim'), span(`:requests, filter ~conn c${id}`)] };
   const whose = run === null ? '' : ` of r${run}`;

@@ -77,7 +77,7 @@ function findingScreen(row: FindingRow, env: Env): Screen {
     leaf('summary', row.summary),
     leaf('fix', row.fix),
     ...(rule === undefined ? [] : [leaf('what it means', rule.meaning), leaf('when it is found', rule.threshold)]),
-    ...Object.entries(row.evidence.figures).map(([name, value]) => leaf(name, String(value))),
+    ...Object.entries(row.evidence.figures).flatMap(([name, value]) => (value === null ? [] : [leaf(name, String(value))])),
   ];
   const exchanges = row.evidence.exchanges.slice(0, 500).map((id): TreeNode => {
     const exchange = env.source.store.exchange(id);
