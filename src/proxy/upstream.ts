@@ -10,6 +10,7 @@ import { flat } from './fields.ts';
 import { passContinue } from './interim.ts';
 import type { KeyLine } from './keylog.ts';
 import { Pool } from './modules.ts';
+import { poolEnded } from './passing.ts';
 import { openSessions } from './sessions.ts';
 import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
 
@@ -121,12 +122,11 @@ interface PoolEntry {
 const STALE = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
- * Frees what OpenSSL keeps of a context, some 40 kB, with the connection that it was made for. V8 knows nothing of that memory, and would
- * collect the object minutes later; until then it would be taken for each agent that came. A Node that has no such method leaves it to that.
+ * Frees what OpenSSL keeps of a context, some 40 kB, with its connection: V8 knows nothing of that memory, and would collect the object minutes later.
+ * A Node without such a method leaves it to that.
  */
-function release(context: SecureContext): void {
-  const { close } = context.context as { close?(): void };
-  close?.call(context.context);
+function release({ context }: SecureContext): void {
+  (context as { close?(): void }).close?.();
 }
 
 /** What a pool is found by; `whose` is an agent's connection with `mirror`, else `*`. */
@@ -321,7 +321,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     if (pools.get(entry.key) !== entry) return;
     for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
     pools.delete(entry.key);
-    void entry.pool.close();
+    void entry.pool.close().then(poolEnded);
   }
 
   /** A request on its way: an attempt, and another one where the connection turned out to be closed. */

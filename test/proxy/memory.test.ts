@@ -3,6 +3,7 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test, vi } from 'vitest';
+import { poolEnded } from '../../src/proxy/passing.ts';
 import { openSessions } from '../../src/proxy/sessions.ts';
 import { eventually, makeRig } from '../rig/rig.ts';
 import { statusOf } from '../rig/wire.ts';
@@ -59,4 +60,16 @@ test('a session that is remembered keeps no memory but its own', () => {
   sessions.remember('key', 'ca', Buffer.from('x'.repeat(2000)));
   expect(sessions.ticket('key', 'ca')?.toString()).toBe('x'.repeat(2000));
   expect(sessions.ticket('key', 'ca')?.buffer.byteLength).toBe(2000);
+});
+
+test('after many pools that were closed, the whole heap is collected once', () => {
+  const { gc } = globalThis;
+  const collect = vi.fn(() => Promise.resolve());
+  Object.assign(globalThis, { gc: collect });
+  try {
+    for (let n = 0; n < 399; n++) poolEnded();
+    expect(collect.mock.calls).toEqual([[{ type: 'major', execution: 'async' }]]);
+  } finally {
+    Object.assign(globalThis, { gc });
+  }
 });
