@@ -3,12 +3,13 @@ import { type BodyTap, type Failure, type Fields, type Phase, type ResponseHead,
 import type { Enrolment } from '../pki/enrolment.ts';
 import type { Trust } from '../pki/trust.ts';
 import type { Delivery } from './delivery.ts';
+import type { Presented, Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
 import { field, requestFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
 import { authority } from './tracking.ts';
 import { parseAuthority } from './tunnel.ts';
-import type { Call, Presented, Primary, Upstream } from './upstream.ts';
+import type { Call, Upstream } from './upstream.ts';
 
 /** CSRs: far above any real one, far below what hurts. */
 const MAX_REQUEST_BYTES = 1024 * 1024;

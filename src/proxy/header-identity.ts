@@ -3,8 +3,8 @@ import type { Certname, Fields } from '../model.ts';
 import type { Authority } from '../pki/authority.ts';
 import type { IdentitySource } from '../pki/identity.ts';
 import { readCertificates } from '../pki/x509.ts';
+import type { Presented } from './dial.ts';
 import type { AgentConnection } from './intercept.ts';
-import type { Presented } from './upstream.ts';
 
 /**
  * The identity `headers`: what a TLS terminator in front of a primary with `allow-header-cert-info: true` would say of an agent. The

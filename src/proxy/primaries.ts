@@ -3,10 +3,10 @@ import type { Authority } from '../pki/authority.ts';
 import type { CertsLayout } from '../pki/layout.ts';
 import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
 import { contact, type PrimaryAddress, readCrl, renewCa } from './contact.ts';
+import type { Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
 import { authority as authorityOf } from './tracking.ts';
 import { parseAuthority } from './tunnel.ts';
-import type { Primary } from './upstream.ts';
 import { openVetting, revocationError } from './vetting.ts';
 
 /** Services of Puppet that may be at another place than the catalogs: each a list of which the first that answers is taken. */

@@ -10,6 +10,7 @@ import type { RevocationMode, Trust } from '../pki/trust.ts';
 import { openBootstrap } from './bootstrap.ts';
 import type { PrimaryAddress } from './contact.ts';
 import { openLeafContexts, ownAddresses } from './contexts.ts';
+import type { Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
 import { followRecords } from './following.ts';
 import { serveHandout } from './handout.ts';
@@ -22,7 +23,7 @@ import { openRelay } from './relay.ts';
 import { openStanding } from './standing.ts';
 import { authority as authorityOf } from './tracking.ts';
 import { forwardPlain, parseAuthority, refuseConnect, tunnel } from './tunnel.ts';
-import { openUpstream, type Primary } from './upstream.ts';
+import { openUpstream } from './upstream.ts';
 
 /** A leaf is good for weeks after another one takes its place. */
 const RENEW_EVERY_MS = 24 * 60 * 60 * 1000;

@@ -4,6 +4,7 @@ import type { Certname, Connection, Failure, Fields, PoolPolicy, ResponseHead, R
 import type { Answering } from './attempt.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import { type Delivery, type DeliveryHooks, deliver } from './delivery.ts';
+import type { Presented, Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
 import { announcesClose, hasRequestBody, requestFields } from './fields.ts';
 import { admit } from './gate.ts';
@@ -11,7 +12,7 @@ import type { AgentConnection } from './intercept.ts';
 import { type RequestBody, requestBody } from './request-body.ts';
 import type { Standing } from './standing.ts';
 import { authority } from './tracking.ts';
-import type { Call, Presented, Primary, Upstream } from './upstream.ts';
+import type { Call, Upstream } from './upstream.ts';
 
 export interface RelayOptions {
   tape: Tape;

@@ -1,10 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import type { Failure } from '../model.ts';
 import type { RevocationMode, Trust } from '../pki/trust.ts';
+import type { Presented, Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
 import type { AgentConnection } from './intercept.ts';
 import { mono } from './tracking.ts';
-import type { Presented, Primary, Upstream } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 
 /**
  * How long a handshake with the primary, or a look at its revocation list, speaks for an identity. A pooled connection was proved

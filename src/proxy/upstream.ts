@@ -1,40 +1,15 @@
-import type { X509Certificate } from 'node:crypto';
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { connect as connectTls, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { Client, Pool as Pooled } from 'undici';
-import type { Certname, ConnectionId, Failure, Fields, PoolPolicy, Tape } from '../model.ts';
+import type { ConnectionId, Failure, Fields, PoolPolicy, Tape } from '../model.ts';
 import { type Answering, Attempt, type Lane, LaneClient, newLane, type Sending } from './attempt.ts';
-import { failureOf, reasonOf } from './failure.ts';
+import { openDialing, type Presented, type Primary } from './dial.ts';
+import { failureOf } from './failure.ts';
 import { flat } from './fields.ts';
-import { passContinue } from './interim.ts';
 import type { KeyLine } from './keylog.ts';
 import { Pool } from './modules.ts';
 import { poolEnded } from './passing.ts';
 import { openSessions } from './sessions.ts';
-import { authority, followEnd, mono, noteError, openConnection, secured } from './tracking.ts';
-
-/** Where requests go, and by whose CA that place is known. */
-export interface Primary {
-  host: string;
-  port: number;
-  /** Plain HTTP: there is no certificate of the primary, and none of an agent. */
-  plain?: boolean;
-  /** PEM bundle that the primary's certificate must verify against; `null` while it is not known: nothing is sent then. */
-  caPem(): string | null;
-  /** Whether a certificate that its CA signed is refused: revoked, or by a list that has ended. `null`: it is not, as far as is known. */
-  vet?(certificate: X509Certificate): Promise<Error | null> | null;
-}
-
-/** What is presented to the primary; see pki/identity.ts. */
-export interface Presented {
-  certname: Certname;
-  keyPem: string;
-  certPem: string;
-  fingerprint: string;
-  /** Given, the certname is said in these header fields, and nothing is presented by TLS. */
-  fields?: Fields;
-}
+import { authority } from './tracking.ts';
 
 /** A body that can be sent, and perhaps sent again. */
 export interface SendableBody {
@@ -121,14 +96,6 @@ interface PoolEntry {
 /** Node's errors for a connection that the peer had closed already, or closes while the request is being written. */
 const STALE = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/**
- * Frees what OpenSSL keeps of a context, some 40 kB, with its connection: V8 knows nothing of that memory, and would collect the object minutes later.
- * A Node without such a method leaves it to that.
- */
-function release({ context }: SecureContext): void {
-  (context as { close?(): void }).close?.();
-}
-
 /** What a pool is found by; `whose` is an agent's connection with `mirror`, else `*`. */
 function keyOf(whose: string, primary: Primary, identity: Presented | null): string {
   return `${whose} ${authority(primary.host, primary.port)} ${identity?.fingerprint ?? '-'}`;
@@ -144,116 +111,29 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   let newest: string | null = null;
   let closing = false;
 
-  function connector(request: UpstreamRequest, { key, caPem, lanes }: Pick<PoolEntry, 'key' | 'caPem' | 'lanes'>) {
+  function openPool(request: UpstreamRequest, key: string, caPem: string): PoolEntry {
     const { primary, identity, agentConnection } = request;
-    const origin = authority(primary.host, primary.port);
-    const serverName = isIP(primary.host) ? '' : primary.host;
-    function secureSocket(): TLSSocket {
-      const shown = identity && !identity.fields ? { key: identity.keyPem, cert: identity.certPem } : {};
-      const context = createSecureContext({ ca: caPem, ...shown });
-      const session = sessions.ticket(key, caPem);
-      const secure = connectTls({
-        host: primary.host,
-        port: primary.port,
-        servername: serverName,
-        secureContext: context,
-        ...(session && { session }),
-      });
-      secure.once('close', () => release(context));
-      if (options.onKeys) secure.on('keylog', options.onKeys);
-      secure.on('session', ticket => {
+    const lanes = new Set<Lane>();
+    const dial = openDialing({
+      tape,
+      primary,
+      identity,
+      caPem,
+      connectMs,
+      session: () => sessions.ticket(key, caPem),
+      onSession(ticket) {
         // not of a pool that was retired: its identity has to prove itself anew
         if (pools.get(key)?.lanes === lanes) sessions.remember(key, caPem, ticket);
-      });
-      return secure;
-    }
-    return (lane: Lane) => (_: unknown, callback: (...args: [null, Socket] | [Error, null]) => void) => {
-      const connection = openConnection(tape, {
-        leg: 'primary',
-        via: primary.plain ? 'plain' : 'direct',
-        peer: origin,
-        target: origin,
-        certname: identity?.certname ?? null,
-      });
-      let socket: Socket;
-      try {
-        socket = primary.plain ? connectTcp({ host: primary.host, port: primary.port }) : secureSocket();
-      } catch (error) {
-        connection.error = reasonOf(error);
-        connection.closed = { at: Date.now(), mono: mono(), by: 'proxy', cause: 'tls-failed' };
-        tape.connection(connection);
-        callback(error instanceof Error ? error : new Error(String(error)), null);
-        return;
-      }
-      socket.setNoDelay(true);
-      const ending = followEnd(tape, connection, socket, () => closing);
-      const timer = setTimeout(
-        () => socket.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })),
-        connectMs,
-      );
-      const failed = (error: Error): void => {
-        clearTimeout(timer);
-        callback(error, null);
-      };
-      socket.once('connect', () => {
-        connection.connectedMono = mono();
-        connection.peer = authority(socket.remoteAddress, socket.remotePort);
-      });
-      socket.once('error', failed);
-      lane.error = null;
-      socket.on('error', (error: NodeJS.ErrnoException) => {
-        if (!error.code?.startsWith('UND_ERR_')) lane.error ??= error;
-        // undici ends a socket of ours with an error of its own: idle, closed pool. That is no fault of the connection.
-        if (!error.code?.startsWith('UND_ERR_') || error.code === 'UND_ERR_SOCKET') connection.error ??= reasonOf(error);
-        if (closing) ending.note('proxy', 'shutdown');
-        noteError(ending, error, 'primary');
-      });
-      socket.once('end', () => {
-        const { answer, announced } = lane;
-        if (answer === 'awaited' || answer === 'framed') ending.note('primary', 'aborted');
-        else ending.note('primary', answer === 'until-end' && announced ? 'connection-close' : 'end');
-      });
-      socket.once('close', () => {
+      },
+      onOpened: lane => void lanes.add(lane),
+      onClosed(lane) {
         lanes.delete(lane);
         restSoon(key, lanes);
-        if (lane.connection === connection) lane.connection = null;
         if (options.pool === 'mirror') options.onMirrorClosed?.(agentConnection);
-      });
-      socket.once(primary.plain ? 'connect' : 'secureConnect', () => {
-        const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
-        if (socket instanceof TLSSocket) secured(connection, socket, serverName === '' ? null : serverName);
-        connection.peerName = certificate?.subject ?? null;
-        tape.connection(connection);
-        const vetted = (certificate && primary.vet?.(certificate)) ?? null;
-        if (vetted === null) ready(certificate);
-        else {
-          void vetted.then(refused => {
-            // Gone in between, without an error that says so; destroying it again would say nothing either.
-            if (socket.destroyed) socket.emit('error', refused ?? Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
-            else if (refused !== null) socket.destroy(refused);
-            else ready(certificate);
-          });
-        }
-      });
-      function ready(certificate?: X509Certificate): void {
-        clearTimeout(timer);
-        socket.off('error', failed);
-        lanes.add(lane);
-        lane.connection = connection;
-        lane.certificate = certificate ?? null;
-        lane.note = ending.note;
-        lane.heads = passContinue(socket);
-        lane.answer = 'none';
-        lane.announced = false;
-        callback(null, socket);
-      }
-    };
-  }
-
-  function openPool(request: UpstreamRequest, key: string, caPem: string): PoolEntry {
-    const { primary } = request;
-    const lanes = new Set<Lane>();
-    const connect = connector(request, { key, caPem, lanes });
+      },
+      isClosing: () => closing,
+      ...(options.onKeys && { onKeys: options.onKeys }),
+    });
     const settings: Client.Options = {
       pipelining: 1,
       allowH2: false,
@@ -268,7 +148,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
       connections: options.pool === 'mirror' ? 1 : null,
       factory: origin => {
         const lane = newLane();
-        return new LaneClient(origin, { ...settings, connect: connect(lane) }, lane);
+        return new LaneClient(origin, { ...settings, connect: dial(lane) }, lane);
       },
     });
     return { key, pool, lanes, caPem, active: 0 };

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { RevocationMode, Trust } from '../pki/trust.ts';
+import type { Primary } from './dial.ts';
 import { mono } from './tracking.ts';
-import type { Primary } from './upstream.ts';
 
 /** A list that has ended is asked for again at most so often. */
 const READ_EVERY_MS = 10_000;

@@ -11,9 +11,10 @@ import type { PrimaryIdentities } from '../pki/identity.ts';
 import { toPem } from '../pki/pem.ts';
 import { openPendings, type Pendings } from '../pki/pending.ts';
 import { commonName, signed } from '../pki/x509.ts';
+import type { Primary } from '../proxy/dial.ts';
 import { answerTo } from '../proxy/failure.ts';
 import { authority } from '../proxy/tracking.ts';
-import { openUpstream, type Primary, type Upstream } from '../proxy/upstream.ts';
+import { openUpstream, type Upstream } from '../proxy/upstream.ts';
 import { countingTape } from './agents-tape.ts';
 
 const makeKeys = promisify(generateKeyPair);

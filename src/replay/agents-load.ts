@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Certname, Tape } from '../model.ts';
-import type { Presented, Primary } from '../proxy/upstream.ts';
+import type { Presented, Primary } from '../proxy/dial.ts';
 import { type AgentResult, replayAgent, type SentRequest } from './agents-run.ts';
 import type { Script } from './agents-script.ts';
 import type { Pace } from './pace.ts';

@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { routeOf } from '../decode/route.ts';
 import { createHiding, hideInTarget } from '../decode/secrets.ts';
 import type { Certname, ConnectionId, ExchangeId, Failure, Fields, Phase, Tape } from '../model.ts';
+import type { Presented, Primary } from '../proxy/dial.ts';
 import { reasonOf } from '../proxy/failure.ts';
 import { requestFields } from '../proxy/fields.ts';
 import { authority, mono, newExchange } from '../proxy/tracking.ts';
-import { type Call, openUpstream, type Presented, type Primary, type Upstream } from '../proxy/upstream.ts';
+import { type Call, openUpstream, type Upstream } from '../proxy/upstream.ts';
 import { type Fresh, freshBody, freshTarget, isUuid, type RecordedRequest } from './agents-fresh.ts';
 import {
   type CatalogIds,

@@ -10,7 +10,7 @@ import { certsLayout } from '../pki/layout.ts';
 import { openTrust } from '../pki/trust.ts';
 import { readCertificates } from '../pki/x509.ts';
 import { contact, type PrimaryAddress } from '../proxy/contact.ts';
-import type { Presented, Primary } from '../proxy/upstream.ts';
+import type { Presented, Primary } from '../proxy/dial.ts';
 import { enrolAll } from './agents-enrol.ts';
 import { type Arrival, type Part, replayAgents } from './agents-load.ts';
 import { nameOf, planReplay, type ReplayPlan, type Write } from './agents-plan.ts';

@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Certname, ConnectionId } from '../../src/model.ts';
-import { openUpstream, type Presented, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
+import type { Presented } from '../../src/proxy/dial.ts';
+import { openUpstream, type Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts';
 import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { type Accepted, type Script, startRawPrimary } from '../rig/raw.ts';
 import { eventually, makeRig, type Rig } from '../rig/rig.ts';
