@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+
 /** Body bytes after which buffers are collected: well before V8 would do it, as the heap may double first (`--heap-growing-percent`). */
 const COLLECT_BYTES = 8 * 1024 * 1024;
 
@@ -15,18 +17,30 @@ export function passed(bytes: number): void {
   globalThis.gc?.({ type: 'minor' });
 }
 
-/** Pools to the primary after whose end the whole heap is collected. */
-const COLLECT_POOLS = 200;
+/** Many agents come at once: so many pools to the primary were closed within HERD_MS. */
+const HERD_POOLS = 100;
+const HERD_MS = 20_000;
+/** By how many per cent the heap may grow between two collections: as in bin.ts, and while many agents come. */
+const GROWTH = 100;
+const HERD_GROWTH = 40;
 
 let endedPools = 0;
+let looking: NodeJS.Timeout | null = null;
 
 /**
- * Counts pools that were closed. Each leaves some 70 kB in the old part of the heap, with sockets and certificates behind them that V8 does not count: when
- * many agents come at once, that would double the heap before V8 collects it, with longer pauses. Done by itself it takes as long for less.
+ * Counts pools that were closed. Each leaves some 70 kB in the old part of the heap, with sockets and certificates behind them that V8 does not count. When
+ * many agents come at once, the heap would double of that before it is collected, so it is collected earlier then. For ever that would cost large bodies a third more.
  */
 export function poolEnded(): void {
+  if (globalThis.gc === undefined) return;
   endedPools += 1;
-  if (endedPools < COLLECT_POOLS) return;
-  endedPools = 0;
-  void globalThis.gc?.({ type: 'major', execution: 'async' });
+  if (endedPools === HERD_POOLS) setFlagsFromString(`--heap-growing-percent=${HERD_GROWTH}`);
+  looking ??= setInterval(() => {
+    if (endedPools < HERD_POOLS) {
+      setFlagsFromString(`--heap-growing-percent=${GROWTH}`);
+      clearInterval(looking!);
+      looking = null;
+    }
+    endedPools = 0;
+  }, HERD_MS).unref();
 }

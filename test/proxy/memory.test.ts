@@ -62,14 +62,26 @@ test('a session that is remembered keeps no memory but its own', () => {
   expect(sessions.ticket('key', 'ca')?.buffer.byteLength).toBe(2000);
 });
 
-test('after many pools that were closed, the whole heap is collected once', () => {
+test('while many pools are closed, the heap is collected earlier', () => {
   const { gc } = globalThis;
-  const collect = vi.fn(() => Promise.resolve());
-  Object.assign(globalThis, { gc: collect });
+  const v8 = createRequire(import.meta.url)('node:v8') as typeof import('node:v8');
+  const flags = vi.spyOn(v8, 'setFlagsFromString').mockReturnValue(undefined);
+  syncBuiltinESMExports();
+  vi.useFakeTimers();
+  Object.assign(globalThis, { gc: () => undefined });
   try {
-    for (let n = 0; n < 399; n++) poolEnded();
-    expect(collect.mock.calls).toEqual([[{ type: 'major', execution: 'async' }]]);
+    for (let n = 0; n < 99; n++) poolEnded();
+    expect(flags.mock.calls).toEqual([]);
+    poolEnded();
+    vi.advanceTimersByTime(20_000);
+    expect(flags.mock.calls).toEqual([['--heap-growing-percent=40']]);
+    vi.advanceTimersByTime(20_000);
+    expect(flags.mock.calls.at(-1)).toEqual(['--heap-growing-percent=100']);
+    expect(vi.getTimerCount()).toBe(0);
   } finally {
     Object.assign(globalThis, { gc });
+    vi.useRealTimers();
+    flags.mockRestore();
+    syncBuiltinESMExports();
   }
 });
