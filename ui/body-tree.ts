@@ -1,6 +1,6 @@
+import { sized } from '../src/analysis/words.ts';
 import { keyless } from '../src/capture/decoded-cells.ts';
 import type { BodyInfo, ExchangeDetail } from '../src/capture/store.ts';
-import { bytes as bytesText } from '../src/commands/present.ts';
 import { type Body, bodyOf, isPrintable, isStructured, parseBody } from '../src/decode/format.ts';
 import { attempt, DEFAULT_LIMITS } from '../src/decode/limits.ts';
 import { percentDecode } from '../src/decode/route.ts';
@@ -45,7 +45,7 @@ export function bodyNode(env: Env, exchange: ExchangeDetail, side: Side): TreeNo
   const kids = (): TreeNode[] => (large ? windowNodes(env, body, info) : nodesOf(env, body, exchange, side));
   return {
     key: 'body',
-    label: labelOf(info, body, large ? `the first ${bytesText(WINDOW_BYTES)} are shown` : body.truncated),
+    label: labelOf(info, body, large ? `the first ${sized(WINDOW_BYTES)} are shown` : body.truncated),
     kids,
   };
 }
@@ -60,12 +60,12 @@ export function wholeBody(env: Env, exchange: ExchangeDetail, side: Side): reado
 
 function labelOf(info: BodyInfo, body: Body | null, note: string | null): Line {
   const coding =
-    body === null || body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone: ${bytesText(body.bytes.length)}`;
-  const cut = info.cut === null ? '' : `, only ${bytesText(info.kept)} were kept (${info.cut})`;
+    body === null || body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone: ${sized(body.bytes.length)}`;
+  const cut = info.cut === null ? '' : `, only ${sized(info.kept)} were kept (${info.cut})`;
   return [
     span('body ', 'bold'),
     span(body === null ? '' : `${body.format} `, 'changed'),
-    span(`${bytesText(info.size)}${coding}${cut}`, 'dim'),
+    span(`${sized(info.size)}${coding}${cut}`, 'dim'),
     span(note === null ? '' : `  ${note}`, 'warning'),
   ];
 }
@@ -76,7 +76,7 @@ function windowNodes(env: Env, body: Body, info: BodyInfo): TreeNode[] {
     ref: DECODE_ALL,
     label: [
       span('enter here decodes all of it', 'key'),
-      span(` (${bytesText(info.kept)}, takes a moment); the Raw tab goes through the bytes`, 'dim'),
+      span(` (${sized(info.kept)}, takes a moment); the Raw tab goes through the bytes`, 'dim'),
     ],
   };
   return [
@@ -132,7 +132,7 @@ function hexNodes(bytes: Uint8Array, env: Env): TreeNode[] {
   );
   const more = bytes.length - rows * perRow;
   if (more <= 0) return shown;
-  return [...shown, { key: 'more', label: [span(`… ${bytesText(more)} more; the Raw tab goes through all`, 'dim')] }];
+  return [...shown, { key: 'more', label: [span(`… ${sized(more)} more; the Raw tab goes through all`, 'dim')] }];
 }
 
 /** Pairs of a form; what is percent-encoded once more (the facts) is decoded, and a tree where it is JSON. */

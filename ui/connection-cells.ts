@@ -1,7 +1,7 @@
 import { explainTls } from '../src/analysis/tls-failures.ts';
+import { counted, sized } from '../src/analysis/words.ts';
 import type { ConnectionRow } from '../src/capture/store.ts';
-import { bytes, duration } from '../src/commands/present.ts';
-import { plural } from '../src/commands/show-text.ts';
+import { duration } from '../src/commands/present.ts';
 import type { Column } from './table.ts';
 import { type Span, span } from './text.ts';
 import { clockOf, momentOf, shortDuration } from './time.ts';
@@ -61,8 +61,8 @@ export function connectionDetails(row: ConnectionRow): [string, string][] {
     [
       'traffic',
       row.closedAt === null
-        ? `${plural(row.exchanges, 'request')} or more: it is counted when it closes`
-        : `${plural(row.exchanges, 'request')}, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`,
+        ? `${counted(row.exchanges, 'request')} or more: it is counted when it closes`
+        : `${counted(row.exchanges, 'request')}, ${sized(row.bytesRead)} read, ${sized(row.bytesWritten)} written`,
     ],
     ['opened', momentOf(row.openedAt)],
     ['ended', row.closedAt === null ? 'still open' : `${momentOf(row.closedAt)}, ${row.cause} by the ${row.closedBy}`],

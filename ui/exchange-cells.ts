@@ -1,5 +1,6 @@
+import { sized } from '../src/analysis/words.ts';
 import type { ExchangeRow } from '../src/capture/store.ts';
-import { bytes, use } from '../src/commands/present.ts';
+import { use } from '../src/commands/present.ts';
 import type { Column } from './table.ts';
 import { type Span, span } from './text.ts';
 import { shortDuration, type TimeColumn, timeText } from './time.ts';
@@ -63,13 +64,13 @@ export function exchangeColumns(
     { title: 'METHOD', width: 6, from: 90, cell: row => span(row.method) },
     { title: 'STAT', width: 5, cell: statusCell },
     { title: 'TOOK', width: 9, right: true, from: 1, cell: row => span(shortDuration(row.durationMs)) },
-    { title: 'UP', width: 7, right: true, from: 130, cell: row => span(row.requestBytes === 0 ? '-' : bytes(row.requestBytes)) },
+    { title: 'UP', width: 7, right: true, from: 130, cell: row => span(row.requestBytes === 0 ? '-' : sized(row.requestBytes)) },
     {
       title: 'DOWN',
       width: 7,
       from: 90,
       right: true,
-      cell: row => span(row.responseBytes === 0 ? '-' : bytes(row.responseBytes)),
+      cell: row => span(row.responseBytes === 0 ? '-' : sized(row.responseBytes)),
     },
     {
       title: 'AGENT',

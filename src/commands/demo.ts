@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { compareRuns } from '../analysis/compare.ts';
+import { counted } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { runData } from '../capture/run-data.ts';
 import { openStore, type RunRow, type Store } from '../capture/store.ts';
@@ -16,7 +17,6 @@ import { CliError, type Io, printable } from './io.ts';
 import { listRuns } from './lists.ts';
 import { clip } from './present.ts';
 import { defaultCapture } from './proxy.ts';
-import { plural } from './show-text.ts';
 import { untilInterrupted } from './signals.ts';
 import { loadUi } from './ui.ts';
 
@@ -201,7 +201,7 @@ function wordsOf(store: Store, run: RunRow): string {
   const failed = store.decoded.rows('resource_status', { run: run.id }).filter(status => status.failed === true).length;
   const words = [isFirst ? 'first run' : 'run'];
   if (refusal !== undefined) words.push('its catalog does not compile');
-  else if (failed > 0) words.push(`${plural(failed, 'resource')} failed`);
+  else if (failed > 0) words.push(`${counted(failed, 'resource')} failed`);
   else if (report?.status === 'unchanged') words.push('nothing to do');
   else if (report?.status === 'changed') words.push('applies changes');
   return words.join(': ');

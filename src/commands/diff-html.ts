@@ -14,10 +14,11 @@ import type {
   TextDiff,
   ValueChange,
 } from '../analysis/compare-result.ts';
+import { counted, sized } from '../analysis/words.ts';
 import { pathText, placeText, refText, withoutParameters } from './diff-lines.ts';
 import { join, type Markup, markup, pageHead } from './diff-markup.ts';
-import { bytes, duration } from './present.ts';
-import { eventValueText, plural, valueText } from './show-text.ts';
+import { duration } from './present.ts';
+import { eventValueText, valueText } from './show-text.ts';
 
 /* A comparison as one HTML file that needs nothing else: no script, no address outside. */
 
@@ -116,14 +117,14 @@ function changeRow({ path, kind, before, after, sensitive, text }: ValueChange):
 
 function textBlock({ hunks, addedLines, removedLines, omittedLines }: TextDiff): Markup {
   if (hunks.length === 0) {
-    return markup`<p class="hidden">too different to show: ${plural(removedLines, 'line')} before, ${String(addedLines)} after</p>`;
+    return markup`<p class="hidden">too different to show: ${counted(removedLines, 'line')} before, ${String(addedLines)} after</p>`;
   }
   const style = (text: string): string => (text.startsWith('+') ? 'ins' : text.startsWith('-') ? 'del' : 'same');
   const lines = hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines: texts }) => [
     markup`<span class="hunk">@@ -${String(oldStart)},${String(oldLines)} +${String(newStart)},${String(newLines)} @@</span>`,
     ...texts.map(text => markup`<span class="${style(text)}">${text}</span>`),
   ]);
-  const more = omittedLines === 0 ? markup`` : markup`<span class="hunk">… ${plural(omittedLines, 'line')} more</span>`;
+  const more = omittedLines === 0 ? markup`` : markup`<span class="hunk">… ${counted(omittedLines, 'line')} more</span>`;
   return markup`<pre class="text">${join(lines)}${more}</pre>`;
 }
 
@@ -135,7 +136,7 @@ function contentBlock(content: ContentDifference): Markup {
     unknown: 'not both contents are in the capture',
   }[content.type];
   const id = ({ checksum, bytes: size }: ContentDifference['before']): string =>
-    [checksum ?? 'no checksum', ...(size === null ? [] : [bytes(size)])].join(', ');
+    [checksum ?? 'no checksum', ...(size === null ? [] : [sized(size)])].join(', ');
   return markup`<p class="hidden">${words}</p><p><code class="before">${id(content.before)}</code><br><code class="after">${id(content.after)}</code></p>`;
 }
 
@@ -149,9 +150,9 @@ function catalogSection(catalog: CatalogComparison, facts: FactsComparison | nul
   });
   const remarks = [
     `${resourcesBefore} → ${resourcesAfter} resources${kinds.length === 0 ? '' : `: ${kinds.join(', ')}`}`,
-    ...(impliedEdges === 0 ? [] : [`${plural(impliedEdges, 'edge')} of resources that came or went`]),
-    ...(ignored === 0 ? [] : [`${plural(ignored, 'difference')} ignored`]),
-    ...(omitted === 0 ? [] : [`${plural(omitted, 'difference')} left out`]),
+    ...(impliedEdges === 0 ? [] : [`${counted(impliedEdges, 'edge')} of resources that came or went`]),
+    ...(ignored === 0 ? [] : [`${counted(ignored, 'difference')} ignored`]),
+    ...(omitted === 0 ? [] : [`${counted(omitted, 'difference')} left out`]),
   ];
   const edgeItems = edges.map(({ kind, source, target }) => markup`<li class="${kind}">${SIGN[kind]} ${source} → ${target}</li>`);
   const main = markup`<div>${join(resources.map(resourceItem))}${edges.length === 0 ? markup`` : markup`<h3>Edges</h3><ul class="plain">${join(edgeItems)}</ul>`}</div>`;
@@ -182,8 +183,8 @@ function factItem({ path, kind, before, after }: ValueChange): Markup {
 function factsOf(facts: FactsComparison): Markup {
   const { changes, volatile, omitted } = facts;
   const more =
-    volatile === 0 ? markup`` : markup`<p class="remark">${plural(volatile, 'fact')} that change by themselves left out</p>`;
-  const rest = omitted === 0 ? markup`` : markup`<p class="remark">${plural(omitted, 'difference')} left out</p>`;
+    volatile === 0 ? markup`` : markup`<p class="remark">${counted(volatile, 'fact')} that change by themselves left out</p>`;
+  const rest = omitted === 0 ? markup`` : markup`<p class="remark">${counted(omitted, 'difference')} left out</p>`;
   return markup`${more}${changeTable(changes)}${rest}`;
 }
 
@@ -207,8 +208,8 @@ function reportOf({ fields, resources, events, logs, omitted }: ReportComparison
       : markup`<h3>Events</h3><table class="changes"><tbody>${join(events.map(eventRow))}</tbody></table>`,
     logs.length === 0
       ? markup``
-      : markup`<details><summary>Log: ${plural(logs.length, 'line')}</summary><ul class="plain">${join(lines)}</ul></details>`,
-    omitted === 0 ? markup`` : markup`<p class="remark">${plural(omitted, 'difference')} left out</p>`,
+      : markup`<details><summary>Log: ${counted(logs.length, 'line')}</summary><ul class="plain">${join(lines)}</ul></details>`,
+    omitted === 0 ? markup`` : markup`<p class="remark">${counted(omitted, 'difference')} left out</p>`,
   ]);
 }
 
@@ -270,11 +271,11 @@ function partOf(part: Part): Markup {
 function timeTable({ a, b, timing, connections }: RunComparison): Markup {
   const rows = timing.map(
     ({ phase, a: one, b: other }) =>
-      markup`<tr><th scope="row">${phase}</th><td>${String(one.exchanges)}</td><td>${duration(one.ms)}</td><td>${bytes(one.requestBytes + one.responseBytes)}</td><td>${String(other.exchanges)}</td><td>${duration(other.ms)}</td><td>${bytes(other.requestBytes + other.responseBytes)}</td></tr>`,
+      markup`<tr><th scope="row">${phase}</th><td>${String(one.exchanges)}</td><td>${duration(one.ms)}</td><td>${sized(one.requestBytes + one.responseBytes)}</td><td>${String(other.exchanges)}</td><td>${duration(other.ms)}</td><td>${sized(other.requestBytes + other.responseBytes)}</td></tr>`,
   );
   const legs = connections.map(({ leg, a: one, b: other }) => {
     const text = ({ connections: count, full, resumed }: typeof one): string =>
-      `${plural(count, 'connection')}: ${full} full, ${resumed} resumed`;
+      `${counted(count, 'connection')}: ${full} full, ${resumed} resumed`;
     return markup`<tr><th scope="row">${leg} leg</th><td colspan="3">${text(one)}</td><td colspan="3">${text(other)}</td></tr>`;
   });
   return markup`<table class="figures"><thead><tr><td></td><th colspan="3" scope="col">${a.id ?? 'before'}</th><th colspan="3" scope="col">${b.id ?? 'after'}</th></tr></thead><tbody>${join(rows)}${join(legs)}</tbody></table>`;

@@ -16,9 +16,10 @@ import type {
   TextDiff,
   ValueChange,
 } from '../analysis/compare-result.ts';
+import { counted, sized } from '../analysis/words.ts';
 import { printable } from './io.ts';
-import { bytes, duration } from './present.ts';
-import { eventValueText, plural, valueText } from './show-text.ts';
+import { duration } from './present.ts';
+import { eventValueText, valueText } from './show-text.ts';
 
 /** A line for a person. Its text is escaped already. */
 export interface DiffLine {
@@ -51,13 +52,13 @@ export function* runLines(comparison: RunComparison): Lines {
     yield* changeLines(run, 2);
   }
   if (node !== null && node.length > 0) {
-    yield* head(`node: ${plural(node.length, 'difference')}`);
+    yield* head(`node: ${counted(node.length, 'difference')}`);
     yield* changeLines(node, 2);
   }
   if (facts !== null) yield* factLines(facts);
   if (catalog !== null && (counts.resources > 0 || counts.edges > 0 || catalog.ignored > 0)) yield* catalogLines(catalog, facts);
   if (files.length > 0) {
-    yield* head(`files: ${plural(files.length, 'difference')}`);
+    yield* head(`files: ${counted(files.length, 'difference')}`);
     for (const file of files) yield* fileLines(file);
   }
   if (report !== null && counts.report > 0) yield* reportLines(report);
@@ -117,7 +118,7 @@ function* changeLines(changes: readonly ValueChange[], indent: number): Lines {
 
 function* textLines({ hunks, addedLines, removedLines, omittedLines }: TextDiff, indent: number): Lines {
   if (hunks.length === 0 && addedLines + removedLines > 0) {
-    yield line('hunk', indent, `too different to show: ${plural(removedLines, 'line')} before, ${addedLines} after`);
+    yield line('hunk', indent, `too different to show: ${counted(removedLines, 'line')} before, ${addedLines} after`);
     return;
   }
   for (const { oldStart, oldLines, newStart, newLines, lines } of hunks) {
@@ -125,12 +126,12 @@ function* textLines({ hunks, addedLines, removedLines, omittedLines }: TextDiff,
     for (const text of lines)
       yield line(text.startsWith('+') ? 'added' : text.startsWith('-') ? 'removed' : 'plain', indent, text);
   }
-  if (omittedLines > 0) yield line('hunk', indent, `… ${plural(omittedLines, 'line')} more`);
+  if (omittedLines > 0) yield line('hunk', indent, `… ${counted(omittedLines, 'line')} more`);
 }
 
 export function* contentLines(content: ContentDifference, indent: number): Lines {
   const id = ({ checksum, bytes: size }: { checksum: string | null; bytes: number | null }): string =>
-    [checksum ?? 'no checksum', ...(size === null ? [] : [bytes(size)])].join(', ');
+    [checksum ?? 'no checksum', ...(size === null ? [] : [sized(size)])].join(', ');
   const ids = `${id(content.before)} → ${id(content.after)}`;
   switch (content.type) {
     case 'text':
@@ -152,13 +153,13 @@ export function* factLines(facts: FactsComparison): Lines {
   const { changes, volatile, omitted } = facts;
   if (changes.length + omitted === 0) return;
   const more = volatile === 0 ? '' : `; ${volatile} more that change by themselves: --all-facts`;
-  yield* head(`facts: ${plural(changes.length, 'difference')}${more}`);
+  yield* head(`facts: ${counted(changes.length, 'difference')}${more}`);
   yield* changeLines(changes, 2);
   yield* omittedLine(omitted);
 }
 
 function* omittedLine(omitted: number): Lines {
-  if (omitted > 0) yield line('plain', 2, `… ${plural(omitted, 'difference')} more`);
+  if (omitted > 0) yield line('plain', 2, `… ${counted(omitted, 'difference')} more`);
 }
 
 export function placeText(place: Place | null): string {
@@ -170,7 +171,7 @@ export function* catalogLines(catalog: CatalogComparison, facts: FactsComparison
   const { resources, edges, impliedEdges, ignored, omitted } = catalog;
   const count = (kind: ResourceChange['kind']): number => resources.filter(resource => resource.kind === kind).length;
   const parts = (['added', 'removed', 'changed'] as const).flatMap(kind => (count(kind) === 0 ? [] : [`${count(kind)} ${kind}`]));
-  const left = ignored === 0 ? '' : `; ${plural(ignored, 'difference')} ignored`;
+  const left = ignored === 0 ? '' : `; ${counted(ignored, 'difference')} ignored`;
   yield* head(
     `catalog: ${catalog.resourcesBefore} → ${catalog.resourcesAfter} resources, ${parts.join(', ') || 'none changed'}${left}`,
   );
@@ -181,7 +182,7 @@ export function* catalogLines(catalog: CatalogComparison, facts: FactsComparison
   }
   for (const resource of resources) yield* resourceLines(resource);
   for (const { kind, source, target } of edges) yield line(kind, 2, `${SIGN[kind]} edge ${source} → ${target}`);
-  if (impliedEdges > 0) yield line('plain', 2, `(${plural(impliedEdges, 'edge')} of resources that came or went)`);
+  if (impliedEdges > 0) yield line('plain', 2, `(${counted(impliedEdges, 'edge')} of resources that came or went)`);
   yield* omittedLine(omitted);
 }
 
@@ -194,7 +195,7 @@ function* resourceLines({ kind, type, title, before, after, changes, facts }: Re
   yield* changeLines(shown.map(withoutParameters), 6);
   if (shown.length < changes.length) yield line('plain', 6, `… ${changes.length - shown.length} more`);
   if (facts.length > 0)
-    yield line('plain', 6, `changed with ${plural(facts.length, 'fact')}: ${facts.slice(0, MANY).join(', ')}`);
+    yield line('plain', 6, `changed with ${counted(facts.length, 'fact')}: ${facts.slice(0, MANY).join(', ')}`);
 }
 
 /** Nearly all is parameters: a person need not read that. */
@@ -214,7 +215,7 @@ function* fileLines({ kind, path, resources, metadata, content }: FileDifference
 }
 
 export function* reportLines({ fields, resources, events, logs, omitted }: ReportComparison): Lines {
-  yield* head(`report: ${plural(events.length, 'event')}, ${plural(logs.length, 'log line')}`);
+  yield* head(`report: ${counted(events.length, 'event')}, ${counted(logs.length, 'log line')}`);
   yield* changeLines(fields, 2);
   const told = new Set(events.map(({ resource }) => resource));
   for (const change of resources) if (!told.has(change.path[0] ?? '')) yield* statusLines(change);
@@ -225,7 +226,7 @@ export function* reportLines({ fields, resources, events, logs, omitted }: Repor
     yield line(kind, 2, `${SIGN[kind]} ${level ?? '-'}: ${message} (${source ?? '-'})${times}`);
   }
   const rest = logs.length - Math.min(loud.length, MANY);
-  if (rest > 0) yield line('plain', 2, `(${plural(rest, 'log line')} of notice and info not shown: --format html)`);
+  if (rest > 0) yield line('plain', 2, `(${counted(rest, 'log line')} of notice and info not shown: --format html)`);
   yield* omittedLine(omitted);
 }
 

@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'nod
 import { isIP, type Socket } from 'node:net';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { counted, sized } from '../analysis/words.ts';
 import { openAuthority } from '../pki/authority.ts';
 import { issuingCa, readBundle } from '../pki/bundle.ts';
 import { readCrls } from '../pki/crl.ts';
@@ -17,10 +18,9 @@ import { type AskSrv, srvAsker } from '../proxy/srv.ts';
 import { addressesOf, get, type Presenting, tcpSocket, tlsSocket } from './doctor-probe.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { CAPTURES } from './options.ts';
-import { bytes, duration } from './present.ts';
+import { duration } from './present.ts';
 import { choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 import { address } from './proxy.ts';
-import { plural } from './show-text.ts';
 
 /** One thing that was looked at; also a line of `stringtap doctor --json`. */
 export interface Check {
@@ -102,7 +102,7 @@ function checkDisk(add: Add): void {
     add({
       level: low ? 'warn' : 'ok',
       name: 'disk',
-      detail: `${bytes(free)} free for captures in ${resolve(folder)}`,
+      detail: `${sized(free)} free for captures in ${resolve(folder)}`,
       remedy: low ? '--capture FILE on another file system, or --max-body BYTES' : null,
     });
   } catch (error) {
@@ -137,7 +137,7 @@ function validity(name: string, what: string, notAfter: number, remedy: string):
   const end = new Date(notAfter).toISOString().slice(0, 10);
   if (left <= 0) return { level: 'fail', name, detail: `${what} ended on ${end}`, remedy };
   const soon = left < SOON_MS;
-  const detail = `${what} is valid until ${end}${soon ? `, ${plural(Math.floor(left / DAY_MS), 'day')}` : ''}`;
+  const detail = `${what} is valid until ${end}${soon ? `, ${counted(Math.floor(left / DAY_MS), 'day')}` : ''}`;
   return { level: soon ? 'warn' : 'ok', name, detail, remedy: soon ? remedy : null };
 }
 
@@ -337,7 +337,7 @@ function checkCrls(pem: string | null, add: Add): void {
     return;
   }
   for (const { nextUpdate, revoked } of lists) {
-    const what = `a CRL with ${plural(revoked.size, 'certificate')}`;
+    const what = `a CRL with ${counted(revoked.size, 'certificate')}`;
     if (nextUpdate !== null) add(validity('crl', what, nextUpdate, remedy));
   }
 }

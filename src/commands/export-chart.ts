@@ -1,11 +1,12 @@
 import { greatest, least } from '../analysis/extremes.ts';
 import { foldReuse, type Reuse } from '../analysis/reuse.ts';
+import { sized } from '../analysis/words.ts';
 import type { PrimaryTime } from '../capture/primary-time.ts';
 import type { ConnectionRow, ExchangeDetail } from '../capture/store.ts';
 import type { Phase } from '../model.ts';
 import { PHASES } from '../model.ts';
 import { join, type Markup, markup } from './diff-markup.ts';
-import { bytes, clip, duration } from './present.ts';
+import { clip, duration } from './present.ts';
 import { primaryText } from './primary-text.ts';
 
 /** Drawings of a run's time: requests one below the other, and its connections. Plain SVG, no script; a tooltip tells each part. */
@@ -90,7 +91,7 @@ export function waterfall(
     const there = primary.get(exchange.id);
     const borrowed = there?.borrowMs ?? 0;
     const told = there === undefined ? '' : `\nat the primary ${primaryText(there, exchange.durationMs)}`;
-    const title = `e${exchange.id} ${phase}: ${exchange.request.method} ${clip(exchange.request.target, 300)}\nanswered ${exchange.response?.status ?? 'nothing'} in ${duration(exchange.durationMs)}: sending ${duration(sent - timing.startMono)}, waiting ${duration(head - sent)}, receiving ${duration(timing.endMono - head)}\n${bytes(exchange.requestBytes)} up, ${bytes(exchange.responseBytes)} down, agent connection c${exchange.agentConnection} #${exchange.agentOrdinal}${told}`;
+    const title = `e${exchange.id} ${phase}: ${exchange.request.method} ${clip(exchange.request.target, 300)}\nanswered ${exchange.response?.status ?? 'nothing'} in ${duration(exchange.durationMs)}: sending ${duration(sent - timing.startMono)}, waiting ${duration(head - sent)}, receiving ${duration(timing.endMono - head)}\n${sized(exchange.requestBytes)} up, ${sized(exchange.responseBytes)} down, agent connection c${exchange.agentConnection} #${exchange.agentOrdinal}${told}`;
     const connection = exchange.agentOrdinal === 1 ? connections.get(exchange.agentConnection) : undefined;
     return markup`<g>${n % 2 === 1 ? markup`<rect class="stripe" x="0" y="${String(y)}" width="${String(WIDTH)}" height="${String(ROW)}"/>` : markup``}<text class="name" x="44" y="${String(y + 13)}">${clip(name, 46)}</text><text class="id" x="38" y="${String(y + 13)}" text-anchor="end">e${String(exchange.id)}</text>${
       connection?.handshakeMs == null

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { counted, sized } from '../analysis/words.ts';
 import { withoutSecrets } from '../capture/hidden-store.ts';
 import type { PrimaryTime } from '../capture/primary-time.ts';
 import type { ConnectionRow, ExchangeDetail, FindingRow, RunRow, Store } from '../capture/store.ts';
@@ -8,9 +9,9 @@ import { PHASES } from '../model.ts';
 import { join, type Markup, markup, pageHead } from './diff-markup.ts';
 import { axisOf, DRAWN, lanes, legend, shortTarget, waterfall } from './export-chart.ts';
 import { RUN_STYLE } from './export-style.ts';
-import { bytes, duration } from './present.ts';
+import { duration } from './present.ts';
 import { placeOf, reportSummary } from './show-catalog.ts';
-import { eventValueText, plural, tally, valueText } from './show-text.ts';
+import { eventValueText, tally, valueText } from './show-text.ts';
 
 /* Runs as one HTML file that needs nothing else, to attach to a ticket: no script, no address outside, every text escaped. */
 
@@ -96,7 +97,7 @@ function head(store: Store, run: RunRow, exchanges: readonly ExchangeDetail[], c
     ['transaction', run.transactionUuid],
     [
       'requests',
-      `${run.exchanges}${run.failed === 0 ? '' : `, ${run.failed} failed`}; ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down`,
+      `${run.exchanges}${run.failed === 0 ? '' : `, ${run.failed} failed`}; ${sized(run.requestBytes)} up, ${sized(run.responseBytes)} down`,
     ],
     ['agent connections', `${run.agentConnections}; ${asked} of ${exchanges.length} requests reused one`],
     ['primary connections', `${run.primaryConnections}; ${upstream} of ${sent} requests reused one`],
@@ -159,7 +160,7 @@ function phases(exchanges: readonly ExchangeDetail[]): Markup {
     const time = sum(row => row.durationMs);
     const failed = some.filter(row => row.outcome !== 'answered' || (row.status ?? 0) >= 500).length;
     return [
-      markup`<tr><th>${phase}</th><td class="n">${String(some.length)}</td><td class="n ${failed > 0 ? 'err' : ''}">${String(failed)}</td><td class="n">${bytes(sum(row => row.requestBytes))}</td><td class="n">${bytes(sum(row => row.responseBytes))}</td><td class="n">${duration(time)}</td><td class="n">${total === 0 ? '-' : `${Math.round((100 * time) / total)} %`}</td></tr>`,
+      markup`<tr><th>${phase}</th><td class="n">${String(some.length)}</td><td class="n ${failed > 0 ? 'err' : ''}">${String(failed)}</td><td class="n">${sized(sum(row => row.requestBytes))}</td><td class="n">${sized(sum(row => row.responseBytes))}</td><td class="n">${duration(time)}</td><td class="n">${total === 0 ? '-' : `${Math.round((100 * time) / total)} %`}</td></tr>`,
     ];
   });
   const table = markup`<table class="figures"><tr><th>phase</th><th class="n">requests</th><th class="n">failed</th><th class="n">up</th><th class="n">down</th><th class="n">time in requests</th><th class="n">share</th></tr>${join(rows)}</table>`;
@@ -180,10 +181,10 @@ function catalog(store: Store, run: RunRow): Markup[] {
       ['version', row.version],
       ['environment', row.environment],
       ['code_id', row.codeId],
-      ['resources', `${row.resources}, ${row.edges} edges, ${plural(row.classes, 'class', 'classes')}`],
+      ['resources', `${row.resources}, ${row.edges} edges, ${counted(row.classes, 'class', 'classes')}`],
       ['types', types.map(([type, count]) => `${count} ${type}`).join(', ')],
-      ['Sensitive', secret === 0 ? null : plural(secret, 'resource')],
-      ['static', row.metadata === 0 ? null : `${plural(row.metadata, 'file')} described in the catalog`],
+      ['Sensitive', secret === 0 ? null : counted(secret, 'resource')],
+      ['static', row.metadata === 0 ? null : `${counted(row.metadata, 'file')} described in the catalog`],
     ];
     const shown = rest.flatMap(([name, value]) => (value === null ? [] : [markup`<dt>${name}</dt><dd>${value}</dd>`]));
     const lines = resources.slice(0, ROWS).map(
@@ -194,7 +195,7 @@ function catalog(store: Store, run: RunRow): Markup[] {
             .join(', '),
         )}</code></td><td><code>${placeOf(resource).trim()}</code></td></tr>`,
     );
-    return markup`<dl>${join(shown)}</dl><details><summary>${plural(resources.length, 'resource')}</summary><table class="wide"><tr><th>resource</th><th>parameters</th><th>place</th></tr>${join(lines)}</table>${more(resources.length)}</details>`;
+    return markup`<dl>${join(shown)}</dl><details><summary>${counted(resources.length, 'resource')}</summary><table class="wide"><tr><th>resource</th><th>parameters</th><th>place</th></tr>${join(lines)}</table>${more(resources.length)}</details>`;
   });
   return errors.length + catalogs.length === 0 ? [] : [section('Catalog', '', join([...errors, ...catalogs]))];
 }
@@ -247,15 +248,15 @@ function files(store: Store, run: RunRow): Markup[] {
     .slice(0, ROWS)
     .map(
       row =>
-        markup`<tr><td class="id">e${String(row.exchange)}</td><td>${cut(row.key ?? '')}</td><td class="n">${bytes(row.bytes)}</td><td class="${row.verdict === 'mismatch' ? 'err' : ''}">${words[row.verdict]}</td><td><code>${row.sha256.slice(0, 16)}</code></td></tr>`,
+        markup`<tr><td class="id">e${String(row.exchange)}</td><td>${cut(row.key ?? '')}</td><td class="n">${sized(row.bytes)}</td><td class="${row.verdict === 'mismatch' ? 'err' : ''}">${words[row.verdict]}</td><td><code>${row.sha256.slice(0, 16)}</code></td></tr>`,
     );
   const wrong = rows.filter(row => row.verdict === 'mismatch').length;
-  const open = wrong > 0 ? markup`<p class="err">${plural(wrong, 'file')} came other than promised</p>` : markup``;
+  const open = wrong > 0 ? markup`<p class="err">${counted(wrong, 'file')} came other than promised</p>` : markup``;
   return [
     section(
       'Files',
       String(rows.length),
-      markup`${open}<details><summary>${plural(rows.length, 'file')} fetched, ${bytes(rows.reduce((sum, row) => sum + row.bytes, 0))}</summary><table class="wide">${join(lines)}</table>${more(rows.length)}</details>`,
+      markup`${open}<details><summary>${counted(rows.length, 'file')} fetched, ${sized(rows.reduce((sum, row) => sum + row.bytes, 0))}</summary><table class="wide">${join(lines)}</table>${more(rows.length)}</details>`,
     ),
   ];
 }
@@ -263,7 +264,7 @@ function files(store: Store, run: RunRow): Markup[] {
 function requests(exchanges: readonly ExchangeDetail[]): Markup {
   const rows = exchanges.slice(0, ROWS * 4).map(row => {
     const bad = row.outcome !== 'answered' || (row.status ?? 0) >= 500;
-    return markup`<tr><td class="id">e${String(row.id)}</td><td class="id">${row.startedAt.slice(11, 23)}</td><td>${row.phase}</td><td class="n ${bad ? 'err' : ''}">${String(row.status ?? row.outcome)}</td><td>${row.request.method}</td><td>${cut(shortTarget(row.request.target))}</td><td class="n">${bytes(row.requestBytes)}</td><td class="n">${bytes(row.responseBytes)}</td><td class="n">${duration(row.durationMs)}</td><td class="id">c${String(row.agentConnection)}#${String(row.agentOrdinal)}</td></tr>`;
+    return markup`<tr><td class="id">e${String(row.id)}</td><td class="id">${row.startedAt.slice(11, 23)}</td><td>${row.phase}</td><td class="n ${bad ? 'err' : ''}">${String(row.status ?? row.outcome)}</td><td>${row.request.method}</td><td>${cut(shortTarget(row.request.target))}</td><td class="n">${sized(row.requestBytes)}</td><td class="n">${sized(row.responseBytes)}</td><td class="n">${duration(row.durationMs)}</td><td class="id">c${String(row.agentConnection)}#${String(row.agentOrdinal)}</td></tr>`;
   });
   const titles = ['', 'time', 'phase', 'status', 'method', 'target', 'up', 'down', 'took', 'connection'];
   const heads = join(titles.map(title => markup`<th>${title}</th>`));
@@ -282,7 +283,7 @@ function facts(store: Store, run: RunRow): Markup[] {
     section(
       'Facts',
       String(rows.length),
-      markup`<details><summary>${plural(rows.length, 'value')}</summary><table class="wide">${join(lines)}</table>${more(rows.length)}</details>`,
+      markup`<details><summary>${counted(rows.length, 'value')}</summary><table class="wide">${join(lines)}</table>${more(rows.length)}</details>`,
     ),
   ];
 }

@@ -2,6 +2,7 @@ import { closeSync, existsSync, fstatSync, mkdirSync, openSync, rmSync, writeFil
 import { dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
+import { counted } from '../analysis/words.ts';
 import type { CurlPlaces } from '../export/curl.ts';
 import { type Selection, select } from '../export/selection.ts';
 import { type CertsLayout, certsLayout } from '../pki/layout.ts';
@@ -11,7 +12,6 @@ import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { httpUrl, openCapture } from './options.ts';
-import { plural } from './show-text.ts';
 
 const FORMATS = ['har', 'jsonl', 'curl', 'files', 'otlp', 'html'] as const;
 type Format = (typeof FORMATS)[number];
@@ -111,7 +111,7 @@ async function writeOtlp(io: Io, selection: Selection, { to, output }: ExportOpt
   } finally {
     await sender.close();
   }
-  io.chatter(`${plural(sent, 'run')} sent to ${to}`);
+  io.chatter(`${counted(sent, 'run')} sent to ${to}`);
 }
 
 /** To stdout, each body piped out of the capture; or `DIR/curl.sh`, with the bodies that hold no secrets beside it. */
@@ -167,7 +167,7 @@ async function writeFiles(io: Io, selection: Selection, output: string | undefin
     count += 1;
     await setImmediate();
   }
-  io.chatter(`${plural(count, 'file')} in ${output}`);
+  io.chatter(`${counted(count, 'file')} in ${output}`);
   if (!selection.reveal)
     io.err('stringtap: secrets are hidden: a catalog with placeholders is to be read, not to be applied (--reveal)');
 }

@@ -1,9 +1,10 @@
 import { type Rule, SEVERITIES, type Severity } from '../analysis/findings/finding.ts';
+import { counted } from '../analysis/words.ts';
 import type { FindingRow, Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { clock, day } from './present.ts';
-import { type Page, pageOf, plural } from './show-text.ts';
+import { type Page, pageOf } from './show-text.ts';
 
 /** Ids of the evidence that a line names. */
 const NAMED = 8;
@@ -66,7 +67,7 @@ function whereText({ evidence: { exchanges, connections } }: FindingRow): string
 export function tallyText(counts: ReadonlyMap<Severity, number>): string {
   const parts = SEVERITIES.flatMap(one => {
     const count = counts.get(one) ?? 0;
-    return count === 0 ? [] : [plural(count, one, one === 'info' ? 'info' : `${one}s`)];
+    return count === 0 ? [] : [counted(count, one, one === 'info' ? 'info' : `${one}s`)];
   });
   return parts.length === 0 ? 'no findings' : parts.join(', ');
 }

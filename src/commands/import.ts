@@ -1,22 +1,21 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { counted, sized } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { decodeContent } from '../decode/encoding.ts';
 import { attempt } from '../decode/limits.ts';
 import { HAR_BYTES, type ReadExchange, type ReadHar, type ReadRecording, readHar } from '../export/har-read.ts';
 import type { ConnectionId, Exchange, ExchangeId } from '../model.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { bytes } from './present.ts';
 import { defaultCapture, discardCapture, runLine } from './proxy.ts';
-import { plural } from './show-text.ts';
 
 /** `stringtap import FILE.har`: a HAR of Puppet traffic becomes a capture that every command reads. */
 export function registerImport(program: Command, io: Io): void {
   program
     .command('import')
     .description('make a capture of a HAR: of mitmproxy, HTTP Toolkit, Fiddler, Charles, or stringtap export')
-    .argument('<file>', `HAR 1.2, at most ${bytes(HAR_BYTES)}`)
+    .argument('<file>', `HAR 1.2, at most ${sized(HAR_BYTES)}`)
     .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
     .option('--json', 'as one JSON object')
     .action(async (file: string, options: { capture?: string; json?: boolean }) => {
@@ -45,7 +44,9 @@ export function registerImport(program: Command, io: Io): void {
       if (options.json === true) io.out(JSON.stringify({ capture, creator: har.creator, ...counts, notes: har.notes }));
       else {
         for (const line of runs) io.out(line);
-        io.out(`imported ${plural(counts.exchanges, 'exchange')} on ${plural(counts.connections, 'connection')} into ${capture}`);
+        io.out(
+          `imported ${counted(counts.exchanges, 'exchange')} on ${counted(counts.connections, 'connection')} into ${capture}`,
+        );
         for (const note of har.notes) io.err(`stringtap: ${printable(note)}`);
       }
     });
@@ -57,7 +58,7 @@ function read(file: string): ReadHar {
   try {
     const { size } = statSync(file);
     if (size > HAR_BYTES) {
-      throw new CliError(`${file} has ${bytes(size)}, limit ${bytes(HAR_BYTES)}`, 'export fewer runs or requests at a time');
+      throw new CliError(`${file} has ${sized(size)}, limit ${sized(HAR_BYTES)}`, 'export fewer runs or requests at a time');
     }
     content = readFileSync(file);
   } catch (error) {

@@ -1,13 +1,13 @@
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Command } from 'commander';
+import { counted } from '../analysis/words.ts';
 import { joinAccessLog } from '../capture/primary-time.ts';
 import { openStore } from '../capture/store.ts';
 import { type AccessEntry, accessLine, LINE_MAX } from '../decode/access-line.ts';
 import { CliError, type Io } from './io.ts';
 import { captureFile } from './options.ts';
 import { duration } from './present.ts';
-import { plural } from './show-text.ts';
 
 /** A packed log is unpacked whole; logback rolls over at 200 MB. */
 const PACKED_BYTES = 512 << 20;
@@ -49,7 +49,7 @@ export function registerJoin(program: Command, io: Io): void {
       }
       if (options.json === true) io.out(JSON.stringify({ capture: file, lines, unread, ...joined }));
       else {
-        io.out(`${matched} of ${plural(exchanges, 'exchange')} found among ${plural(requests, 'request')} of the log`);
+        io.out(`${matched} of ${counted(exchanges, 'exchange')} found among ${counted(requests, 'request')} of the log`);
         if (offsetMs !== null) {
           const how =
             Math.abs(offsetMs) < 1000
@@ -59,7 +59,7 @@ export function registerJoin(program: Command, io: Io): void {
         }
         io.out(`  ${withBorrow} with the time that a JRuby instance was held; the others needed none, or the log does not say`);
       }
-      if (unread > 0) io.err(`stringtap: ${plural(unread, 'line')} of ${lines} not understood`);
+      if (unread > 0) io.err(`stringtap: ${counted(unread, 'line')} of ${lines} not understood`);
     });
 }
 

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Subject } from '../analysis/filter.ts';
 import { explainTls } from '../analysis/tls-failures.ts';
+import { sized } from '../analysis/words.ts';
 import { CaptureError, sqliteCode } from '../capture/errors.ts';
 import { withoutSecrets } from '../capture/hidden-store.ts';
 import { type RunResult, resultOf } from '../capture/run-result.ts';
@@ -12,7 +13,7 @@ import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { noteText } from './note.ts';
 import { sinceIso, wholeNumber } from './options.ts';
-import { bytes, type Column, clock, day, duration, table, use } from './present.ts';
+import { type Column, clock, day, duration, table, use } from './present.ts';
 import { noteProblem, type Problem, showProblems } from './show-problems.ts';
 import { pageOf } from './show-text.ts';
 import { lineWidth } from './terminal.ts';
@@ -206,8 +207,8 @@ export function listRuns(io: Io, rows: Iterable<RunRow>, store: Store): void {
     { title: 'EXCH', right: true, value: row => String(row.exchanges) },
     { title: 'FAILED', right: true, value: row => String(row.failed) },
     { title: 'CONN', right: true, value: row => `${row.agentConnections}/${row.primaryConnections}` },
-    { title: 'UP', right: true, value: row => bytes(row.requestBytes) },
-    { title: 'DOWN', right: true, value: row => bytes(row.responseBytes) },
+    { title: 'UP', right: true, value: row => sized(row.requestBytes) },
+    { title: 'DOWN', right: true, value: row => sized(row.responseBytes) },
     { title: 'END', value: row => row.end ?? 'open' },
     ...(notes.size === 0
       ? []
@@ -226,8 +227,8 @@ function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
     { title: 'METHOD', value: row => row.method },
     { title: 'STATUS', value: row => (row.outcome === 'answered' ? dash(row.status) : `${dash(row.status)} ${row.outcome}`) },
     { title: 'TOOK', right: true, value: row => duration(row.durationMs) },
-    { title: 'UP', right: true, value: row => bytes(row.requestBytes) },
-    { title: 'DOWN', right: true, value: row => bytes(row.responseBytes) },
+    { title: 'UP', right: true, value: row => sized(row.requestBytes) },
+    { title: 'DOWN', right: true, value: row => sized(row.responseBytes) },
     { title: 'AGENT', value: row => use(row.agentConnection, row.agentOrdinal) },
     { title: 'PRIMARY', value: row => use(row.primaryConnection, row.primaryOrdinal) },
     { title: 'TARGET', value: row => row.target },

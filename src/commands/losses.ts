@@ -1,6 +1,6 @@
+import { counted } from '../analysis/words.ts';
 import type { LossRow, Store } from '../capture/store.ts';
 import { type Io, printable } from './io.ts';
-import { plural } from './show-text.ts';
 
 /**
  * What a reader must know before it trusts a list: exchanges or bodies that the capture lacks, a line for each kind, on stderr. Runs that
@@ -11,10 +11,10 @@ export function tellLosses(io: Io, store: Store): void {
     const { reason, count, detail, at } = loss;
     const why = `${reason}, the last at ${at}: ${printable(detail)}`;
     if (reason === 'retained') io.chatter(`note: older runs were deleted, as --retain asked: ${count}`);
-    else if (reason === 'late') io.chatter(`note: ${plural(count, 'answer')} left before being on disk (${why})`);
-    else if (reason === 'body-cut') io.err(`note: not whole in this capture: ${plural(count, 'body', 'bodies')} (${why})`);
+    else if (reason === 'late') io.chatter(`note: ${counted(count, 'answer')} left before being on disk (${why})`);
+    else if (reason === 'body-cut') io.err(`note: not whole in this capture: ${counted(count, 'body', 'bodies')} (${why})`);
     else if (reason === 'decoder-dead') io.err(`note: the decoder ended; stringtap redecode goes on (${why})`);
-    else io.err(`note: missing from this capture: ${plural(count, 'exchange')} (${why})`);
+    else io.err(`note: missing from this capture: ${counted(count, 'exchange')} (${why})`);
   }
 }
 

@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { counted } from '../analysis/words.ts';
 import { addNote, NOTE_MAX, type NoteRow, type NoteSubject, removeNotes } from '../capture/notes.ts';
 import { openStore, type Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { captureFile } from './options.ts';
 import { clock, day } from './present.ts';
-import { plural } from './show-text.ts';
 
 interface Options {
   mark?: boolean;
@@ -39,7 +39,7 @@ export function registerNote(program: Command, io: Io): void {
         if (subject !== null) throw new CliError('--delete takes numbers of notes', 'as in: stringtap note --delete n2', 2);
         upToDate(file);
         removeNotes(file, options.delete);
-        io.chatter(`${plural(options.delete.length, 'note')} deleted from ${file}`);
+        io.chatter(`${counted(options.delete.length, 'note')} deleted from ${file}`);
       } else if (subject !== null && (text !== '' || options.mark === true)) {
         if (text.length > NOTE_MAX)
           throw new CliError(

@@ -1,21 +1,9 @@
 import { explainTls } from '../analysis/tls-failures.ts';
+import { sized } from '../analysis/words.ts';
 import type { Connection, Exchange } from '../model.ts';
 import { printable } from './io.ts';
 
 /** Figures and rows as people read them. All text of the wire goes through `printable`. */
-
-/** `1.2 kB`, powers of 1000; whole bytes below 1000. */
-export function bytes(count: number): string {
-  if (count < 1000) return `${count} B`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let value = count;
-  let unit = -1;
-  do {
-    value /= 1000;
-    unit += 1;
-  } while (value >= 999.5 && unit < units.length - 1);
-  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
-}
 
 /** `0.4 ms`, `12 ms`, `1.24 s`, `3 min 05 s`, `2 h 05 min`, `3 d 04 h`. */
 export function duration(ms: number): string {
@@ -119,8 +107,8 @@ export function exchangeLine(exchange: Exchange): string {
     request.method.padEnd(4),
     result(exchange).padEnd(4),
     duration(timing.endMono - timing.startMono).padStart(8),
-    bytes(exchange.requestBytes).padStart(7),
-    bytes(exchange.responseBytes).padStart(7),
+    sized(exchange.requestBytes).padStart(7),
+    sized(exchange.responseBytes).padStart(7),
     use(agent.connection, agent.ordinal).padEnd(7),
     use(primary?.connection ?? null, primary?.ordinal ?? null).padEnd(7),
     printable(clip(request.target.split('?', 1)[0]!, 100)),

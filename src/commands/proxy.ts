@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { counted, sized } from '../analysis/words.ts';
 import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
 import { type Redacted, redacting } from '../capture/redacting.ts';
 import type { Retain } from '../capture/retain.ts';
@@ -15,10 +16,9 @@ import { packageVersion } from '../version.ts';
 import { readCa, sha256 } from './ca-option.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { byteCount, CAPTURES, hostPort, httpUrl, listenPlace, retention, wholeNumber } from './options.ts';
-import { bytes, connectionLine, duration, exchangeLine } from './present.ts';
+import { connectionLine, duration, exchangeLine } from './present.ts';
 import { type ChosenPrimaries, choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
 import { openScreens, type Screens } from './proxy-ui.ts';
-import { plural } from './show-text.ts';
 import { untilSignal } from './signals.ts';
 import { requireTerminal } from './terminal.ts';
 
@@ -395,7 +395,7 @@ export function runLine(run: RunRow, result?: string): string {
   const took = run.endedAt === null ? 0 : Date.parse(run.endedAt) - Date.parse(run.startedAt);
   const connections = `${run.agentConnections} agent and ${run.primaryConnections} primary connections`;
   const failed = run.failed === 0 ? '' : `, ${run.failed} failed`;
-  return `run r${run.id} ${run.certname}: ${result === undefined ? '' : `${result}, `}${plural(run.exchanges, 'exchange')}${failed}, ${connections}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
+  return `run r${run.id} ${run.certname}: ${result === undefined ? '' : `${result}, `}${counted(run.exchanges, 'exchange')}${failed}, ${connections}, ${sized(run.requestBytes)} up, ${sized(run.responseBytes)} down, ${duration(took)}, ended by ${run.end ?? 'nothing yet'}`;
 }
 
 function redactedLine({ changed, leftOut }: Redacted): string {

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
+import { counted } from '../analysis/words.ts';
 import { redecode, rederive } from '../capture/rederive.ts';
 import { openStore } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { captureFile } from './options.ts';
-import { plural } from './show-text.ts';
 
 /** `stringtap redecode`: what was derived is built again out of what was captured, with the decoders of this program. */
 export function registerRedecode(program: Command, io: Io): void {
@@ -21,13 +21,13 @@ export function registerRedecode(program: Command, io: Io): void {
       }
       openStore(file).close(); // says what is wrong with it, and makes none
       if (run === null) {
-        io.chatter(`${plural(rederive(file), 'run')} in ${file} decoded again`);
+        io.chatter(`${counted(rederive(file), 'run')} in ${file} decoded again`);
         return;
       }
       const id = Number(run[1]);
       const exchanges = redecode(file, id);
       if (exchanges === 0)
         throw new CliError(`there is no run ${idText('run', id)} in ${file}`, `stringtap runs ${file} lists them`);
-      io.chatter(`${plural(exchanges, 'exchange')} of ${idText('run', id)} decoded again`);
+      io.chatter(`${counted(exchanges, 'exchange')} of ${idText('run', id)} decoded again`);
     });
 }

@@ -1,3 +1,4 @@
+import { counted } from '../analysis/words.ts';
 import { createHiding, hideInTarget } from '../decode/secrets.ts';
 import type { PreparedReplay } from '../replay/agents.ts';
 import type { ReplayedComparison } from '../replay/agents-compare.ts';
@@ -12,7 +13,6 @@ import { type Io, printable } from './io.ts';
 import { type Column, duration, table } from './present.ts';
 import { address } from './proxy.ts';
 import type { ReplayFlags } from './replay-flags.ts';
-import { plural } from './show-text.ts';
 import { lineWidth } from './terminal.ts';
 
 /** What a replay came to, as text and as JSON. */
@@ -84,7 +84,7 @@ export function planLines({ plan, cast, requests }: PreparedReplay, flags: PlanF
           const one = plan.runs[n]!;
           const count = one.steps.filter(step => step.type === 'send' && step.request.omitted === null).length;
           const whose = as === recorded ? recorded : `${recorded} as ${as}`;
-          return `replay of ${idText('run', run)} ${whose} to ${to}: ${plural(count, 'request')}, ${paceText(flags.timing)}`;
+          return `replay of ${idText('run', run)} ${whose} to ${to}: ${counted(count, 'request')}, ${paceText(flags.timing)}`;
         })
       : [
           `replay of ${plan.runs.map(({ run }) => idText('run', run)).join(', ')} to ${to} as ${cast.length} agents, ${cast[0]?.as ?? ''} to ${cast.at(-1)?.as ?? ''}: ${requests} requests, ${paceText(flags.timing)}`,
@@ -127,11 +127,11 @@ export function resultLines(outcome: ReplayOutcome, flags: ReplayFlags, io: Io):
   const lines: string[] = [];
   const rate = flags.agents === undefined ? '' : ` (${summary.requestsPerSecond.toFixed(1)} a second)`;
   if (interrupted) lines.push(`interrupted: ${agents.done} of ${prepared.cast.length} agents were done`);
-  lines.push(`${plural(summary.requests, 'request')} in ${duration(summary.elapsedMs)}${rate}: ${resultText(summary)}`);
+  lines.push(`${counted(summary.requests, 'request')} in ${duration(summary.elapsedMs)}${rate}: ${resultText(summary)}`);
   const setup = connections.setup === null ? '' : `, opened in ${percentileText(connections.setup)}`;
   const failed = connections.failed === 0 ? '' : `, ${connections.failed} failed`;
-  lines.push(`${plural(connections.opened, 'connection')}, ${connections.recorded} when it was recorded${setup}${failed}`);
-  if (agents.gaveUp > 0) lines.push(`${plural(agents.gaveUp, 'agent')} gave up: three requests in a row failed`);
+  lines.push(`${counted(connections.opened, 'connection')}, ${connections.recorded} when it was recorded${setup}${failed}`);
+  if (agents.gaveUp > 0) lines.push(`${counted(agents.gaveUp, 'agent')} gave up: three requests in a row failed`);
   for (const { reason, requests, example } of summary.failures) lines.push(`${requests} × ${reason}: ${printable(example)}`);
   lines.push('', ...phaseLines(summary, io));
   const others = results.flatMap(result => result.sent.filter(hasOtherStatus));
@@ -145,7 +145,7 @@ function resultText({ requests, failed, abandoned, otherStatus, otherContent }: 
   const same = requests - failed - abandoned - otherStatus;
   const parts = [`${same} answered with the recorded status`];
   if (otherStatus > 0) parts.push(`${otherStatus} with another`);
-  if (otherContent > 0) parts.push(`${plural(otherContent, 'file')} with another content`);
+  if (otherContent > 0) parts.push(`${counted(otherContent, 'file')} with another content`);
   if (failed > 0) parts.push(`${failed} failed`);
   if (abandoned > 0) parts.push(`${abandoned} broken off`);
   return parts.join(', ');

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { counted } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { openStore, type Store } from '../capture/store.ts';
 import type { Tape } from '../model.ts';
@@ -33,7 +34,6 @@ import { address, lossLine } from './proxy.ts';
 import { addExchange, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
-import { plural } from './show-text.ts';
 import { untilInterrupted } from './signals.ts';
 
 /** `stringtap replay`: captured runs sent again, as the agents, to a primary. */
@@ -195,7 +195,7 @@ async function identify(
         : `${flags.ssldir} needs private_keys/${unknown[0]}.pem and certs/${unknown[0]}.pem`;
     throw new CliError(`there is no identity for ${names}`, hint);
   }
-  io.err(`enrolling ${plural(unknown.length, 'name')} at ${address(flags.to)}: ${names}`);
+  io.err(`enrolling ${counted(unknown.length, 'name')} at ${address(flags.to)}: ${names}`);
   const waiting = await enrolNames(unknown, { target, certsDir: flags.certs, waitMs: flags.waitForCert, signal });
   if (signal.aborted) return;
   if (waiting.length > 0) {

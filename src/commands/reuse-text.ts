@@ -1,11 +1,11 @@
 import type { Closing, ConnectionReuse, LegReuse, Reuse, Spread } from '../analysis/reuse.ts';
 import type { Advice } from '../analysis/reuse-advice.ts';
 import { paintLane, type Segment, segmentsOf, spanOf } from '../analysis/reuse-lanes.ts';
+import { counted, sized } from '../analysis/words.ts';
 import type { Leg } from '../model.ts';
 import { idText } from './ids.ts';
 import { printable } from './io.ts';
-import { bytes, duration, table } from './present.ts';
-import { plural } from './show-text.ts';
+import { duration, table } from './present.ts';
 
 /** The report of `stringtap reuse` in words. */
 
@@ -48,12 +48,12 @@ export const FIGURES: ReadonlyArray<readonly [name: string, value: (leg: LegReus
   ['idle gap, median', leg => median(leg.gapMs)],
   ['longest gap survived', leg => ms(leg.longestSurvivedMs)],
   ['shortest gap that closed', leg => shortest(leg)],
-  ['bytes read, written', leg => `${bytes(leg.bytesRead)}, ${bytes(leg.bytesWritten)}`],
+  ['bytes read, written', leg => `${sized(leg.bytesRead)}, ${sized(leg.bytesWritten)}`],
   ['requests sent again', leg => `${leg.resent}`],
 ];
 
 function bootstrap({ bootstrap: b }: LegReuse): string {
-  return `${b.connections} (${plural(b.exchanges, 'exchange')}, ${duration(b.setupMs)} to open)`;
+  return `${b.connections} (${counted(b.exchanges, 'exchange')}, ${duration(b.setupMs)} to open)`;
 }
 
 function perConnection(spread: Spread | null): string {

@@ -1,8 +1,9 @@
+import { sized } from '../analysis/words.ts';
 import { resultOf } from '../capture/run-result.ts';
 import { openStore, type RunRow } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
 import { findingLines } from './findings-text.ts';
-import { bytes, duration } from './present.ts';
+import { duration } from './present.ts';
 import { runLine } from './proxy.ts';
 
 /** What is said of a run when it is over: its line, a line a phase, and what the rules found. */
@@ -23,7 +24,7 @@ export function summary(capture: string, runs: readonly RunRow[]): string[] {
         runLine(run, resultOf(store, run)),
         ...phases.map(([phase, sum]) => {
           const failed = sum.failed === 0 ? '' : `, ${sum.failed} failed`;
-          return `  ${phase.padEnd(11)} ${String(sum.count).padStart(4)}  ${duration(sum.ms).padStart(9)}  ${bytes(sum.bytes).padStart(7)}${failed}`;
+          return `  ${phase.padEnd(11)} ${String(sum.count).padStart(4)}  ${duration(sum.ms).padStart(9)}  ${sized(sum.bytes).padStart(7)}${failed}`;
         }),
         ...findingLines(store, run.id).map(line => `  ${line}`),
       ];

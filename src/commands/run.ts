@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'n
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { counted } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { PoolPolicy } from '../model.ts';
@@ -21,7 +22,6 @@ import { findInText, findPuppet, onPath, type PuppetCommand, withoutHost, withSe
 import { makeRunFolder, removeLeftFolders } from './run-folder.ts';
 import { askPuppet, type PuppetSettings } from './run-settings.ts';
 import { summary } from './run-summary.ts';
-import { plural } from './show-text.ts';
 
 interface Place {
   host: string;
@@ -247,7 +247,7 @@ async function open(
       }
       for (const line of summary(file, [...runs.values()])) io.err(line);
       const ofNoRun = exchanges - [...runs.values()].reduce((sum, run) => sum + run.exchanges, 0);
-      if (ofNoRun > 0) io.err(`${plural(ofNoRun, 'exchange')} of no run: stringtap exchanges ${recorder.file}`);
+      if (ofNoRun > 0) io.err(`${counted(ofNoRun, 'exchange')} of no run: stringtap exchanges ${recorder.file}`);
       io.err(`capture ${recorder.file}`);
     },
   };

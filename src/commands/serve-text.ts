@@ -1,9 +1,9 @@
+import { counted } from '../analysis/words.ts';
 import type { Difference, NearMiss } from '../replay/match.ts';
 import type { Miss, ServedAnswer, ServedAs, ServeSummary } from '../replay/serve-shapes.ts';
 import { idText } from './ids.ts';
 import { printable } from './io.ts';
 import { clip, clock, duration } from './present.ts';
-import { plural } from './show-text.ts';
 
 /** One line an answer. */
 export function answerLine({ at, certname, phase, method, target, status, tookMs, as }: ServedAnswer): string {
@@ -78,7 +78,7 @@ export function summaryLines({ requests, used, unused, unusable, missed, answers
     `${answers.missed} missed`,
   ];
   return [
-    `${plural(requests, 'request')}: ${kinds.join(', ')}`,
+    `${counted(requests, 'request')}: ${kinds.join(', ')}`,
     `used    ${used.length} of ${used.length + unused.length} recorded answers`,
     ...(unused.length > 0 ? [`unused  ${unused.length}: ${ids(unused)}`] : []),
     ...unusable.map(({ exchange, why }) => `no answer in ${idText('exchange', exchange)}: ${why}`),

@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
+import { counted } from '../analysis/words.ts';
 import { type Shared, shareCapture } from '../capture/share.ts';
 import type { Level } from '../decode/pseudonyms.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { openCapture } from './options.ts';
-import { plural } from './show-text.ts';
 
 const LEVELS = ['full', 'moderate', 'low'] as const satisfies readonly Level[];
 
@@ -53,16 +53,16 @@ function tell(io: Io, shared: Shared, json: boolean): void {
   }
   const { level, bodies } = shared;
   io.out(
-    `${plural(shared.runs.length, 'run')} with ${plural(shared.exchanges, 'exchange')} in ${shared.file}, redacted ${level}`,
+    `${counted(shared.runs.length, 'run')} with ${counted(shared.exchanges, 'exchange')} in ${shared.file}, redacted ${level}`,
   );
   for (const { from, to } of shared.runs)
     if (to !== null && to !== from) io.out(`  ${idText('run', from)} is ${idText('run', to)} there`);
-  io.out(`  ${plural(shared.secrets, 'secret')} replaced`);
+  io.out(`  ${counted(shared.secrets, 'secret')} replaced`);
   if (level !== 'low') {
-    io.out(`  ${plural(shared.names, 'name')} of hosts and domains, ${plural(shared.addresses, 'address', 'addresses')}`);
+    io.out(`  ${counted(shared.names, 'name')} of hosts and domains, ${counted(shared.addresses, 'address', 'addresses')}`);
   }
-  if (level === 'full') io.out(`  ${plural(shared.words, 'word')}, ${plural(shared.files, 'file')} with other content`);
-  io.out(`  ${bodies.rewritten} of ${plural(bodies.rewritten + bodies.kept, 'body', 'bodies')} rewritten`);
+  if (level === 'full') io.out(`  ${counted(shared.words, 'word')}, ${counted(shared.files, 'file')} with other content`);
+  io.out(`  ${bodies.rewritten} of ${counted(bodies.rewritten + bodies.kept, 'body', 'bodies')} rewritten`);
   for (const { exchange, reason } of shared.unreadable.slice(0, NAMED)) {
     io.err(`stringtap: only the length of a body of ${idText('exchange', exchange)} is kept: ${printable(reason)}`);
   }

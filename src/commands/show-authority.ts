@@ -1,8 +1,9 @@
+import { counted } from '../analysis/words.ts';
 import type { CertificateRow, CsrRow } from '../capture/decoded-shapes.ts';
 import type { Store } from '../capture/store.ts';
 import type { Extension } from '../decode/extensions.ts';
 import { printable } from './io.ts';
-import { day, type Page, plural } from './show-text.ts';
+import { day, type Page } from './show-text.ts';
 
 /** What the bootstrap's phases are about: bundles, CRLs, CSRs and certificates, on both legs. */
 
@@ -51,7 +52,7 @@ export function crls(page: Page, store: Store, which: Which, detail: boolean): v
     const whose = row.side === 'primary-response' ? 'of the primary: ' : '';
     const number = row.number === null ? '' : `, number ${row.number}`;
     const until = `next update ${row.nextUpdate ?? 'never'}`;
-    page.text('     ', printable(`${whose}CRL of ${row.issuer}${number}: ${plural(row.revoked, 'serial')} revoked, ${until}`));
+    page.text('     ', printable(`${whose}CRL of ${row.issuer}${number}: ${counted(row.revoked, 'serial')} revoked, ${until}`));
     if (!detail) continue;
     fingerprint(page, row.fingerprint);
   }

@@ -1,9 +1,9 @@
+import { counted, sized } from '../analysis/words.ts';
 import type { RefusalRow, ResourceRow } from '../capture/decoded-shapes.ts';
 import type { Store } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { printable } from './io.ts';
-import { bytes } from './present.ts';
-import { change, type Page, plural, tally, valueText } from './show-text.ts';
+import { change, type Page, tally, valueText } from './show-text.ts';
 
 /** What node, catalog, files and report are about. */
 
@@ -25,12 +25,12 @@ function limited<Row>(page: Page, rows: readonly Row[], detail: boolean, rest: s
 export function nodes(page: Page, store: Store, which: Which, detail: boolean): void {
   for (const row of store.decoded.rows('node', which)) {
     const asked = row.requestedEnvironment === null ? '' : `, asked for ${row.requestedEnvironment}`;
-    const classes = row.classes.length === 0 ? '' : `, ${plural(row.classes.length, 'class', 'classes')}`;
+    const classes = row.classes.length === 0 ? '' : `, ${counted(row.classes.length, 'class', 'classes')}`;
     if (row.environment !== null) page.text('     ', printable(`environment ${row.environment}${asked}${classes}`));
     if (row.classes.length > 0) page.text('       ', printable(row.classes.join(', ')));
     const parameters = Object.entries(row.parameters).filter(([name]) => !NOT_TOLD.has(name));
     if (!detail) {
-      if (parameters.length > 0) page.text('     ', `${plural(parameters.length, 'parameter')} besides trusted data`);
+      if (parameters.length > 0) page.text('     ', `${counted(parameters.length, 'parameter')} besides trusted data`);
       continue;
     }
     for (const [name, value] of parameters) page.text('       ', `${printable(name)} = ${valueText(value)}`);
@@ -49,7 +49,7 @@ export function files(page: Page, store: Store, which: Which, keys: ReadonlyMap<
     const entries = metadata.filter(row => row.exchange === exchange);
     const key = keys.get(exchange) ?? '';
     const kinds = tally(entries.map(row => row.type ?? 'entry')).map(([type, count]) =>
-      plural(count, type, `${type.replace(/y$/, 'ie')}s`),
+      counted(count, type, `${type.replace(/y$/, 'ie')}s`),
     );
     page.text('     ', printable(`${idText('exchange', exchange)} ${key}: ${kinds.join(', ')}`));
     if (!detail) continue;
@@ -68,14 +68,14 @@ export function files(page: Page, store: Store, which: Which, keys: ReadonlyMap<
   const verdicts = tally(contents.map(row => row.verdict)).map(
     ([verdict, count]) => `${count} ${VERDICTS[verdict as keyof typeof VERDICTS]}`,
   );
-  page.text('     ', `${plural(contents.length, 'file')} fetched, ${bytes(total)}: ${verdicts.join(', ')}`);
+  page.text('     ', `${counted(contents.length, 'file')} fetched, ${sized(total)}: ${verdicts.join(', ')}`);
   const odd = contents.filter(row => row.verdict === 'mismatch' || !row.complete || detail);
   limited(page, odd, detail, `stringtap query "SELECT * FROM v_file_content"`, row => {
     const promise = row.promised === null ? 'nothing was promised' : `promised {${row.promisedType}}${row.promised}`;
     const cut = row.complete ? '' : ', not whole';
     page.text(
       '       ',
-      printable(`${row.key ?? ''}: ${bytes(row.bytes)}${cut}, {sha256}${row.sha256}, ${promise}: ${VERDICTS[row.verdict]}`),
+      printable(`${row.key ?? ''}: ${sized(row.bytes)}${cut}, {sha256}${row.sha256}, ${promise}: ${VERDICTS[row.verdict]}`),
     );
   });
 }
@@ -113,8 +113,8 @@ export function catalogs(page: Page, store: Store, which: Which, detail: boolean
     const code = row.codeId === null ? '' : `, code_id ${row.codeId}`;
     page.text('     ', printable(`catalog: version ${row.version ?? '-'}, environment ${row.environment ?? '-'}${code}`));
     if (row.catalogUuid !== null) page.text('       ', printable(`catalog_uuid ${row.catalogUuid}`));
-    const inline = row.metadata === 0 ? '' : `, ${plural(row.metadata, 'file')} described inline`;
-    const counts = `${plural(row.resources, 'resource')}, ${plural(row.edges, 'edge')}, ${plural(row.classes, 'class', 'classes')}`;
+    const inline = row.metadata === 0 ? '' : `, ${counted(row.metadata, 'file')} described inline`;
+    const counts = `${counted(row.resources, 'resource')}, ${counted(row.edges, 'edge')}, ${counted(row.classes, 'class', 'classes')}`;
     page.text('       ', `${counts}${inline}`);
     const resources = store.decoded.rows('resource', { exchange: row.exchange });
     page.text(
@@ -171,7 +171,7 @@ export function reportSummary(store: Store, which: Which): string | null {
     .filter(name => (counts.get(name) ?? 0) > 0)
     .map(name => `${counts.get(name)} ${name.replaceAll('_', ' ')}`);
   const of = counts.has('total')
-    ? `, ${plural(counts.get('total') ?? 0, 'resource')}${words.length === 0 ? '' : `: ${words.join(', ')}`}`
+    ? `, ${counted(counts.get('total') ?? 0, 'resource')}${words.length === 0 ? '' : `: ${words.join(', ')}`}`
     : '';
   const flags = [report.noop === true ? 'noop' : '', report.correctiveChange === true ? 'corrective' : ''].filter(
     word => word !== '',

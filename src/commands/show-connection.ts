@@ -1,10 +1,11 @@
 import { explainTls } from '../analysis/tls-failures.ts';
+import { counted, sized } from '../analysis/words.ts';
 import { connectionJson, idText, requireConnection } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { openCapture } from './options.ts';
-import { bytes, clock, duration } from './present.ts';
+import { clock, duration } from './present.ts';
 import { problems, showProblems } from './show-problems.ts';
-import { pageOf, plural } from './show-text.ts';
+import { pageOf } from './show-text.ts';
 
 /** The page of one connection: whose, with what, how long, and why it ended. */
 export async function showConnection(io: Io, file: string | null, id: number, json: boolean): Promise<void> {
@@ -29,7 +30,7 @@ export async function showConnection(io: Io, file: string | null, id: number, js
     page.pair('lasted', row.closedBy === null ? lasted : `${lasted}, closed by ${row.closedBy}: ${row.cause}`);
     page.pair(
       'traffic',
-      `${plural(row.exchanges, 'exchange')}, ${bytes(row.bytesRead)} read, ${bytes(row.bytesWritten)} written`,
+      `${counted(row.exchanges, 'exchange')}, ${sized(row.bytesRead)} read, ${sized(row.bytesWritten)} written`,
     );
     if (row.refusal !== null) page.pair('refused', printable(row.refusal));
     if (row.error !== null) page.pair('error', printable(row.error));

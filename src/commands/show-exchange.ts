@@ -1,11 +1,12 @@
 import { explainFailure } from '../analysis/tls-failures.ts';
+import { sized } from '../analysis/words.ts';
 import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
 import { exchangeJson, idText } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { noteJson, noteLines } from './note.ts';
-import { bytes, clock, duration, use } from './present.ts';
+import { clock, duration, use } from './present.ts';
 import { primaryText } from './primary-text.ts';
 import { phaseFacts } from './show-phases.ts';
 import { problems, showProblems } from './show-problems.ts';
@@ -35,7 +36,7 @@ export function showExchange(
   if (primary !== undefined) page.pair('at the primary', primaryText(primary, exchange.durationMs));
   for (const body of store.decoded.rows('body', { exchange: exchange.id })) {
     const coding = body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone`;
-    page.pair(`${body.side} is`, printable(`${body.format} (${body.mime ?? 'no type'}), ${bytes(body.bytes)}${coding}`));
+    page.pair(`${body.side} is`, printable(`${body.format} (${body.mime ?? 'no type'}), ${sized(body.bytes)}${coding}`));
   }
   for (const line of noteLines(store, { exchange: exchange.id })) page.pair('note', line);
   showProblems(page, problems([{ id: `e${exchange.id}`, words: explainFailure(exchange.failure) }]));
@@ -75,8 +76,8 @@ function wire(page: Page, exchange: ExchangeDetail): void {
   );
   if (exchange.resent > 0) page.pair('resent', `${exchange.resent} time, on another connection`);
   for (const body of exchange.bodies) {
-    const cut = body.cut === null ? '' : `, only ${bytes(body.kept)} kept`;
-    page.pair(body.side, `${bytes(body.size)}${cut}, SHA-256 ${body.sha256}`);
+    const cut = body.cut === null ? '' : `, only ${sized(body.kept)} kept`;
+    page.pair(body.side, `${sized(body.size)}${cut}, SHA-256 ${body.sha256}`);
   }
 }
 

@@ -1,4 +1,5 @@
 import { explainFailure, explainTls } from '../analysis/tls-failures.ts';
+import { counted, sized } from '../analysis/words.ts';
 import { resultOf as outcomeOf } from '../capture/run-result.ts';
 import type { ExchangeRow, RunRow, Store } from '../capture/store.ts';
 import { PHASES } from '../model.ts';
@@ -6,12 +7,12 @@ import { findingJson, findingLines } from './findings-text.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { noteJson, noteLines } from './note.ts';
-import { bytes, clock, day, duration } from './present.ts';
+import { clock, day, duration } from './present.ts';
 import { primaryRemark } from './primary-text.ts';
 import { reportSummary } from './show-catalog.ts';
 import { phaseFacts } from './show-phases.ts';
 import { problems, showProblems } from './show-problems.ts';
-import { type Page, pageOf, plural } from './show-text.ts';
+import { type Page, pageOf } from './show-text.ts';
 
 /** Requests of a phase that the page lists; `stringtap exchanges` has the rest. */
 const LISTED = 8;
@@ -62,11 +63,11 @@ export function showRun(io: Io, store: Store, run: RunRow, json: boolean): void 
   const failed = run.failed === 0 ? '' : `, ${run.failed} failed`;
   page.pair(
     'traffic',
-    `${plural(run.exchanges, 'request')}${failed}, ${bytes(run.requestBytes)} up, ${bytes(run.responseBytes)} down`,
+    `${counted(run.exchanges, 'request')}${failed}, ${sized(run.requestBytes)} up, ${sized(run.responseBytes)} down`,
   );
   if (run.transactionUuid !== null) page.pair('transaction', printable(run.transactionUuid));
   const behind = store.decoded.behind();
-  if (behind > 0) page.pair('note', `${plural(behind, 'exchange')} of this capture not decoded yet: the proxy is at it`);
+  if (behind > 0) page.pair('note', `${counted(behind, 'exchange')} of this capture not decoded yet: the proxy is at it`);
   findingLines(store, run.id).forEach((line, n) => {
     page.pair(n === 0 ? 'findings' : '', line);
   });
@@ -110,10 +111,10 @@ function phaseHead(page: Page, phase: string, rows: readonly ExchangeRow[]): voi
   const down = sum(row => row.responseBytes);
   const failed = rows.filter(row => row.outcome !== 'answered' || (row.status ?? 0) >= 500).length;
   const parts = [
-    plural(rows.length, 'request'),
+    counted(rows.length, 'request'),
     ...(failed > 0 ? [`${failed} failed`] : []),
-    ...(up > 0 ? [`${bytes(up)} up`] : []),
-    `${bytes(down)} down`,
+    ...(up > 0 ? [`${sized(up)} up`] : []),
+    `${sized(down)} down`,
     duration(sum(row => row.durationMs)),
   ];
   page.line(`${phase.toUpperCase()}  ${parts.join(', ')}`);
@@ -125,7 +126,7 @@ function requestLine(row: ExchangeRow): string {
   const why = row.failure === null ? '' : `  [${row.failure.reason}]`;
   const target = (row.target.split('?', 1)[0] ?? '').replace(/^\/puppet(?:-ca)?\/v\d\//, '');
   return printable(
-    `  ${idText('exchange', row.id).padEnd(5)} ${status.padEnd(4)} ${duration(row.durationMs).padStart(8)} ${bytes(
+    `  ${idText('exchange', row.id).padEnd(5)} ${status.padEnd(4)} ${duration(row.durationMs).padStart(8)} ${sized(
       row.requestBytes + row.responseBytes,
     ).padStart(7)}  ${row.method.padEnd(4)} ${target}${why}`,
   );

@@ -80,10 +80,6 @@ export function change(previous: unknown, desired: unknown, width: number): stri
   return `${first} → ${clip(texts[1], room - first.length)}`;
 }
 
-export function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
 /** `2031-11-21`, of an ISO time. */
 export function day(at: string | null): string {
   return at === null ? '-' : at.slice(0, 10);

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { foldTimes, type Times } from '../analysis/times.ts';
+import { sized } from '../analysis/words.ts';
 import type { ExchangeRow } from '../capture/store.ts';
 import { path, routeOf } from '../decode/route.ts';
 import { PHASES, type Phase } from '../model.ts';
@@ -8,7 +9,7 @@ import { idText } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { captureFile, sinceIso, wholeNumber } from './options.ts';
-import { bytes, type Column, duration, table } from './present.ts';
+import { type Column, duration, table } from './present.ts';
 import { lineWidth } from './terminal.ts';
 
 const BY = ['phase', 'certname', 'environment', 'request', 'status', 'run'] as const;
@@ -127,8 +128,8 @@ function ownColumns(by: By): Column<Row>[] {
     figure('P99', times => duration(times.p99Ms)),
     figure('MAX', times => duration(times.maxMs)),
     figure('TOTAL', times => duration(times.totalMs)),
-    figure('UP', times => bytes(times.requestBytes)),
-    figure('DOWN', times => bytes(times.responseBytes)),
+    figure('UP', times => sized(times.requestBytes)),
+    figure('DOWN', times => sized(times.responseBytes)),
   ]);
 }
 

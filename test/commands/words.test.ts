@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { lasting, sized } from '../../src/analysis/findings/finding.ts';
+import { lasting } from '../../src/analysis/findings/finding.ts';
 import { explainTls } from '../../src/analysis/tls-failures.ts';
+import { sized } from '../../src/analysis/words.ts';
 import type { Io } from '../../src/commands/io.ts';
-import { bytes, duration } from '../../src/commands/present.ts';
+import { duration } from '../../src/commands/present.ts';
 import { requireTerminal, takesColour } from '../../src/commands/terminal.ts';
 import { rows, stringtap } from './stringtap.ts';
 
@@ -45,7 +46,7 @@ describe('figures', () => {
     [9951, '10 kB'],
     [999_600, '1.0 MB'],
   ])('%d bytes are %s, for the rules too', (count, text) => {
-    expect([bytes(count), sized(count)]).toEqual([text, text]);
+    expect([sized(count), sized(count)]).toEqual([text, text]);
   });
 
   test('a rule says 1.0 s and 10 s as they are', () => {

@@ -1,5 +1,5 @@
+import { sized } from '../../src/analysis/words.ts';
 import type { ExchangeDetail } from '../../src/capture/store.ts';
-import { bytes } from '../../src/commands/present.ts';
 import type { Side } from '../../src/model.ts';
 import { emptyLines } from '../frame.ts';
 import { hexBytes, hexLine, textLine } from '../hex.ts';
@@ -71,7 +71,7 @@ const VIEW: View<Raw> = {
     const others = state.exchange.bodies.length > 1 ? ', L the next body' : '';
     const head: Line = [
       span(` ${info.side} `, 'bold'),
-      span(`${bytes(info.kept)} as on the wire; x ${state.hex ? 'as text' : 'as hex'}${others}`, 'dim'),
+      span(`${sized(info.kept)} as on the wire; x ${state.hex ? 'as text' : 'as hex'}${others}`, 'dim'),
     ];
     const rows = Array.from({ length: Math.ceil(part.length / width) }, (_, i): Line => {
       const row = part.subarray(i * width, (i + 1) * width);

@@ -1,6 +1,6 @@
+import { counted } from '../../src/analysis/words.ts';
 import type { ExchangeRow } from '../../src/capture/store.ts';
 import { laneWords } from '../../src/commands/reuse-text.ts';
-import { plural } from '../../src/commands/show-text.ts';
 import { connectionDetails } from '../connection-cells.ts';
 import { detailLines } from '../panes/table.ts';
 import { titled } from '../panes/titled.ts';
@@ -46,7 +46,7 @@ function nodesOf(id: number, run: number | null, env: Env): TreeNode[] | null {
   });
   const all: TreeNode = { key: ALL, label: [span('all that it carried: ', 'dim'), span(`:requests, filter ~conn c${id}`)] };
   const whose = run === null ? '' : ` of r${run}`;
-  const label: Line = [span(`${plural(carried.length, 'request')}${whose}`, 'bold'), span('; enter opens one', 'dim')];
+  const label: Line = [span(`${counted(carried.length, 'request')}${whose}`, 'bold'), span('; enter opens one', 'dim')];
   return [
     ...said.map((text, n): TreeNode => ({ key: String(n), label: text })),
     { key: 'requests', label, kids: () => [...carried, all] },

@@ -1,4 +1,4 @@
-import { bytes } from '../../src/commands/present.ts';
+import { sized } from '../../src/analysis/words.ts';
 import { hideInFields, hideInTarget } from '../../src/decode/secrets.ts';
 import type { Fields, Side } from '../../src/model.ts';
 import { childError, runStringtap } from '../child.ts';
@@ -34,10 +34,10 @@ export function copyStep(argument: string | null, subject: Subject | null, env: 
         const text = await textOf(what, subject, env, signal);
         if (text === null) return { say: { text: `${subjectText(subject)} has no body`, kind: 'info' } };
         if (text.length > MAX_COPY) {
-          return { say: { text: `${bytes(text.length)} is too much to copy; x exports, stringtap show prints`, kind: 'error' } };
+          return { say: { text: `${sized(text.length)} is too much to copy; x exports, stringtap show prints`, kind: 'error' } };
         }
         const { sequence, tool } = await copyText(text);
-        const size = bytes(Buffer.byteLength(text));
+        const size = sized(Buffer.byteLength(text));
         const words = `${NAMES[what]} of ${subjectText(subject)}, ${size}`;
         if (sequence === null && tool === null) {
           return {

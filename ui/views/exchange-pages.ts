@@ -1,5 +1,6 @@
+import { sized } from '../../src/analysis/words.ts';
 import type { ExchangeDetail } from '../../src/capture/store.ts';
-import { bytes, clip, clock, duration, use } from '../../src/commands/present.ts';
+import { clip, clock, duration, use } from '../../src/commands/present.ts';
 import { phaseFacts } from '../../src/commands/show-phases.ts';
 import type { Page } from '../../src/commands/show-text.ts';
 import { connectionDetails } from '../connection-cells.ts';
@@ -34,7 +35,7 @@ export function summaryLines(exchange: ExchangeDetail, env: Env, columns: number
     ],
     ...exchange.bodies.map((body): [string, string] => [
       body.side,
-      `${bytes(body.size)}${body.cut === null ? '' : `, only ${bytes(body.kept)} kept`}, SHA-256 ${body.sha256}`,
+      `${sized(body.size)}${body.cut === null ? '' : `, only ${sized(body.kept)} kept`}, SHA-256 ${body.sha256}`,
     ]),
   ];
   const said: Line[] = [];

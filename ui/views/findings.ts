@@ -1,7 +1,7 @@
 import type { Severity } from '../../src/analysis/findings/finding.ts';
 import { RULES } from '../../src/analysis/findings/registry.ts';
+import { counted } from '../../src/analysis/words.ts';
 import type { FindingFilter, FindingRow } from '../../src/capture/store.ts';
-import { plural } from '../../src/commands/show-text.ts';
 import { emptyLines } from '../frame.ts';
 import { tablePane } from '../panes/table.ts';
 import { titled } from '../panes/titled.ts';
@@ -107,7 +107,7 @@ function findingScreen(row: FindingRow, env: Env): Screen {
 
 function connectionWords(id: number, { source: { store } }: Env): string {
   const row = store.connection(id);
-  return row === null ? '' : ` ${row.leg} leg, ${row.certname ?? row.peer}, ${plural(row.exchanges, 'request')}`;
+  return row === null ? '' : ` ${row.leg} leg, ${row.certname ?? row.peer}, ${counted(row.exchanges, 'request')}`;
 }
 
 function evidenceNode(name: string, kids: TreeNode[], count: number): TreeNode[] {

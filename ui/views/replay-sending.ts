@@ -1,6 +1,6 @@
 import type { RunComparison } from '../../src/analysis/compare-result.ts';
+import { counted } from '../../src/analysis/words.ts';
 import { duration } from '../../src/commands/present.ts';
-import { plural } from '../../src/commands/show-text.ts';
 import { type ChildResult, childError, runStringtap } from '../child.ts';
 import { type Subject, subjectText } from '../marks.ts';
 import { delegate } from '../pane.ts';
@@ -94,7 +94,7 @@ const VIEW: View<Sending> = {
     if (state.result !== null) return state.result.draw(env);
     const { columns, rows } = env.size;
     const done = Math.min(columns - 2, Math.round((state.sent / Math.max(1, state.planned)) * (columns - 2)));
-    const words = `sent ${state.sent} of ${plural(state.planned, 'request')} to ${state.to}${state.stop.signal.aborted ? ', ending' : '; esc ends it'}`;
+    const words = `sent ${state.sent} of ${counted(state.planned, 'request')} to ${state.to}${state.stop.signal.aborted ? ', ending' : '; esc ends it'}`;
     const bar: Line = [
       span(' '),
       span(env.theme.signs.full.repeat(done), 'ok'),
@@ -127,7 +127,7 @@ function resultOf(outcome: ChildResult, state: Sending, env: Env): Screen {
         line(' it ended with an error', 'error'),
         ...wrapText(why, columns - 2).map(text => line(` ${text}`)),
         line(''),
-        line(` ${state.sent === 0 ? 'no request was sent' : `sent before: ${plural(state.sent, 'request')}`}`),
+        line(` ${state.sent === 0 ? 'no request was sent' : `sent before: ${counted(state.sent, 'request')}`}`),
         line(''),
         ...state.lines.filter(text => !/^(stringtap|hint): /.test(text)).map(text => line(` ${text}`, 'dim')),
       ],
@@ -149,10 +149,10 @@ function resultNodes(result: ReplayResult): TreeNode[] {
   const { connections, failures } = summary;
   const bad = summary.failed + summary.otherStatus + summary.abandoned > 0;
   const verdict = result.interrupted
-    ? `ended early: sent ${summary.requests} of ${plural(planned, 'request')}`
+    ? `ended early: sent ${summary.requests} of ${counted(planned, 'request')}`
     : result.same
-      ? `answered as it was recorded: ${plural(summary.requests, 'request')} in ${duration(summary.elapsedMs)}`
-      : `answered otherwise than recorded: ${plural(summary.requests, 'request')} in ${duration(summary.elapsedMs)}`;
+      ? `answered as it was recorded: ${counted(summary.requests, 'request')} in ${duration(summary.elapsedMs)}`
+      : `answered otherwise than recorded: ${counted(summary.requests, 'request')} in ${duration(summary.elapsedMs)}`;
   const count = (number: number): string | null => (number === 0 ? null : String(number));
   return [
     {

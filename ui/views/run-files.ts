@@ -1,6 +1,6 @@
+import { counted, sized } from '../../src/analysis/words.ts';
 import type { FileContentRow, FileMetadataRow } from '../../src/capture/decoded-shapes.ts';
-import { bytes } from '../../src/commands/present.ts';
-import { plural } from '../../src/commands/show-text.ts';
+
 import { percentDecode } from '../../src/decode/route.ts';
 import { emptyLines } from '../frame.ts';
 import { treePane } from '../panes/tree.ts';
@@ -69,7 +69,7 @@ function fileNodes(
       label: [
         span(`e${exchange} `, 'dim'),
         span(target, 'bold'),
-        span(`  ${plural(rows.length, 'entry', 'entries')}, ${taken} fetched`, 'dim'),
+        span(`  ${counted(rows.length, 'entry', 'entries')}, ${taken} fetched`, 'dim'),
       ],
       kids: () => entries,
     };
@@ -102,13 +102,13 @@ function entryLabel(row: FileMetadataRow, content: FileContentRow | undefined, s
     span(`${(row.mode ?? '-').padEnd(5)} `, 'dim'),
     span(row.resource ?? row.relativePath ?? row.path ?? '-', row.type === 'directory' ? 'bold' : 'value'),
     span(row.type === 'link' ? ` → ${row.destination ?? '?'}` : '', 'dim'),
-    span(row.size === null ? '' : `  ${bytes(row.size)}`, 'dim'),
+    span(row.size === null ? '' : `  ${sized(row.size)}`, 'dim'),
     ...(content === undefined ? [] : verdict(content, signs)),
   ];
 }
 
 function verdict(row: FileContentRow, signs: Signs): Span[] {
-  const words = `  ${VERDICTS[row.verdict]}, ${bytes(row.bytes)}${row.complete ? '' : ', not whole'}`;
+  const words = `  ${VERDICTS[row.verdict]}, ${sized(row.bytes)}${row.complete ? '' : ', not whole'}`;
   return [
     span(row.verdict === 'mismatch' ? `  ${signs.failed}` : '', 'error'),
     span(words, row.verdict === 'mismatch' ? 'error' : 'ok'),

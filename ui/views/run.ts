@@ -1,6 +1,6 @@
+import { counted, sized } from '../../src/analysis/words.ts';
 import type { RunRow } from '../../src/capture/store.ts';
-import { bytes, duration } from '../../src/commands/present.ts';
-import { plural } from '../../src/commands/show-text.ts';
+import { duration } from '../../src/commands/present.ts';
 import { delegate, drawPane, paneEnv } from '../pane.ts';
 import { resultSpan } from '../run-cells.ts';
 import type { Env, Screen, View } from '../screen.ts';
@@ -105,10 +105,10 @@ function headLine(row: RunRow, env: Env): Line {
     resultSpan(env.source.result(row), env.theme.signs),
     span(duration(Math.max(0, took))),
     span(row.environment ?? 'no environment'),
-    span(plural(row.exchanges, 'request')),
+    span(counted(row.exchanges, 'request')),
     ...(row.failed > 0 ? [span(`${row.failed} failed`, 'error')] : []),
     span(`${row.agentConnections}/${row.primaryConnections} connections`),
-    span(`${bytes(row.requestBytes)} up, ${bytes(row.responseBytes)} down`),
+    span(`${sized(row.requestBytes)} up, ${sized(row.responseBytes)} down`),
     ...(row.puppetVersion === null ? [] : [span(`Puppet ${row.puppetVersion}`, 'dim')]),
     span(row.end === null ? 'still open' : `ended by ${row.end}`, 'dim'),
   ];

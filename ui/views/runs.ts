@@ -1,5 +1,5 @@
+import { sized } from '../../src/analysis/words.ts';
 import type { FindingRow, RunRow } from '../../src/capture/store.ts';
-import { bytes } from '../../src/commands/present.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
@@ -176,8 +176,8 @@ function columnsOf(env: Env): Column<RunRow>[] {
     },
     { title: 'A/P', width: 6, right: true, from: 90, cell: row => span(`${row.agentConnections}/${row.primaryConnections}`) },
     { title: 'FIND', width: 6, from: 76, cell: row => findingsSpan(env, row) },
-    { title: 'UP', width: 7, right: true, from: 110, cell: row => span(bytes(row.requestBytes)) },
-    { title: 'DOWN', width: 7, right: true, from: 90, cell: row => span(bytes(row.responseBytes)) },
+    { title: 'UP', width: 7, right: true, from: 110, cell: row => span(sized(row.requestBytes)) },
+    { title: 'DOWN', width: 7, right: true, from: 90, cell: row => span(sized(row.responseBytes)) },
     { title: 'PUPPET', width: 8, from: 130, cell: row => span(row.puppetVersion ?? '-', 'dim') },
     { title: 'ENDED BY', width: 18, from: 140, cell: row => span(row.end ?? 'open', 'dim') },
   ];

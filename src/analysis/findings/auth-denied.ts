@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import type { ExchangeFact, RunFacts } from './facts.ts';
-import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 
 /** A primary without allow-auto-renewal answers Puppet 8's daily renewal so (Puppet Server 7: always): nothing is wrong. */
 const RENEWAL = /\/certificate_renewal(?:\?|$)/;

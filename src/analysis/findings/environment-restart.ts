@@ -1,4 +1,5 @@
-import { counted, evidence, lasting, page, quoted, type Rule } from './finding.ts';
+import { counted } from '../words.ts';
+import { evidence, lasting, page, quoted, type Rule } from './finding.ts';
 
 export const environmentRestart: Rule = {
   id: 'environment-restart',

@@ -1,4 +1,5 @@
-import { evidence, page, quoted, type Rule, sized } from './finding.ts';
+import { sized } from '../words.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 
 export const factLimit: Rule = {
   id: 'fact-limit',

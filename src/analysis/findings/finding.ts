@@ -74,10 +74,6 @@ export function quoted(text: string): string {
   return line.length <= QUOTED ? line : `${line.slice(0, QUOTED - 1)}…`;
 }
 
-export function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
 /** `0.35 s`, `4.2 s`, `12 s`, `3 min 5 s`, `2 h 5 min`. */
 export function lasting(ms: number): string {
   const s = Math.abs(ms) / 1000;
@@ -88,13 +84,6 @@ export function lasting(ms: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   if (whole < 172_800) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
   return `${Math.floor(whole / 86_400)} days`;
-}
-
-/** `1.3 MB`, powers of 1000. */
-export function sized(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 999_500) return `${(bytes / 1000).toFixed(bytes < 9950 ? 1 : 0)} kB`;
-  return `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)} MB`;
 }
 
 /** `2031-11-21`, of an ISO time. */

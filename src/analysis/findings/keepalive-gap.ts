@@ -2,7 +2,8 @@ import { greatest } from '../extremes.ts';
 import { foldReuse } from '../reuse.ts';
 import { AGENT_KEEPALIVE_MS } from '../reuse-advice.ts';
 import { setupMs } from '../reuse-rows.ts';
-import { counted, evidence, lasting, page, type Rule } from './finding.ts';
+import { counted } from '../words.ts';
+import { evidence, lasting, page, type Rule } from './finding.ts';
 
 /** From here on the new handshakes of a run are felt: on a LAN one takes 5 to 30 ms. */
 const FELT_MS = 100;

@@ -1,4 +1,5 @@
-import { counted, evidence, lasting, page, type Rule } from './finding.ts';
+import { counted } from '../words.ts';
+import { evidence, lasting, page, type Rule } from './finding.ts';
 
 /** From here on a static catalog would save more than the rest of an unchanged run asks for (9 requests). */
 const STORM = 50;

@@ -1,4 +1,5 @@
-import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { counted } from '../words.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 
 export const midRunDeploy: Rule = {
   id: 'mid-run-deploy',

@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import type { EventFact } from './facts.ts';
-import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 import { reportOf } from './reports.ts';
 
 /** Twice may be a change and its correction; three in a row is a habit. */

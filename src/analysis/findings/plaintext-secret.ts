@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import type { NamedValue } from './facts.ts';
-import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 
 /** Words that names of parameters with secrets hold; what is looked for in the capture. */
 const WORDS = [

@@ -1,4 +1,5 @@
-import { counted, evidence, lasting, page, type Rule, sized } from './finding.ts';
+import { counted, sized } from '../words.ts';
+import { evidence, lasting, page, type Rule } from './finding.ts';
 
 /** "Hundreds" of PUP-744. */
 const FILES = 100;

@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import type { ExchangeFact } from './facts.ts';
-import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 import { metStaleConnection } from './stale-reuse-failed.ts';
 
 /** What the system says of an address, and what to look at first. Others are told with the rule's own fix. */

@@ -1,4 +1,5 @@
-import { counted, evidence, page, quoted, type Rule, sized } from './finding.ts';
+import { counted, sized } from '../words.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 import { reportOf } from './reports.ts';
 
 /** Earlier runs that are looked at, and in how many of them the file came, too. */

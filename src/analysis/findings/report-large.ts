@@ -1,4 +1,5 @@
-import { evidence, page, type Rule, sized } from './finding.ts';
+import { sized } from '../words.ts';
+import { evidence, page, type Rule } from './finding.ts';
 
 /** Default of nginx's client_max_body_size: a report that is larger does not pass it. */
 const LARGE_BYTES = 1 << 20;

@@ -1,5 +1,6 @@
+import { sized } from '../words.ts';
 import { missingEnvironment } from './environment-missing.ts';
-import { evidence, page, quoted, type Rule, sized } from './finding.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 
 /** Told by auth-denied and server-busy. */
 const OTHERS: ReadonlySet<number> = new Set([403, 429, 503]);

@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import { fieldOf } from './facts.ts';
-import { counted, evidence, page, quoted, type Rule } from './finding.ts';
+import { evidence, page, quoted, type Rule } from './finding.ts';
 
 export const serverBusy: Rule = {
   id: 'server-busy',

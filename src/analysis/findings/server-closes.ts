@@ -1,6 +1,7 @@
 import { foldReuse } from '../reuse.ts';
 import { AGENT_KEEPALIVE_MS, advise, JETTY_IDLE_MS } from '../reuse-advice.ts';
-import { counted, evidence, page, type Rule } from './finding.ts';
+import { counted } from '../words.ts';
+import { evidence, page, type Rule } from './finding.ts';
 
 /** One close may be a restart of the primary, or its answer to a request that it did not read. */
 const CLOSES = 3;

@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import type { ExchangeFact } from './facts.ts';
-import { counted, evidence, page, type Rule } from './finding.ts';
+import { evidence, page, type Rule } from './finding.ts';
 
 /** A connection that is closed already says so within a round trip; later it is a primary that went away while it worked. */
 const AT_ONCE_MS = 1_000;

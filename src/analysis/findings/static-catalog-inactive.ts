@@ -1,4 +1,5 @@
-import { counted, evidence, page, type Rule } from './finding.ts';
+import { counted } from '../words.ts';
+import { evidence, page, type Rule } from './finding.ts';
 
 export const staticCatalogInactive: Rule = {
   id: 'static-catalog-inactive',

@@ -1,5 +1,6 @@
+import { sized } from '../words.ts';
 import { fieldOf } from './facts.ts';
-import { evidence, page, type Rule, sized } from './finding.ts';
+import { evidence, page, type Rule } from './finding.ts';
 
 /** A small answer is one TCP segment, compressed or not. */
 const BODY_BYTES = 10_000;

@@ -1,6 +1,7 @@
 import { explainTls, type TlsCause, type TlsFailure } from '../tls-failures.ts';
+import { counted } from '../words.ts';
 import type { ConnectionFact } from './facts.ts';
-import { counted, evidence, type Found, page, quoted, type Rule } from './finding.ts';
+import { evidence, type Found, page, quoted, type Rule } from './finding.ts';
 import { tlsFailures } from './primary-trust.ts';
 
 /** Rules of their own tell these. */

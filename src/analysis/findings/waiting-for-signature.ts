@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import { otherKey } from './csr-key-mismatch.ts';
-import { counted, evidence, page, type Rule } from './finding.ts';
+import { evidence, page, type Rule } from './finding.ts';
 
 export const waitingForSignature: Rule = {
   id: 'waiting-for-signature',
