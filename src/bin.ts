@@ -15,21 +15,14 @@ const PASSING: ReadonlySet<string> = new Set(['proxy', 'export', 'reuse']);
  * than to work, and malloc keep an arena for each thread, for nothing. All that can be told only at the start of a process, so the process starts again in
  * its place (the same pid), before it has loaded anything. `gc` is for proxy/passing.ts.
  * glibc copies 2 KiB and more by `rep movsb`, which takes ten times as long on AMD's Zen when the target is not aligned, and bytes of TLS never are: a proxy
- * copies by vector instructions instead. Node reads each TLS connection into 64 KiB of its own, of which a few are used: mapped by themselves, the others
- * take no memory, and all of it is given back with the connection. Half of the mappings that Linux allows a process are left to others.
- * Another libc does not read this.
+ * copies by vector instructions instead. Another libc does not read this.
  */
 const SMALL = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--no-parallel-scavenge', '--expose-gc'];
-const TUNABLES = [
-  'glibc.cpu.x86_rep_movsb_threshold=0x40000000',
-  'glibc.malloc.mmap_threshold=65536',
-  'glibc.malloc.mmap_max=32768',
-].join(':');
 
 function startSmall(): void {
   if (!PASSING.has(process.argv[2] ?? '') || process.platform === 'win32' || SMALL.every(flag => process.execArgv.includes(flag)))
     return;
-  const env = { MALLOC_ARENA_MAX: '2', GLIBC_TUNABLES: TUNABLES, ...process.env };
+  const env = { MALLOC_ARENA_MAX: '2', GLIBC_TUNABLES: 'glibc.cpu.x86_rep_movsb_threshold=0x40000000', ...process.env };
   try {
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...SMALL, ...process.argv.slice(1)], env);
   } catch {

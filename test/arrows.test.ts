@@ -21,7 +21,7 @@ const ARROWS: Record<string, readonly string[]> = {
 /** Packages that only one place may import: nothing else depends on their shape. */
 const OWNERS: Record<string, readonly string[]> = {
   'http-mitm-proxy': ['src/proxy/intercept.ts'],
-  undici: ['src/proxy/modules.ts', 'src/proxy/upstream.ts', 'src/proxy/attempt.ts'],
+  undici: ['src/proxy/upstream.ts', 'src/proxy/attempt.ts'],
   'better-sqlite3': ['src/capture/'],
   'node-forge': ['src/pki/'],
   'js-yaml': ['src/decode/'],

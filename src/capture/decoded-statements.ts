@@ -197,7 +197,7 @@ export const DECODING_SQL = {
   ofRun: `SELECT exchange FROM run_exchange WHERE run = ? ORDER BY n`,
   fields: 'SELECT lines FROM fields WHERE id = ?',
   body: 'SELECT size, kept, cut FROM body WHERE id = ?',
-  decodedBody: 'SELECT settled FROM decoded_body WHERE body = ?',
+  decodedBody: 'SELECT settled FROM decoded_body WHERE body = +?',
   /** Where the metadata of a file's content may be, the latest first. */
   promises: `SELECT m.n, e.id, e.indirection, e.key, e.response_body AS body FROM run_exchange m JOIN exchange e ON e.id = m.exchange
     WHERE m.run = +? AND m.n >= +? AND m.n < +? AND e.response_body IS NOT NULL

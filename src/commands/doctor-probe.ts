@@ -1,10 +1,9 @@
 import { lookup } from 'node:dns/promises';
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Fields } from '../model.ts';
 import type { PrimaryAddress } from '../proxy/contact.ts';
-import { request } from '../proxy/modules.ts';
 
 /** What the doctor asks the network. Every call has a time limit, and rejects with Node's or OpenSSL's own error. */
 

@@ -1,7 +1,7 @@
+import { createServer } from 'node:http';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Loss } from '../capture/recorder.ts';
 import type { Connection, ConnectionId, Exchange, Leg, Tape } from '../model.ts';
-import { createServer } from '../proxy/modules.ts';
 
 /**
  * Figures of a running proxy for Prometheus. No label carries a target or an address, and none a certname unless that is asked for: the

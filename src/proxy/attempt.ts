@@ -1,9 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
-import type { Client as ClientOptions, Dispatcher } from 'undici';
+import { Client, type Dispatcher } from 'undici';
 import type { Connection, Failure, Fields, ResponseHead, Use } from '../model.ts';
 import { announcesClose, field, latin1Pairs } from './fields.ts';
 import { type InterimHeads, statusOnWire } from './interim.ts';
-import { Client } from './modules.ts';
 
 /** Takes one answer. The calls come in the order of the members; onFailure ends it at any point. */
 export interface Answering {
@@ -46,7 +45,7 @@ export function newLane(): Lane {
 export class LaneClient extends Client {
   readonly #lane: Lane;
 
-  constructor(origin: URL, options: ClientOptions.Options, lane: Lane) {
+  constructor(origin: URL, options: Client.Options, lane: Lane) {
     super(origin, options);
     this.#lane = lane;
   }

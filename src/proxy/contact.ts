@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { request as requestPlain } from 'node:http';
 import { request } from 'node:https';
 import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -6,7 +7,6 @@ import { haveSameRoots, isLater, readBundle } from '../pki/bundle.ts';
 import type { Trust } from '../pki/trust.ts';
 import { ContactError } from './contact-error.ts';
 import { reasonOf } from './failure.ts';
-import { request as requestPlain } from './modules.ts';
 import { authority } from './tracking.ts';
 
 /** Where a primary listens. */

@@ -54,22 +54,15 @@ export interface Dialing {
 /** What undici calls for a connection. */
 type Connect = (options: unknown, callback: (...args: [null, Socket] | [Error, null]) => void) => void;
 
-/**
- * Frees what OpenSSL keeps of a context, some 40 kB, with its connection: V8 knows nothing of that memory, and would collect the object minutes later.
- * A Node without such a method leaves it to that.
- */
-function release({ context }: SecureContext): void {
-  (context as { close?(): void }).close?.();
-}
-
 /** Opens connections to a primary: TCP, TLS as an identity, a look at the primary's certificate; each is a row of the tape, followed to its end. */
 export function openDialing(dialing: Dialing): (lane: Lane) => Connect {
   const { tape, primary, identity, caPem, connectMs, isClosing } = dialing;
   const origin = authority(primary.host, primary.port);
   const serverName = isIP(primary.host) ? '' : primary.host;
+  let context: SecureContext | null = null;
   function secureSocket(): TLSSocket {
     const shown = identity && !identity.fields ? { key: identity.keyPem, cert: identity.certPem } : {};
-    const context = createSecureContext({ ca: caPem, ...shown });
+    context ??= createSecureContext({ ca: caPem, ...shown });
     const session = dialing.session();
     const secure = connectTls({
       host: primary.host,
@@ -78,7 +71,6 @@ export function openDialing(dialing: Dialing): (lane: Lane) => Connect {
       secureContext: context,
       ...(session && { session }),
     });
-    secure.once('close', () => release(context));
     if (dialing.onKeys) secure.on('keylog', dialing.onKeys);
     secure.on('session', dialing.onSession);
     return secure;

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -7,7 +8,6 @@ import { Proxy as Engine } from 'http-mitm-proxy';
 import type { Connection, Tape } from '../model.ts';
 import { reasonOf } from './failure.ts';
 import type { KeyLine } from './keylog.ts';
-import { createServer as createHttpServer } from './modules.ts';
 import { authority, type Ending, farewell, followEnd, noteError, openConnection, secured } from './tracking.ts';
 
 /**

@@ -1,11 +1,11 @@
 import { lookup } from 'node:dns/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { request as httpRequest, STATUS_CODES } from 'node:http';
 import { BlockList, connect, isIP, type Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
 import { reasonOf } from './failure.ts';
 import { field, flat, pairs, requestFields, responseFields } from './fields.ts';
 import type { AgentConnection } from './intercept.ts';
-import { request as httpRequest, STATUS_CODES } from './modules.ts';
 import { farewell, noteError } from './tracking.ts';
 
 /**

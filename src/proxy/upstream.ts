@@ -1,13 +1,11 @@
 import type { Readable } from 'node:stream';
-import type { Client, Pool as Pooled } from 'undici';
+import { type Client, Pool } from 'undici';
 import type { ConnectionId, Failure, Fields, PoolPolicy, Tape } from '../model.ts';
 import { type Answering, Attempt, type Lane, LaneClient, newLane, type Sending } from './attempt.ts';
 import { openDialing, type Presented, type Primary } from './dial.ts';
 import { failureOf } from './failure.ts';
 import { flat } from './fields.ts';
 import type { KeyLine } from './keylog.ts';
-import { Pool } from './modules.ts';
-import { poolEnded } from './passing.ts';
 import { openSessions } from './sessions.ts';
 import { authority } from './tracking.ts';
 
@@ -86,7 +84,7 @@ const CLOSE_MS = 2000;
 
 interface PoolEntry {
   key: string;
-  pool: Pooled;
+  pool: Pool;
   /** Those that are connected. */
   lanes: Set<Lane>;
   caPem: string;
@@ -201,7 +199,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     if (pools.get(entry.key) !== entry) return;
     for (const lane of entry.lanes) lane.note?.('proxy', 'policy');
     pools.delete(entry.key);
-    void entry.pool.close().then(poolEnded);
+    void entry.pool.close();
   }
 
   /** A request on its way: an attempt, and another one where the connection turned out to be closed. */
@@ -320,7 +318,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
     },
     async close() {
       closing = true;
-      let all: Pooled[] = [];
+      let all: Pool[] = [];
       const late = setTimeout(() => {
         for (const pool of all) void pool.destroy();
       }, CLOSE_MS);

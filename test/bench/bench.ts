@@ -76,13 +76,14 @@ async function measure(target: Target, primary: number, round: number, material:
   row.oneP50Ms.push(one.p50Ms);
   row.largeMBPerS.push(large.bytes / large.ms / 1000);
   row.freshPerS.push((fresh.requests / fresh.ms) * 1000);
-  // CPU is over the warm-up too.
+  // CPU, and bytes on disk, are over the warm-up too.
   row.cpuMs.push(((after.cpu - before.cpu) * 1000) / (small.requests * ((seconds + WARM_UP_SECONDS) / seconds)));
   row.peakMB.push(usage(running.child.pid).peak);
   row.errors += small.errors + one.errors + large.errors + fresh.errors;
   await stop(running.child);
   if (running.capture && existsSync(running.capture)) {
-    row.bytesEach.push(statSync(running.capture).size / (small.requests + one.requests + large.requests + fresh.requests));
+    const counted = small.requests + one.requests + large.requests + fresh.requests;
+    row.bytesEach.push(statSync(running.capture).size / (counted * ((seconds + WARM_UP_SECONDS) / seconds)));
     rmSync(running.capture, { force: true });
   }
 }
