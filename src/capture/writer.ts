@@ -129,10 +129,12 @@ function run(log: Log, close: () => void): void {
   function end(): void {
     if (retaining !== null) clearTimeout(retaining);
     if (closing !== null) clearTimeout(closing);
+    const last = deriver;
+    deriver = null; // the end of its port would end all this a second time
     close();
     send({ type: 'closed' });
     port!.close();
-    deriver?.port.close();
+    last?.port.close();
   }
 
   function handle(message: ToWriter): void {
