@@ -61,7 +61,7 @@ export function connectionDetails(row: ConnectionRow): [string, string][] {
     [
       'traffic',
       row.closedAt === null
-        ? `${counted(row.exchanges, 'request')} or more: it is counted when it closes`
+        ? `${counted(row.exchanges, 'request')} so far; bytes are counted when it closes`
         : `${counted(row.exchanges, 'request')}, ${sized(row.bytesRead)} read, ${sized(row.bytesWritten)} written`,
     ],
     ['opened', momentOf(row.openedAt)],

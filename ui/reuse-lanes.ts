@@ -54,11 +54,6 @@ export function readLane(
   return { lane, exchanges: new Map(exchanges.map(one => [one.id, one])) };
 }
 
-/** Requests that a connection has carried so far: its row has them when it has closed. */
-export function carriedBy({ row, uses }: UsedConnection): number {
-  return Math.max(row.exchanges, uses.at(-1)?.ordinal ?? 0);
-}
-
 interface Read {
   /** In order. */
   readonly exchanges: readonly ExchangeRow[];
@@ -68,12 +63,8 @@ interface Read {
 
 /** What the newest connections carried, from the newest exchange on backward until all of it was met. */
 function newestOf(store: Store, connections: readonly ConnectionRow[]): Read {
-  // How many an open one has carried is in none of its own figures: its first exchange is where they end.
   const left = new Map<number, number>(
-    connections.flatMap(({ id, exchanges, closedAt }) => {
-      const most = closedAt === null ? MOST_USES : Math.min(exchanges, MOST_USES);
-      return most === 0 ? [] : [[id, most]];
-    }),
+    connections.flatMap(({ id, exchanges }) => (exchanges === 0 ? [] : [[id, Math.min(exchanges, MOST_USES)]])),
   );
   const exchanges: ExchangeRow[] = [];
   let looked = 0;

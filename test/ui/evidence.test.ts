@@ -1,5 +1,6 @@
+import Database from 'better-sqlite3';
 import { afterAll, expect, test } from 'vitest';
-import type { ConnectionRow, FindingRow, Store } from '../../src/capture/store.ts';
+import { type FindingRow, openStore, type Store } from '../../src/capture/store.ts';
 import { readLanes } from '../../ui/reuse-lanes.ts';
 import { KEY, LARGE, openUi, SMALL, sample } from './rig.ts';
 
@@ -13,18 +14,21 @@ const busy = [...store.connections()].find(row => row.leg === 'agent' && row.exc
 const [carried] = [...store.exchanges({ connection: busy.id })];
 const failed = [...store.findings({ severity: 'error' })][0]!;
 
-/** The capture as it is while `row` is still open: its own figures are those of its start. */
-function whileOpen(id: number): Store {
-  const open = (row: ConnectionRow): ConnectionRow =>
-    row.id === id ? { ...row, exchanges: 1, closedAt: null, closedBy: null, cause: null, bytesRead: 0, bytesWritten: 0 } : row;
+/** The capture as it is while a connection is still open: its own figures are those of its start. */
+function whileOpen(id: number): Disposable & { store: Store } {
+  const live = sample();
+  const db = new Database(live.file);
+  db.prepare(
+    `UPDATE connection SET exchanges = 1, closed_at = NULL, closed_mono = NULL, closed_by = NULL, cause = NULL, closed_seq = NULL,
+      bytes_read = 0, bytes_written = 0 WHERE id = ?`,
+  ).run(id);
+  db.close();
+  const opened = openStore(live.file);
   return {
-    ...store,
-    *connections(filter) {
-      for (const row of store.connections(filter)) yield open(row);
-    },
-    connection(of) {
-      const row = store.connection(of);
-      return row === null ? null : open(row);
+    store: opened,
+    [Symbol.dispose]() {
+      opened.close();
+      live[Symbol.dispose]();
     },
   };
 }
@@ -89,10 +93,10 @@ test('from an exchange to its run, and to the connections of it', async () => {
 });
 
 test('what an open connection has carried is told by its requests, not by the figures of its start', async () => {
-  const open = whileOpen(busy.id);
-  const lane = readLanes(open, null).find(({ row }) => row.id === busy.id);
+  using live = whileOpen(busy.id);
+  const lane = readLanes(live.store, null).find(({ row }) => row.id === busy.id);
   expect(lane?.uses).toHaveLength(busy.exchanges);
-  using ui = openUi(open, SMALL);
+  using ui = openUi(live.store, SMALL);
   await ui.send('C');
   await ui.shows('[1 Lanes]');
   expect(ui.frame().find(line => line.startsWith(` c${busy.id} `))).toContain(`×${busy.exchanges} `);
@@ -100,10 +104,10 @@ test('what an open connection has carried is told by its requests, not by the fi
   await ui.type(`run r${carried!.run}`);
   await ui.send('8');
   const lines = await ui.shows('[8 Conn]');
-  expect(lines.find(line => line.startsWith(`  c${busy.id} `))).toContain(' 1+ ');
+  expect(lines.find(line => line.startsWith(`  c${busy.id} `))).toContain(` ${busy.exchanges}+ `);
   await ui.send('/');
   await ui.type(`c${busy.id}, agent`);
-  await ui.shows('1 request or more: it is counted when it closes');
+  await ui.shows(`${busy.exchanges} requests so far`);
 });
 
 test('of a connection that several runs used, those of the run are shown', async () => {

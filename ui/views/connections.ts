@@ -10,7 +10,7 @@ import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import { delegate, drawPane } from '../pane.ts';
 import { textPane } from '../panes/text.ts';
-import { carriedBy, drawLane, lanesLegend, MOST_LANES, rangeOf, readLanes, type UsedConnection } from '../reuse-lanes.ts';
+import { drawLane, lanesLegend, MOST_LANES, rangeOf, readLanes, type UsedConnection } from '../reuse-lanes.ts';
 import type { Env, Screen, Step, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { nextMatch } from '../search.ts';
@@ -180,7 +180,7 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
     const cursor = at.top + i === at.cursor;
     const { facts } = lane;
     const leg = wide ? pad(facts.leg, 8) : facts.leg === 'agent' ? 'A ' : ' P';
-    const uses = `×${carriedBy(lane)}`;
+    const uses = `×${lane.row.exchanges}`;
     const whose = wide ? ` ${facts.certname ?? '-'}` : '';
     const name = pad(`${cursor ? signs.cursor : ' '}${pad(`c${facts.id}`, 6)} ${leg} ${pad(uses, 5)}${whose}`, label);
     const drawn =
