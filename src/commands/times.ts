@@ -44,8 +44,9 @@ export function registerTimes(program: Command, io: Io): void {
       else if (rows.length === 0) io.chatter('no exchanges');
       else {
         if (other !== null) for (const line of [`${own.file} → ${other.file}`, '']) io.out(line);
-        const columns = other === null ? ownColumns(options.by) : bothColumns(options.by);
-        for (const line of table(columns, rows, lineWidth(io))) io.out(line);
+        const width = lineWidth(io);
+        const columns = withGroup(options.by, other === null ? ownColumns() : bothColumns(), width);
+        for (const line of table(columns, rows, width)) io.out(line);
       }
     });
 }
@@ -114,13 +115,13 @@ function timesJson({ group, own, other }: Row, by: By): object {
   return { by, group, ...(own ?? none), compare: other };
 }
 
-function ownColumns(by: By): Column<Row>[] {
+function ownColumns(): Column<Row>[] {
   const figure = (title: string, value: (times: Times) => string): Column<Row> => ({
     title,
     right: true,
     value: ({ own }) => (own === null ? '-' : value(own)),
   });
-  return withGroup(by, [
+  return [
     figure('REQUESTS', times => String(times.requests)),
     figure('FAILED', times => String(times.failed)),
     figure('P50', times => duration(times.p50Ms)),
@@ -130,23 +131,23 @@ function ownColumns(by: By): Column<Row>[] {
     figure('TOTAL', times => duration(times.totalMs)),
     figure('UP', times => sized(times.requestBytes)),
     figure('DOWN', times => sized(times.responseBytes)),
-  ]);
+  ];
 }
 
-function bothColumns(by: By): Column<Row>[] {
+function bothColumns(): Column<Row>[] {
   const both = (title: string, value: (times: Times) => string): Column<Row> => ({
     title,
     right: true,
     value: ({ own, other }) => [own, other].map(times => (times === null ? '-' : value(times))).join(' → '),
   });
-  return withGroup(by, [
+  return [
     both('REQUESTS', times => String(times.requests)),
     both('P50', times => duration(times.p50Ms)),
     both('P95', times => duration(times.p95Ms)),
     both('P99', times => duration(times.p99Ms)),
     both('MAX', times => duration(times.maxMs)),
     { title: 'P50 CHANGE', right: true, value: ({ own, other }) => change(own?.p50Ms ?? 0, other?.p50Ms ?? 0) },
-  ]);
+  ];
 }
 
 function change(before: number, after: number): string {
@@ -155,8 +156,13 @@ function change(before: number, after: number): string {
   return `${percent > 0 ? '+' : ''}${percent} %`;
 }
 
-/** A kind of request may be long: it stands where a line is cut. */
-function withGroup(by: By, figures: Column<Row>[]): Column<Row>[] {
+/** What leaves room for the name of a request in a line that has not. */
+const MAIN_FIGURES: ReadonlySet<string> = new Set(['REQUESTS', 'P50', 'P95', 'TOTAL', 'P50 CHANGE']);
+const WIDE_COLUMNS = 120;
+
+/** A kind of request may be long: it stands where a line is cut, and a narrow one has fewer figures before it. */
+function withGroup(by: By, figures: Column<Row>[], width: number): Column<Row>[] {
   const name: Column<Row> = { title: by.toUpperCase(), value: ({ group }) => group ?? '-' };
-  return by === 'request' ? [...figures, name] : [name, ...figures];
+  if (by !== 'request') return [name, ...figures];
+  return [...figures.filter(({ title }) => width >= WIDE_COLUMNS || MAIN_FIGURES.has(title)), name];
 }

@@ -1,6 +1,8 @@
 import { copyFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../src/cli.ts';
+import type { Io } from '../../src/commands/io.ts';
 import { tempDir } from '../capture/rig.ts';
 import { rows, stringtap } from './stringtap.ts';
 
@@ -67,6 +69,27 @@ describe('times', () => {
     ]);
     const files = await rows(here, 'times', 'a.db', '~phase file ~u mime', '--by', 'request');
     expect(files.map(row => row.group)).toContain('GET static_file_content/modules/profile/files/mime.types');
+  });
+
+  test('in a narrow terminal, the name of a request has room', async () => {
+    const lines: string[] = [];
+    const nothing = (): void => undefined;
+    const io: Io = {
+      out: line => void lines.push(line),
+      err: nothing,
+      chatter: nothing,
+      write: nothing,
+      stdoutIsTerminal: true,
+      columns: 80,
+      env: { NO_COLOR: '1' },
+      exitCode: 0,
+    };
+    const before = process.exitCode;
+    await main(['node', 'stringtap', 'times', dir.file('a.db'), '--by', 'request', '--limit', '5'], io);
+    process.exitCode = before;
+    expect(lines[0]).toMatch(/^REQUESTS +P50 +P95 +TOTAL +REQUEST$/);
+    expect(lines.join('\n')).toContain('PUT certificate_request/{certname}');
+    expect(lines.every(line => line.length <= 80)).toBe(true);
   });
 
   test('a filter and a moment choose, as for a list', async () => {
