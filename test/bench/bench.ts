@@ -116,8 +116,9 @@ try {
     }
   }
   const base = rows.get('bare https forwarder');
+  // Of the two in the same round, and of these the median: a machine whose speed wanders has the same speed for both.
   const ratio = (own: readonly number[], of: readonly number[] | undefined): string =>
-    of ? `${(median(own) / median(of)).toFixed(2)}x` : '-';
+    of ? `${median(own.map((value, round) => value / (of[round] ?? Number.NaN))).toFixed(2)}x` : '-';
   const head = [
     'target',
     'small/s',
