@@ -1,4 +1,5 @@
 import type { Database } from 'better-sqlite3';
+import { FULL_TEXT_TABLES } from './full-text-schema.ts';
 
 /** Captures that take more than this are left as they are: the one step or the other takes some 30 ms a megabyte. */
 const SMALL_BYTES = 4 << 20;
@@ -8,8 +9,6 @@ const SMALL_BYTES = 4 << 20;
  * pages takes more time, though.
  */
 const RESTING_PAGE_BYTES = 1_024;
-
-const FULL_TEXT = "SELECT name FROM sqlite_schema WHERE sql GLOB 'CREATE VIRTUAL TABLE * USING fts5*'";
 
 function number(db: Database, pragma: string): number {
   return Number(db.pragma(pragma, { simple: true }));
@@ -22,9 +21,8 @@ function isSmall(db: Database): boolean {
 /** Makes what is in the full-text indexes of a small capture one piece each; what was written in steps is in several. */
 export function tidyFullText(db: Database): void {
   if (!isSmall(db)) return;
-  const names = db.prepare<[], string>(FULL_TEXT).pluck().all();
   db.transaction(() => {
-    for (const name of names) db.exec(`INSERT INTO ${name} (${name}) VALUES ('optimize')`);
+    for (const name of FULL_TEXT_TABLES) db.exec(`INSERT INTO ${name} (${name}) VALUES ('optimize')`);
   })();
 }
 

@@ -20,6 +20,9 @@ INSERT INTO ${table}_fts (rowid, ${names}) SELECT ${key}, ${columns.map(column =
 
 const lists = LIST_NAMES.filter(name => LIST_TABLES[name].text.length > 0);
 
+/** The tables of the indexes. */
+export const FULL_TEXT_TABLES: readonly string[] = [...lists, 'body_text'].map(name => `${name}_fts`);
+
 export const FULL_TEXT = [
   ...lists.map(name => withoutSizes(name, `${name}_text`, 'id', LIST_TABLES[name].text)),
   withoutSizes('body_text', 'body_text', 'body', ['text']),

@@ -1,4 +1,4 @@
-import type { Database } from 'better-sqlite3';
+import Database from 'better-sqlite3';
 import { openForWriting } from './database.ts';
 import { createBodyDecoding, redecodeRun } from './decoded-derivation.ts';
 import { CLEAR_DECODED_SQL } from './decoded-statements.ts';
@@ -6,6 +6,7 @@ import { createDerivation } from './derive.ts';
 import { createJudging } from './findings-derivation.ts';
 import { JUDGING_SQL } from './findings-statements.ts';
 import { createApplyDerived } from './log.ts';
+import { migrate } from './migrations.ts';
 import { CLEAR_DERIVED_SQL } from './statements.ts';
 
 /**
@@ -64,8 +65,19 @@ export function redecode(file: string, run: number): number {
   }
 }
 
-function clear(db: Database): void {
-  const triggers = db.prepare<[], { name: string; sql: string }>(CLEAR_DECODED_SQL.triggers).all();
+/** As this program makes them: names and SQL in the file may be a stranger's. */
+function ownTriggers(): { name: string; sql: string }[] {
+  const own = new Database(':memory:');
+  try {
+    migrate(own, own.name);
+    return own.prepare<[], { name: string; sql: string }>(CLEAR_DECODED_SQL.triggers).all();
+  } finally {
+    own.close();
+  }
+}
+
+function clear(db: Database.Database): void {
+  const triggers = ownTriggers();
   for (const { name } of triggers) db.exec(CLEAR_DECODED_SQL.dropTrigger(name));
   db.exec(CLEAR_DECODED_SQL.rows);
   for (const { sql } of triggers) db.exec(sql);
@@ -73,7 +85,7 @@ function clear(db: Database): void {
   db.exec(CLEAR_DERIVED_SQL);
 }
 
-function decodeAll(db: Database): void {
+function decodeAll(db: Database.Database): void {
   const decoding = createBodyDecoding(db);
   const apply = db.transaction(createApplyDerived(db));
   for (let writes = decoding.step(Number.MAX_SAFE_INTEGER); writes !== null; writes = decoding.step(Number.MAX_SAFE_INTEGER)) {
@@ -81,7 +93,7 @@ function decodeAll(db: Database): void {
   }
 }
 
-function deriveAll(db: Database): void {
+function deriveAll(db: Database.Database): void {
   const derivation = createDerivation(db);
   const apply = db.transaction(createApplyDerived(db));
   for (let step = derivation.step(); step !== null; step = derivation.step()) apply(step.derived);
@@ -89,7 +101,7 @@ function deriveAll(db: Database): void {
 }
 
 /** Lets the rules look at every run that they have not seen as it is. */
-function judgeAll(db: Database, file: string): void {
+function judgeAll(db: Database.Database, file: string): void {
   const judging = createJudging(db, file);
   const apply = db.transaction(createApplyDerived(db));
   let before = '';
