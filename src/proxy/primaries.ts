@@ -3,6 +3,7 @@ import type { Authority } from '../pki/authority.ts';
 import type { CertsLayout } from '../pki/layout.ts';
 import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
 import { contact, type PrimaryAddress, readCrl, renewCa } from './contact.ts';
+import { ContactError } from './contact-error.ts';
 import type { Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
 import { authority as authorityOf } from './tracking.ts';
@@ -76,6 +77,8 @@ interface Chosen {
 export async function openPrimaries(options: PrimariesOptions): Promise<Primaries> {
   const { onNotice, names } = options;
   const opened = new Map<string, Known>();
+  /** Whoever is added later has its CA: only DNS names those, and anybody may speak for it. */
+  let start: Known | null = null;
 
   /** @param ca where its CA is, when that is another place: a compiler has none to ask */
   async function open(at: PrimaryAddress, ca: Known | null, isFailing: boolean): Promise<Known> {
@@ -85,6 +88,7 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
     const given = options.caPem ?? ca?.caPem() ?? null;
     const dir = options.layout.primary(at.host, at.port, at.plain);
     const trust = known?.trust ?? openTrust(dir, options.authority, given === null ? {} : { caPem: given });
+    if (start !== null && trust.ca?.id !== start.trust.ca?.id) joinCa(trust, start, at);
     const isVouched = trust.pinned || options.caFingerprint !== null;
     const lists = ca ?? at;
     const vet = openVetting(trust, options.revocation, () => readCrl(lists, trust));
@@ -168,6 +172,7 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
 
   let places: Places = options;
   let chosen = await choose(places, null, false);
+  start = chosen.first;
   let all = [chosen.first, ...[...opened.values()].filter(one => one !== chosen.first)];
 
   function named({ host, port }: PrimaryAddress): Known | undefined {
@@ -213,6 +218,18 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
       return found.first !== before.first || opened.size !== count;
     },
   };
+}
+
+/** @throws {ContactError} when another CA is pinned for that place */
+function joinCa(trust: Trust, start: Known, at: PrimaryAddress): void {
+  const pem = start.caPem();
+  if (trust.pinned || pem === null) {
+    throw new ContactError(
+      `${addressOf(at)} has another CA than ${addressOf(start)}, and is not followed to`,
+      'start stringtap again when that is meant',
+    );
+  }
+  trust.pin(pem);
 }
 
 /** To compare a name: without the dot of the root, which some write at its end. */

@@ -211,6 +211,19 @@ describe('a proxy that runs for long', () => {
     expect([one.seen.length, two.seen.length]).toEqual([2, 1]);
   });
 
+  test('stays with the CA that it knows: who speaks for DNS is not its CA', async () => {
+    await using one = await startHeaderPrimary(false);
+    await using stranger = await startHeaderPrimary(false);
+    const zone: { [name: string]: SrvTuple[] } = { '_x-puppet._tcp.example.com': [['localhost', one.port, 0, 0]] };
+    await using rig = await running(zone, 50, one);
+    expect(await rig.ask()).toBe(200);
+    zone['_x-puppet._tcp.example.com'] = [['localhost', stranger.port, 0, 0]];
+    await eventually(() => rig.notices.some(line => line.includes('is the primary now') || line.includes('cannot be used')));
+    expect(await rig.ask()).toBe(200);
+    expect([one.seen.length, stranger.seen.length]).toEqual([2, 0]);
+    expect(rig.notices.join('\n')).toContain(`localhost:${stranger.port}`);
+  });
+
   test.each(['has the CA, too', 'is another than the CA'])('goes to a standby when its primary is down, which %s', async what => {
     const one = await startHeaderPrimary(false);
     await using two = await startHeaderPrimary(false, one.ca);
