@@ -149,6 +149,8 @@ class AgentDelivery implements Delivery {
     if (!this.#http11 || this.#over) return;
     // An agent that asked for a 100 has got ours.
     if (status === 100 && field(this.exchange.request.fields, 'expect') !== null) return;
+    // An agent that does not read holds no primary back before the answer: what would be kept for it is left out, as it is hints.
+    if (this.#response.writableLength > GATHER_BYTES) return;
     this.#response.writeInformation(status, flat(responseFields(fields, false)));
   }
 

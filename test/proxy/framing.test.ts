@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Accepted, Script } from '../rig/raw.ts';
@@ -124,6 +125,35 @@ test('103 passes at once, before the answer', async () => {
   expect(early.fields).toEqual([['Link', '</x>; rel=preload']]);
   go();
   expect(statusOf(await agent.answer())).toBe(200);
+});
+
+test('1xx answers that the agent does not read are not kept for it', async () => {
+  const hint = Buffer.from(`HTTP/1.1 103 Early Hints\r\nLink: ${'x'.repeat(10_000)}\r\n\r\n`);
+  const hints = 4000;
+  let isSent = false;
+  await using rig = await makeRig({
+    raw: async ({ request, tls }) => {
+      await request();
+      for (let n = 0; n < hints; n++) if (!tls.write(hint)) await once(tls, 'drain');
+      tls.write(OK);
+      isSent = true;
+    },
+  });
+  const { tls } = await rig.agent();
+  tls.removeAllListeners('data').pause();
+  tls.write(GET);
+  await eventually(() => isSent, 'all was read', 20_000);
+  let came = 0;
+  let tail = '';
+  tls
+    .on('data', (chunk: Buffer) => {
+      came += chunk.length;
+      tail = (tail + chunk.toString('latin1')).slice(-OK.length);
+    })
+    .resume();
+  await eventually(() => tail === OK, 'the answer');
+  // What the kernel's buffers of both sockets hold came nevertheless.
+  expect(came).toBeLessThan((hints * hint.length) / 2);
 });
 
 // What some load balancers do. undici alone takes it for a fault.
