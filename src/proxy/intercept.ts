@@ -246,6 +246,8 @@ export async function intercept(options: InterceptOptions): Promise<Interception
       socket.destroy();
       return;
     }
+    // No agent does it, and what a connection has proved would be another's.
+    socket.disableRenegotiation();
     agent.stream = socket;
     bySocket.set(socket, agent);
     secured(agent.record, socket, typeof socket.servername === 'string' ? socket.servername : null);

@@ -99,3 +99,16 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('with %s on both legs', version =
     expect(new Set(rig.tape.exchanges.map(({ primary }) => primary?.connection)).size).toBe(CERTNAMES.length);
   });
 });
+
+test('a connection has one handshake: what it proved is not made another by a second one', async () => {
+  await using rig = await makeRig({ certnames: CERTNAMES });
+  const [certname] = CERTNAMES;
+  const agent = await rig.agent({ pair: rig.pair(certname), maxVersion: 'TLSv1.2' });
+  expect(await ask(agent, certname, 1)).toBe(200);
+  const second = new Promise<string>(resolve => {
+    agent.tls.renegotiate({ rejectUnauthorized: false }, error => resolve(error === null ? 'done' : 'refused'));
+  });
+  expect(await Promise.race([second, agent.ended])).not.toBe('done');
+  const connection = await rig.connection(({ leg, closed }) => leg === 'agent' && closed !== null);
+  expect(connection).toMatchObject({ error: 'TLS session renegotiation disabled for this socket', closed: { by: 'proxy' } });
+});
