@@ -11,10 +11,10 @@ type Register = (program: Command, io: Io) => void;
 /** Each command's file is loaded only when it is named: `stringtap runs` loads no TLS server, and starts that much sooner. */
 const COMMANDS: Record<string, () => Promise<Register>> = {
   proxy: async () => (await import('./commands/proxy.ts')).registerProxy,
-  run: async () => (await import('./commands/run.ts')).registerRun,
+  run: async () => (await import('./commands/run-options.ts')).registerRun,
   'agent-setup': async () => (await import('./commands/agent-setup.ts')).registerAgentSetup,
-  doctor: async () => (await import('./commands/doctor.ts')).registerDoctor,
-  demo: async () => (await import('./commands/demo.ts')).registerDemo,
+  doctor: async () => (await import('./commands/doctor-options.ts')).registerDoctor,
+  demo: async () => (await import('./commands/demo-options.ts')).registerDemo,
   ui: async () => (await import('./commands/ui.ts')).registerUi,
   runs: async () => (await import('./commands/lists.ts')).registerRuns,
   exchanges: async () => (await import('./commands/lists.ts')).registerExchanges,
@@ -23,7 +23,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   show: async () => (await import('./commands/show.ts')).registerShow,
   search: async () => (await import('./commands/search.ts')).registerSearch,
   redecode: async () => (await import('./commands/redecode.ts')).registerRedecode,
-  replay: async () => (await import('./commands/replay.ts')).registerReplay,
+  replay: async () => (await import('./commands/replay-options.ts')).registerReplay,
   serve: async () => (await import('./commands/serve.ts')).registerServe,
   diff: async () => (await import('./commands/diff.ts')).registerDiff,
   reuse: async () => (await import('./commands/reuse.ts')).registerReuse,
@@ -61,7 +61,9 @@ export async function main(words: readonly string[], io: Io = processIo(words[2]
     const topic = name === 'help' ? (argv[3] ?? 'help') : 'help';
     if (!/^(?:help|-.*)$/.test(topic) && !Object.hasOwn(COMMANDS, topic))
       throw new CliError(`unknown command '${topic}'`, 'stringtap help shows the commands', 2);
-    for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program, io);
+    // Of the program itself no command says anything.
+    const needed = named ? [named] : /^(?:-V|--version)$/.test(name) ? [] : Object.values(COMMANDS);
+    for (const load of needed) (await load())(program, io);
     await program.parseAsync([...argv]);
   } catch (error) {
     io.exitCode = report(error, io, named ? name : null);

@@ -2,6 +2,9 @@
  * The SQL of what people add to a capture, and of what the primary's own log says; append only, like schema.ts. Neither is derived: redecode leaves it.
  */
 
+/** Characters of a note. */
+export const NOTE_MAX = 4096;
+
 /** ISO 8601 in UTC with milliseconds, of a column of milliseconds. */
 const iso = (column: string): string => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`;
 

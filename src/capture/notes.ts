@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { openBeside } from './database.ts';
 import { CaptureError } from './errors.ts';
+import { NOTE_MAX } from './note-schema.ts';
 
 /** What somebody noted of a run or an exchange. */
 export interface NoteRow {
@@ -18,9 +19,6 @@ export interface NoteRow {
 
 /** What a note is of. */
 export type NoteSubject = { type: 'run' | 'exchange'; id: number };
-
-/** Characters of a note. */
-export const NOTE_MAX = 4096;
 
 const SQL = {
   list: 'SELECT id, run, exchange, at, mark, text FROM v_note WHERE (:run IS NULL OR run = :run) AND (:exchange IS NULL OR exchange = :exchange) ORDER BY id',

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Certname, toCertname } from '../model.ts';
 import { allowHandout } from '../pki/handouts.ts';
-import { openIdentities } from '../pki/identity.ts';
 import { type CertsLayout, certsLayout } from '../pki/layout.ts';
 import { CliError, type Io } from './io.ts';
 import { hostPort } from './options.ts';
@@ -23,14 +22,14 @@ export function registerAgentSetup(program: Command, io: Io): void {
     .argument('<certname>', 'the agent')
     .requiredOption('--proxy <HOST:PORT>', 'where the agent reaches the proxy', text => hostPort(text, 8140))
     .option('--certs <DIR>', 'the folder that the proxy uses', 'certs')
-    .action((name: string, flags: SetupFlags) => {
+    .action(async (name: string, flags: SetupFlags) => {
       const certname = toCertname(name);
       if (certname === null) throw new CliError(`${JSON.stringify(name)} is no certname`, 'as in web1.example.com', 2);
-      for (const line of setup(certname, flags)) io.out(line);
+      for (const line of await setup(certname, flags)) io.out(line);
     });
 }
 
-function setup(certname: Certname, { proxy, certs }: SetupFlags): string[] {
+async function setup(certname: Certname, { proxy, certs }: SetupFlags): Promise<string[]> {
   const bundle = join(certs, 'bundle', 'ca.pem');
   if (!existsSync(bundle)) {
     throw new CliError(
@@ -38,6 +37,7 @@ function setup(certname: Certname, { proxy, certs }: SetupFlags): string[] {
       'start it first: stringtap proxy --primary HOST --listen ADDRESS:PORT',
     );
   }
+  const { openIdentities } = await import('../pki/identity.ts');
   const layout = certsLayout(certs);
   const token = allowHandout(layout.handouts, certname);
   const base = `http://${address(proxy)}/stringtap/${token}`;

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
-import { readBundle } from '../pki/bundle.ts';
 import { PkiError } from '../pki/error.ts';
 import { plainFingerprint } from '../pki/pem.ts';
 import { CliError } from './io.ts';
@@ -8,7 +7,8 @@ import { CliError } from './io.ts';
 const HINT = 'it is the CA bundle of the primary, PEM: certs/ca.pem of an ssldir';
 
 /** The PEM of `--ca-cert`. @throws CliError when it cannot be read, or is no bundle that can be trusted */
-export function readCa(file: string): string {
+export async function readCa(file: string): Promise<string> {
+  const { readBundle } = await import('../pki/bundle.ts');
   try {
     const pem = readFileSync(file, 'utf8');
     readBundle(pem);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type Authority, openAuthority } from '../pki/authority.ts';
+import type { Authority } from '../pki/authority.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { type Io, printable } from './io.ts';
 
@@ -12,6 +12,7 @@ export function registerCa(program: Command, io: Io): void {
   /** Somebody in the wrong folder must see that this CA is not the one of the proxy that runs elsewhere. */
   const open = async (folder: string): Promise<Authority> => {
     const isNew = !existsSync(folder);
+    const { openAuthority } = await import('../pki/authority.ts');
     const authority = await openAuthority(folder);
     if (isNew) io.err(`stringtap: there was no CA: a new one was made in ${printable(folder)} (--certs DIR names another place)`);
     return authority;

@@ -2,7 +2,6 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Command } from 'commander';
 import { compareRuns } from '../analysis/compare.ts';
 import { counted } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
@@ -24,22 +23,14 @@ import { loadUi } from './ui.ts';
 const MAX_GAP_MS = 40;
 const SCREEN_GAP_MS = 2000;
 
-interface DemoFlags {
+/** Options of `stringtap demo`, read. */
+export interface DemoFlags {
   capture?: string;
   lines?: boolean;
 }
 
-/** `stringtap demo`: the whole chain on this machine, without Puppet: real runs, sent again over real TLS. */
-export function registerDemo(program: Command, io: Io): void {
-  program
-    .command('demo')
-    .description('try it without Puppet: captured runs served by an embedded primary, replayed through the proxy, compared')
-    .option('--capture <FILE>', 'capture file, made or appended to (default: captures/demo-<UTC time>.db)')
-    .option('--lines', 'lines also at a terminal, instead of the screens')
-    .action((flags: DemoFlags) => runDemo(io, flags));
-}
-
-async function runDemo(io: Io, flags: DemoFlags): Promise<void> {
+/** `stringtap demo`: the whole chain on this machine, without Puppet: real runs, sent again over real TLS. @throws {CliError} */
+export async function runDemo(io: Io, flags: DemoFlags): Promise<void> {
   const file = flags.capture ?? defaultCapture('demo-');
   const dir = mkdtempSync(join(tmpdir(), 'stringtap-demo-'));
   const remove = (): void => rmSync(dir, { recursive: true, force: true });

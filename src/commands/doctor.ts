@@ -2,7 +2,6 @@ import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
 import { counted, sized } from '../analysis/words.ts';
 import { openAuthority } from '../pki/authority.ts';
 import { issuingCa, readBundle } from '../pki/bundle.ts';
@@ -16,10 +15,10 @@ import { reasonOf } from '../proxy/failure.ts';
 import { clientFields } from '../proxy/header-identity.ts';
 import { type AskSrv, srvAsker } from '../proxy/srv.ts';
 import { addressesOf, get, type Presenting, tcpSocket, tlsSocket } from './doctor-probe.ts';
-import { CliError, type Io, printable } from './io.ts';
+import { type Io, printable } from './io.ts';
 import { CAPTURES } from './options.ts';
 import { duration } from './present.ts';
-import { choosePrimaries, type PrimaryOption, primaryOption } from './primary-option.ts';
+import { choosePrimaries, type PrimaryOption } from './primary-option.ts';
 import { address } from './proxy.ts';
 
 /** One thing that was looked at; also a line of `stringtap doctor --json`. */
@@ -40,7 +39,8 @@ interface Known {
   identity?: 'certificate' | 'headers';
 }
 
-interface DoctorFlags extends Known {
+/** Options of `stringtap doctor`, read. */
+export interface DoctorFlags extends Known {
   primary?: PrimaryOption;
   json?: boolean;
 }
@@ -53,41 +53,22 @@ const SKEW_MS = 60_000;
 /** A capture of a busy day is some 100 MB. */
 const LOW_DISK_BYTES = 500_000_000;
 
-/** `stringtap doctor`: what must be right before a proxy is of use, each a line; exit code 3 when something is wrong. */
-export function registerDoctor(program: Command, io: Io): void {
-  program
-    .command('doctor')
-    .description('check the primary, certificates, clocks, files and disk; exit code 3 when something is wrong')
-    .option('--primary <HOST[:PORT]>', 'the primary to look at, or http://HOST[:PORT], or SRV:DOMAIN', primaryOption)
-    .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
-    .option('--ca-cert <FILE>', "the primary's CA (default: the pinned one, or what it gives)")
-    .addOption(
-      new Option('--identity <WAY>', 'how the primary is told which agent it is, as of `stringtap proxy`').choices([
-        'certificate',
-        'headers',
-      ]),
-    )
-    .option('--json', 'one JSON object a line')
-    .action(async (flags: DoctorFlags) => {
-      if (flags.caCert !== undefined && flags.primary === undefined)
-        throw new CliError('--ca-cert is the CA of a primary', 'name it: --primary HOST', 2);
-      if (flags.identity !== undefined && flags.primary === undefined)
-        throw new CliError('--identity is told to a primary', 'name it: --primary HOST', 2);
-      const checks: Check[] = [];
-      const add = (check: Check): void => {
-        checks.push(check);
-        if (flags.json) io.out(JSON.stringify(check));
-        else {
-          io.out(`${check.level.padEnd(4)} ${check.name.padEnd(14)} ${printable(check.detail)}`);
-          if (check.remedy !== null) io.out(`     ${printable(check.remedy)}`);
-        }
-      };
-      checkDisk(add);
-      await checkCerts(flags.certs, add);
-      if (flags.primary !== undefined) await checkPrimaries(flags.primary, flags, srvAsker(), add);
-      else if (flags.json !== true) io.out('     nothing was asked of a primary: --primary HOST looks at it, too');
-      if (checks.some(({ level }) => level === 'fail')) io.exitCode = 3;
-    });
+/** `stringtap doctor`: what must be right before a proxy is of use, each a line; exit code 3 when something is wrong. @throws {CliError} */
+export async function runDoctor(io: Io, flags: DoctorFlags): Promise<void> {
+  const checks: Check[] = [];
+  const add = (check: Check): void => {
+    checks.push(check);
+    if (flags.json) io.out(JSON.stringify(check));
+    else {
+      io.out(`${check.level.padEnd(4)} ${check.name.padEnd(14)} ${printable(check.detail)}`);
+      if (check.remedy !== null) io.out(`     ${printable(check.remedy)}`);
+    }
+  };
+  checkDisk(add);
+  await checkCerts(flags.certs, add);
+  if (flags.primary !== undefined) await checkPrimaries(flags.primary, flags, srvAsker(), add);
+  else if (flags.json !== true) io.out('     nothing was asked of a primary: --primary HOST looks at it, too');
+  if (checks.some(({ level }) => level === 'fail')) io.exitCode = 3;
 }
 
 type Add = (check: Check) => void;

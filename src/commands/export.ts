@@ -6,7 +6,7 @@ import { counted } from '../analysis/words.ts';
 import type { CurlPlaces } from '../export/curl.ts';
 import { type Selection, select } from '../export/selection.ts';
 import { type CertsLayout, certsLayout } from '../pki/layout.ts';
-import { pinnedPrimaries } from '../pki/pinned.ts';
+import type { PinnedPrimary } from '../pki/pinned.ts';
 import { packageVersion } from '../version.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
@@ -123,9 +123,11 @@ async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }
     named.add(file);
     return file;
   };
+  const { pinnedPrimaries } = await import('../pki/pinned.ts');
+  const pinned = pinnedPrimaries(layout);
   const places: CurlPlaces = {
     identity: (certname, host, port) => {
-      const found = ssldir === undefined ? identityFile(layout, certname, host, port) : inSsldir(ssldir, certname);
+      const found = ssldir === undefined ? identityFile(layout, pinned, certname, host, port) : inSsldir(ssldir, certname);
       return { cert: noted(found.cert), key: found.key === null ? null : noted(found.key) };
     },
     ca: (host, port) =>
@@ -143,9 +145,15 @@ async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }
 }
 
 /** Key and certificate of an identity are in one file, which curl takes as both; that of the primary's own CA before the first one. */
-function identityFile(layout: CertsLayout, certname: string, host: string, port: number): { cert: string; key: string | null } {
+function identityFile(
+  layout: CertsLayout,
+  pinned: readonly PinnedPrimary[],
+  certname: string,
+  host: string,
+  port: number,
+): { cert: string; key: string | null } {
   const name = `${certname}.pem`;
-  const id = pinnedPrimaries(layout).find(one => one.folder === layout.primary(host, port))?.ca.id;
+  const id = pinned.find(one => one.folder === layout.primary(host, port))?.ca.id;
   const own = id === undefined ? null : join(layout.identities, id, name);
   return { cert: resolve(own !== null && existsSync(own) ? own : join(layout.identities, name)), key: null };
 }

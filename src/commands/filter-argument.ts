@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import type { Filter, Subject } from '../analysis/filter.ts';
 import { parseFilter } from '../analysis/filter-parse.ts';
-import { newestCapture } from '../capture/opening.ts';
+import { newestCapture } from '../capture/newest.ts';
 import type { Store } from '../capture/store.ts';
 import { CliError } from './io.ts';
 import { openCapture } from './options.ts';

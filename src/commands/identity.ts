@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { toCertname } from '../model.ts';
-import { type Authority, openAuthority } from '../pki/authority.ts';
+import type { Authority } from '../pki/authority.ts';
 import { PkiError } from '../pki/error.ts';
 import { readForeign } from '../pki/files.ts';
-import { type Identities, openIdentities, removeIdentity } from '../pki/identity.ts';
+import type { Identities } from '../pki/identity.ts';
 import type { Identity } from '../pki/identity-file.ts';
 import { certsLayout } from '../pki/layout.ts';
-import { type PinnedPrimary, pinnedPrimaries } from '../pki/pinned.ts';
+import type { PinnedPrimary } from '../pki/pinned.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { table } from './present.ts';
 import { lineWidth } from './terminal.ts';
@@ -44,7 +44,8 @@ export function registerIdentity(program: Command, io: Io): void {
     .description('the identities at hand')
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .option('--json', 'one JSON object a line')
-    .action((options: { certs: string; json?: boolean }) => {
+    .action(async (options: { certs: string; json?: boolean }) => {
+      const { openIdentities, pinnedPrimaries } = await loadPki();
       const layout = certsLayout(options.certs);
       const identities = existsSync(layout.identities) ? openIdentities(layout.identities) : null;
       const found = identities === null ? [] : withPrimaries(identities, pinnedPrimaries(layout));
@@ -68,6 +69,7 @@ export function registerIdentity(program: Command, io: Io): void {
       const certname = toCertname(name);
       if (certname === null)
         throw new CliError(`${JSON.stringify(name)} is no Puppet certname`, 'stringtap identity list shows them', 2);
+      const { openAuthority, openIdentities, pinnedPrimaries, removeIdentity } = await loadPki();
       const layout = certsLayout(options.certs);
       const only = options.primary === undefined ? null : pinnedAs(options.primary, pinnedPrimaries(layout));
       const whose = only === null ? certname : `${certname} for ${only.name}`;
@@ -91,7 +93,18 @@ export function registerIdentity(program: Command, io: Io): void {
     });
 }
 
+/** What reads certificates takes longer to load than all else here; `--help` does without. */
+async function loadPki() {
+  const [{ openAuthority }, { openIdentities, removeIdentity }, { pinnedPrimaries }] = await Promise.all([
+    import('../pki/authority.ts'),
+    import('../pki/identity.ts'),
+    import('../pki/pinned.ts'),
+  ]);
+  return { openAuthority, openIdentities, removeIdentity, pinnedPrimaries };
+}
+
 async function importIdentity({ certs, ssldir, certname, cert, key }: ImportOptions): Promise<Identity> {
+  const { openAuthority, openIdentities, pinnedPrimaries } = await loadPki();
   const layout = certsLayout(certs);
   const authority: Authority | null = existsSync(join(layout.ca, 'certs', 'ca.pem')) ? await openAuthority(layout.ca) : null;
   const cas = pinnedPrimaries(layout).map(({ ca }) => ca);

@@ -2,8 +2,6 @@ import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Command } from 'commander';
 import { counted } from '../analysis/words.ts';
-import { joinAccessLog } from '../capture/primary-time.ts';
-import { openStore } from '../capture/store.ts';
 import { type AccessEntry, accessLine, LINE_MAX } from '../decode/access-line.ts';
 import { CliError, type Io } from './io.ts';
 import { captureFile } from './options.ts';
@@ -22,8 +20,12 @@ export function registerJoin(program: Command, io: Io): void {
     .argument('<log>', 'puppetserver-access.log of the primary, or a rolled-over .gz of it')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
     .option('--json', 'as one JSON object')
-    .action((log: string, capture: string | undefined, options: { json?: boolean }) => {
+    .action(async (log: string, capture: string | undefined, options: { json?: boolean }) => {
       const file = captureFile(capture);
+      const [{ joinAccessLog }, { openStore }] = await Promise.all([
+        import('../capture/primary-time.ts'),
+        import('../capture/store.ts'),
+      ]);
       openStore(file).close(); // one of an older version is brought up to date
       let lines = 0;
       let unread = 0;

@@ -11,7 +11,7 @@ import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './fi
 import { connectionJson, exchangeJson, idText, parseId, requireConnection, requireRun, runJson } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
-import { noteText } from './note.ts';
+import { noteText } from './note-text.ts';
 import { sinceIso, wholeNumber } from './options.ts';
 import { type Column, clock, day, duration, table, use } from './present.ts';
 import { noteProblem, type Problem, showProblems } from './show-problems.ts';

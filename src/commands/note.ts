@@ -1,10 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { counted } from '../analysis/words.ts';
-import { addNote, NOTE_MAX, type NoteRow, type NoteSubject, removeNotes } from '../capture/notes.ts';
-import { openStore, type Store } from '../capture/store.ts';
-import { idText } from './ids.ts';
-import { CliError, type Io, printable } from './io.ts';
-import { captureFile } from './options.ts';
+import { NOTE_MAX } from '../capture/note-schema.ts';
+import type { NoteSubject } from '../capture/notes.ts';
+import { requireExchange, requireRun } from './ids.ts';
+import { CliError, type Io } from './io.ts';
+import { noteJson, noteText, subjectText } from './note-text.ts';
+import { captureFile, openCapture } from './options.ts';
 import { clock, day } from './present.ts';
 
 interface Options {
@@ -29,7 +30,7 @@ export function registerNote(program: Command, io: Io): void {
     .option('--delete <NOTE...>', 'delete these notes (n2 n5)', noteId)
     .option('--capture <FILE>', 'capture file (default: the newest in captures/)')
     .option('--json', 'one JSON object a line')
-    .action((id: string | undefined, words: string[], options: Options) => {
+    .action(async (id: string | undefined, words: string[], options: Options) => {
       const file = captureFile(options.capture);
       const subject = id === undefined ? null : subjectOf(id);
       const text = words.join(' ');
@@ -37,7 +38,8 @@ export function registerNote(program: Command, io: Io): void {
         throw new CliError('--marked lists notes', 'as in: stringtap note --marked; --mark marks one', 2);
       if (options.delete !== undefined) {
         if (subject !== null) throw new CliError('--delete takes numbers of notes', 'as in: stringtap note --delete n2', 2);
-        upToDate(file);
+        await upToDate(file);
+        const { removeNotes } = await import('../capture/notes.ts');
         removeNotes(file, options.delete);
         io.chatter(`${counted(options.delete.length, 'note')} deleted from ${file}`);
       } else if (subject !== null && (text !== '' || options.mark === true)) {
@@ -47,19 +49,20 @@ export function registerNote(program: Command, io: Io): void {
             'what is longer goes into a file; the note names it',
             2,
           );
-        upToDate(file);
+        await upToDate(file);
+        const { addNote } = await import('../capture/notes.ts');
         const note = addNote(file, subject, text, options.mark === true);
         if (options.json === true) io.out(JSON.stringify({ id: `n${note}` }));
         else io.out(`n${note}`);
       } else if (options.mark === true) {
         throw new CliError('--mark needs a run or an exchange', 'as in: stringtap note r3 --mark', 2);
-      } else list(io, file, subject, options);
+      } else await list(io, file, subject, options);
     });
 }
 
 /** A capture of an older version has no notes yet: who opens it for reading brings it up to date. */
-function upToDate(file: string): void {
-  openStore(file).close();
+async function upToDate(file: string): Promise<void> {
+  (await openCapture(file)).close();
 }
 
 function subjectOf(text: string): NoteSubject {
@@ -80,9 +83,10 @@ function noteId(text: string, before: number[] | undefined): number[] {
   return [...(before ?? []), Number(match[1])];
 }
 
-function list(io: Io, file: string, subject: NoteSubject | null, options: Options): void {
-  const store = openStore(file);
+async function list(io: Io, file: string, subject: NoteSubject | null, options: Options): Promise<void> {
+  const store = await openCapture(file);
   try {
+    if (subject !== null) (subject.type === 'run' ? requireRun : requireExchange)(store, subject.id);
     const wanted = subject === null ? {} : subject.type === 'run' ? { run: subject.id } : { exchange: subject.id };
     const rows = store.notes(wanted).filter(row => options.marked !== true || row.mark);
     for (const row of rows) {
@@ -96,27 +100,4 @@ function list(io: Io, file: string, subject: NoteSubject | null, options: Option
   } finally {
     store.close();
   }
-}
-
-function subjectText(row: NoteRow): string {
-  if (row.exchange === null) return idText('run', row.run) ?? '-';
-  return row.run === null ? `e${row.exchange}` : `e${row.exchange} (r${row.run})`;
-}
-
-/** A note as a line: a mark is a star. */
-export function noteText(row: NoteRow): string {
-  return [...(row.mark ? ['*'] : []), ...(row.text === '' ? [] : [printable(row.text)])].join(' ');
-}
-
-/** A note as `--json` gives it. */
-export function noteJson(row: NoteRow): object {
-  return { ...row, id: `n${row.id}`, run: idText('run', row.run), exchange: idText('exchange', row.exchange) };
-}
-
-/** The notes of a page, each with what it is of when that is not the page itself. */
-export function noteLines(store: Store, of: { run: number } | { exchange: number }): string[] {
-  return store.notes(of).map(row => {
-    const where = 'run' in of && row.exchange !== null ? `e${row.exchange}: ` : '';
-    return `${where}${noteText(row)} (n${row.id}, ${day(Date.parse(row.at))})`;
-  });
 }

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
-import { newestCapture, openUpToDate, type Wants } from '../capture/opening.ts';
+import { newestCapture } from '../capture/newest.ts';
+import type { Wants } from '../capture/opening.ts';
 import type { Retain } from '../capture/retain.ts';
 import type { Store } from '../capture/store.ts';
 import { CliError } from './io.ts';
@@ -104,6 +105,7 @@ export function captureFile(named: string | undefined): string {
  */
 export async function openCapture(file: string | undefined, wants: Wants = 'runs'): Promise<Store> {
   const path = captureFile(file);
+  const { openUpToDate } = await import('../capture/opening.ts');
   // Decoders and rules are loaded for a capture that needs them, which is the exception.
   return openUpToDate(path, wants) ?? (await import('../capture/store.ts')).openStore(path, wants);
 }

@@ -2,15 +2,15 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { counted, sized } from '../analysis/words.ts';
-import { type Loss, openRecorder, type Recorder } from '../capture/recorder.ts';
-import { type Redacted, redacting } from '../capture/redacting.ts';
+import type { Loss, Recorder } from '../capture/recorder.ts';
+import type { Redacted } from '../capture/redacting.ts';
 import type { Retain } from '../capture/retain.ts';
 import type { RunRow } from '../capture/store.ts';
 import type { LiveOtlp } from '../export/otlp-live.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
 import type { RevocationMode } from '../pki/trust.ts';
 import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
-import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
+import type { RunningProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { readCa, sha256 } from './ca-option.ts';
@@ -143,10 +143,15 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
     chatter: line => say('chatter', line),
   };
   const keyLog = keyLogOf(io, flags.keylog);
-  const caPem = flags.caCert === undefined ? null : readCa(flags.caCert);
+  const caPem = flags.caCert === undefined ? null : await readCa(flags.caCert);
   const file = flags.capture ?? defaultCapture();
   const existed = existsSync(file);
   const otlp = flags.otlp === undefined ? null : await sendRuns(io, flags.otlp, file);
+  const [{ openRecorder }, { redacting }, { startProxy }] = await Promise.all([
+    import('../capture/recorder.ts'),
+    import('../capture/redacting.ts'),
+    import('../proxy/proxy.ts'),
+  ]);
   const recorder = await openRecorder({
     file,
     recording: {

@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
 import { counted } from '../analysis/words.ts';
-import { redecode, rederive } from '../capture/rederive.ts';
-import { openStore } from '../capture/store.ts';
 import { idText } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { captureFile } from './options.ts';
@@ -13,12 +11,16 @@ export function registerRedecode(program: Command, io: Io): void {
     .description('build runs and decoded rows again out of what was captured, as after an update of stringtap')
     .argument('[run]', 'only the bodies of this run (r3)')
     .argument('[capture]', 'capture file (default: the newest in captures/)')
-    .action((first: string | undefined, second: string | undefined) => {
+    .action(async (first: string | undefined, second: string | undefined) => {
       const run = first === undefined ? null : /^r?(\d{1,15})$/.exec(first);
       const file = captureFile(run === null ? first : second);
       if (run === null && second !== undefined) {
         throw new CliError(`redecode takes a run, not ${JSON.stringify(first)}`, 'as in: stringtap redecode r3', 2);
       }
+      const [{ redecode, rederive }, { openStore }] = await Promise.all([
+        import('../capture/rederive.ts'),
+        import('../capture/store.ts'),
+      ]);
       openStore(file).close(); // says what is wrong with it, and makes none
       if (run === null) {
         io.chatter(`${counted(rederive(file), 'run')} in ${file} decoded again`);

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { counted } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import { openStore, type Store } from '../capture/store.ts';
@@ -19,70 +18,27 @@ import {
 } from '../replay/agents.ts';
 import { compareReplay, type ReplayedComparison } from '../replay/agents-compare.ts';
 import type { Arrival } from '../replay/agents-load.ts';
-import { WRITES } from '../replay/agents-plan.ts';
 import type { AgentResult } from '../replay/agents-run.ts';
 import { summarise } from '../replay/agents-summary.ts';
 import { countingTape } from '../replay/agents-tape.ts';
-import type { Pace } from '../replay/pace.ts';
 import { packageVersion } from '../version.ts';
-import { readCa, sha256 } from './ca-option.ts';
-import { runsAndCapture } from './filter-argument.ts';
+import { readCa } from './ca-option.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
-import { hostPort, openCapture } from './options.ts';
+import { openCapture } from './options.ts';
 import { address, lossLine } from './proxy.ts';
-import { addExchange, arrivalOf, pace, positive, type ReplayFlags, timeSpan, writes } from './replay-flags.ts';
+import { arrivalOf, type ReplayFlags } from './replay-flags.ts';
 import { progressOf } from './replay-progress.ts';
 import { planJson, planLines, requestLines, resultJson, resultLines } from './replay-text.ts';
 import { untilInterrupted } from './signals.ts';
 
-/** `stringtap replay`: captured runs sent again, as the agents, to a primary. */
-export function registerReplay(program: Command, io: Io): void {
-  program
-    .command('replay')
-    .description('send captured runs to a primary again, as the agents; exit 3 when it answers otherwise than then')
-    .argument('<run...>', 'the runs, as in r3; they are replayed in this order; at the end a capture file')
-    .requiredOption('--to <HOST[:PORT]>', 'a primary, a stringtap serve, or a stringtap proxy', text => hostPort(text, 8140))
-    .option('--from <FILE>', 'capture file with the runs (default: the newest in captures/)')
-    .option('--certs <DIR>', 'identities and pinned CAs', 'certs')
-    .option('--ssldir <DIR>', "use the key and certificate in an agent's own ssldir")
-    .option('--ca-cert <FILE>', 'the CA of the target (default: pinned on first contact)')
-    .option('--ca-fingerprint <SHA256>', 'the CA of the target must have this fingerprint', sha256)
-    .addOption(
-      new Option('--timing <PACE>', 'pauses: recorded, fast (none), x2 (half as long), max-gap=5 (at most 5 s)')
-        .argParser(pace)
-        .default({ type: 'recorded' } satisfies Pace, 'recorded'),
-    )
-    .addOption(
-      new Option('--writes <KINDS>', `also send what changes the primary: ${WRITES.join(',')}`)
-        .argParser(writes)
-        .default([], 'none'),
-    )
-    .option('--only <EXCHANGE>', 'only this exchange of the runs, as in e17; repeatable', addExchange)
-    .option('--as <NAME>', 'as another certname; with --agents a pattern, as in load-%04d.example')
-    .option('--enrol', 'names without an identity are enrolled at the target first')
-    .option('--agents <N>', 'as so many agents, for load; with --enrol', positive)
-    .option('--ramp <TIME>', 'with --agents: they begin one after another within this time (30s)', timeSpan)
-    .option('--herd', 'with --agents: all begin at once')
-    .option('--splay <TIME>', 'with --agents: each begins somewhere in this time', timeSpan)
-    .addOption(
-      new Option('--wait-for-cert <TIME>', 'how long the primary may take to sign what is enrolled')
-        .argParser(timeSpan)
-        .default(15_000, '15s'),
-    )
-    .option('--capture <FILE>', 'record the replay as a capture of its own')
-    .option('--dry-run', 'show what would be sent and what not, and send nothing')
-    .option('--progress', 'a line on stderr for each request, also where that is no terminal')
-    .option('--json', 'as one JSON object')
-    .action((words: string[], flags: ReplayFlags) => {
-      const { asNamed, file } = runsAndCapture('replay', words, flags.from);
-      if (asNamed.length === 0)
-        throw new CliError('the run is missing', `as in: stringtap replay r3${file === undefined ? '' : ` ${file}`}`, 2);
-      return runReplay(io, asNamed, file, flags);
-    });
-}
-
-async function runReplay(io: Io, ids: readonly number[], file: string | undefined, flags: ReplayFlags): Promise<void> {
+/**
+ * `stringtap replay`: captured runs sent again, as the agents, to a primary.
+ *
+ * @param ids of the runs, in this order
+ * @throws {CliError}
+ */
+export async function runReplay(io: Io, ids: readonly number[], file: string | undefined, flags: ReplayFlags): Promise<void> {
   const arrival = arrivalOf(flags);
   const store = await openCapture(file, flags.dryRun === true ? 'runs' : 'bodies');
   try {
@@ -168,7 +124,7 @@ async function reach(flags: ReplayFlags): Promise<Target> {
       to: flags.to,
       certsDir: flags.certs,
       ssldir: flags.ssldir ?? null,
-      caPem: flags.caCert === undefined ? null : readCa(flags.caCert),
+      caPem: flags.caCert === undefined ? null : await readCa(flags.caCert),
       caFingerprint: flags.caFingerprint ?? null,
     });
   } catch (error) {

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { counted } from '../analysis/words.ts';
 import { openRecorder, type Recorder } from '../capture/recorder.ts';
 import type { RunRow } from '../capture/store.ts';
@@ -13,7 +12,6 @@ import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker, srvPlaces } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { CliError, type Io, printable } from './io.ts';
-import { byteCount } from './options.ts';
 import { connectionLine } from './present.ts';
 import { address, defaultCapture, discardCapture, keyLogOf, lossLine, watched } from './proxy.ts';
 import { checkAgent, checkCommand, checkDaemon } from './run-checks.ts';
@@ -28,7 +26,8 @@ interface Place {
   port: number;
 }
 
-interface RunFlags {
+/** Options of `stringtap run`, read. */
+export interface RunFlags {
   capture?: string;
   keylog?: string;
   pool: PoolPolicy;
@@ -36,30 +35,13 @@ interface RunFlags {
   durability: 'commit' | 'async';
 }
 
-/** `stringtap run -- puppet agent --test`: one command of an agent through a proxy of its own; no file of the agent changes. */
-export function registerRun(program: Command, io: Io): void {
-  program.enablePositionalOptions();
-  program
-    .command('run')
-    .description("run one puppet command of this host's agent through a proxy of its own")
-    .argument('<command...>', 'as in: stringtap run -- puppet agent --test')
-    .passThroughOptions()
-    .option('--capture <FILE>', 'capture file, made or appended to (default: captures/<UTC time>.db)')
-    .addOption(new Option('--pool <POLICY>', 'connections to the primary').choices(['pooled', 'mirror']).default('mirror'))
-    .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
-    .option('--max-body <BYTES>', 'store at most so much of each body; all of it is forwarded', byteCount)
-    .addOption(
-      new Option('--durability <WHEN>', 'commit: an answer leaves when it is on disk')
-        .choices(['commit', 'async'])
-        .default('commit'),
-    )
-    .action(async (command: string[], flags: RunFlags) => {
-      io.exitCode = await run(io, command, flags);
-    });
-}
-
-/** @returns the command's exit code */
-async function run(io: Io, command: readonly string[], flags: RunFlags): Promise<number> {
+/**
+ * `stringtap run -- puppet agent --test`: one command of an agent through a proxy of its own; no file of the agent changes.
+ *
+ * @returns the command's exit code
+ * @throws {CliError}
+ */
+export async function run(io: Io, command: readonly string[], flags: RunFlags): Promise<number> {
   removeLeftFolders();
   const found = findPuppet(command);
   const path = io.env.PATH ?? '';

@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { RunRow, Store } from '../capture/store.ts';
 import { type Pace, parsePace } from '../replay/pace.ts';
-import { startServe } from '../replay/serve.ts';
 import type { Served } from '../replay/serve-shapes.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
@@ -99,6 +98,7 @@ function chosen(store: Store, ids: readonly number[], as: readonly string[]): Ru
 async function serve(io: Io, store: Store, runs: readonly RunRow[], flags: ServeFlags): Promise<void> {
   const lines = flags.quiet !== true && flags.json !== true;
   let served: Served;
+  const { startServe } = await import('../replay/serve.ts');
   try {
     served = await startServe({
       store,

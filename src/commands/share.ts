@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { counted } from '../analysis/words.ts';
-import { type Shared, shareCapture } from '../capture/share.ts';
+import type { Shared } from '../capture/share.ts';
 import type { Level } from '../decode/pseudonyms.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
@@ -33,6 +33,7 @@ export function registerShare(program: Command, io: Io): void {
     .option('--json', 'what was done, as one JSON object')
     .action(async (words: string[], options: Options) => {
       const { runs: named, file } = runsAndCapture('share', words);
+      const { shareCapture } = await import('../capture/share.ts');
       const runs = named.length === 0 ? null : [...named].sort((a, b) => a - b);
       const store = await openCapture(file, 'bodies');
       try {

@@ -5,7 +5,7 @@ import { decodedOf } from '../export/decoded.ts';
 import type { Fields } from '../model.ts';
 import { exchangeJson, idText } from './ids.ts';
 import { type Io, printable } from './io.ts';
-import { noteJson, noteLines } from './note.ts';
+import { noteJson, noteLines } from './note-text.ts';
 import { clock, duration, use } from './present.ts';
 import { primaryText } from './primary-text.ts';
 import { phaseFacts } from './show-phases.ts';

@@ -6,7 +6,7 @@ import { PHASES } from '../model.ts';
 import { findingJson, findingLines } from './findings-text.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
-import { noteJson, noteLines } from './note.ts';
+import { noteJson, noteLines } from './note-text.ts';
 import { clock, day, duration } from './present.ts';
 import { primaryRemark } from './primary-text.ts';
 import { reportSummary } from './show-catalog.ts';

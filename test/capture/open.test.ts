@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { CaptureError } from '../../src/capture/errors.ts';
 import { lockCapture } from '../../src/capture/lock.ts';
 import { APPLICATION_ID } from '../../src/capture/migrations.ts';
-import { newestCapture } from '../../src/capture/opening.ts';
+import { newestCapture } from '../../src/capture/newest.ts';
 import { MIGRATIONS } from '../../src/capture/schema.ts';
 import { openStore } from '../../src/capture/store.ts';
 import { agent, closing, open, type TempDir, tempDir } from './rig.ts';

@@ -25,6 +25,8 @@ test.each([
   [['serve', 'r1', '--capture', 'FILE', '--from', 'FILE'], 2, '--capture and --from are the same'],
   [['note', 'r1', 'text', '--marked', '--capture', 'FILE'], 2, '--marked lists notes'],
   [['diff', 'r2', 'r7', 'FILE', '--json', '--format', 'html'], 2, '--json and --format html exclude each other'],
+  [['note', 'r99', '--capture', 'FILE'], 1, 'there is no run r99'],
+  [['note', 'e9999', '--capture', 'FILE', '--json'], 1, 'there is no exchange e9999'],
   [['proxy', '--primary', 'localhost:1', '--metrics-certname'], 2, '--metrics-certname is of --metrics'],
   [['show', 'e1', 'FILE', '--body', 'response', '--json'], 2, '--body is text, or bytes with --raw'],
   [['show', 'e1', 'FILE', '--body', 'response', '--headers'], 2, 'a table, --headers and --body exclude each other'],

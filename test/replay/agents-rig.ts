@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { openRecorder } from '../../src/capture/recorder.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import type { Io } from '../../src/commands/io.ts';
-import { registerReplay } from '../../src/commands/replay.ts';
+import { registerReplay } from '../../src/commands/replay-options.ts';
 import { startProxy } from '../../src/proxy/proxy.ts';
 import { runDemoAgent } from '../peers/agent.ts';
 import { type AgentState, newAgentState } from '../peers/options.ts';
