@@ -36,6 +36,7 @@ const COMMANDS: Record<string, () => Promise<Register>> = {
   query: async () => (await import('./commands/query.ts')).registerQuery,
   identity: async () => (await import('./commands/identity.ts')).registerIdentity,
   ca: async () => (await import('./commands/ca.ts')).registerCa,
+  completion: async () => (await import('./commands/completion.ts')).registerCompletion,
 };
 
 /** The composition root: options to command to exit code. Never throws. */
@@ -61,14 +62,25 @@ export async function main(words: readonly string[], io: Io = processIo(words[2]
     const topic = name === 'help' ? (argv[3] ?? 'help') : 'help';
     if (!/^(?:help|-.*)$/.test(topic) && !Object.hasOwn(COMMANDS, topic))
       throw new CliError(`unknown command '${topic}'`, 'stringtap help shows the commands', 2);
-    // Of the program itself no command says anything.
-    const needed = named ? [named] : /^(?:-V|--version)$/.test(name) ? [] : Object.values(COMMANDS);
-    for (const load of needed) (await load())(program, io);
+    for (const load of needed(argv)) (await load())(program, io);
     await program.parseAsync([...argv]);
   } catch (error) {
     io.exitCode = report(error, io, named ? name : null);
   }
   process.exitCode = io.exitCode;
+}
+
+/** The commands that these words are about. */
+function needed(argv: readonly string[]): (() => Promise<Register>)[] {
+  const [, , name = '', , dashes, first, ...more] = argv;
+  const all = Object.values(COMMANDS);
+  if (Object.hasOwn(COMMANDS, name)) return [COMMANDS[name]!];
+  if (name === '-V' || name === '--version') return [];
+  // a shell that completes a word: complete SHELL -- COMMAND … WORD
+  if (name !== 'complete') return all;
+  const typed =
+    dashes === '--' && more.length > 0 && first !== undefined && Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : null;
+  return typed ? [...new Set([typed, COMMANDS.completion!])] : all;
 }
 
 /** What commander says of a wrong word, in one line and as the rest of the program speaks. */
