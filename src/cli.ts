@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { CaptureError } from './capture/errors.ts';
+import { examplesOf } from './commands/examples.ts';
 import { CliError, type Io, printable } from './commands/io.ts';
 import { processIo } from './commands/process-io.ts';
 import { PkiError } from './pki/error.ts';
@@ -48,6 +49,8 @@ export async function main(words: readonly string[], io: Io = processIo(words[2]
     .version(packageVersion())
     .exitOverride()
     .showSuggestionAfterError()
+    // words of a command are on its own page: with them no room would be left for what it does
+    .configureHelp({ subcommandTerm: command => command.name() })
     .configureOutput({
       writeOut: text => io.out(text.replace(/\n$/, '')),
       writeErr: text => {
@@ -63,11 +66,18 @@ export async function main(words: readonly string[], io: Io = processIo(words[2]
     if (!/^(?:help|-.*)$/.test(topic) && !Object.hasOwn(COMMANDS, topic))
       throw new CliError(`unknown command '${topic}'`, 'stringtap help shows the commands', 2);
     for (const load of needed(argv)) (await load())(program, io);
+    addExamples(program);
     await program.parseAsync([...argv]);
   } catch (error) {
     io.exitCode = report(error, io, named ? name : null);
   }
   process.exitCode = io.exitCode;
+}
+
+/** To the help of the program, and of each command and what is below it. */
+function addExamples(command: Command, words = ''): void {
+  command.addHelpText('after', () => examplesOf(words));
+  for (const sub of command.commands) addExamples(sub, `${words} ${sub.name()}`.trim());
 }
 
 /** The commands that these words are about. */

@@ -9,9 +9,9 @@ type Shell = (typeof SHELLS)[number];
 
 const EXAMPLES = `
 To have it in each new shell:
-  bash   source <(stringtap completion bash)        in ~/.bashrc
-  zsh    source <(stringtap completion zsh)         in ~/.zshrc, after compinit
-  fish   stringtap completion fish | source         in ~/.config/fish/config.fish`;
+  bash   source <(stringtap completion bash)       in ~/.bashrc
+  zsh    source <(stringtap completion zsh)        in ~/.zshrc, after compinit
+  fish   stringtap completion fish | source        in ~/.config/fish/config.fish`;
 
 /** Descriptions beside candidates are cut to this; shells cut them to what the terminal has room for. */
 const ABOUT_LENGTH = 100;

@@ -62,7 +62,7 @@ export function registerIdentity(program: Command, io: Io): void {
   identity
     .command('remove')
     .description('forget an identity; the certificate that its agent got from the proxy is revoked')
-    .argument('<certname>')
+    .argument('<certname>', 'whose identity, as `identity list` names it')
     .option('--primary <HOST:PORT>', 'only the one for this primary, as `identity list` names it')
     .option('--certs <DIR>', 'our CA, identities and pinned CAs', 'certs')
     .action(async (name: string, options: { certs: string; primary?: string }) => {
