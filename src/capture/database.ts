@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { compact, tidyFullText, uncompact } from './compacting.ts';
@@ -113,7 +113,9 @@ function prepared(path: string, waitMs: number): Lock {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     lock = lockCapture(path, waitMs);
-    if (lock !== null && !existsSync(path)) closeSync(openSync(path, 'wx', 0o600));
+    const found = lock === null ? null : statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) closeSync(openSync(path, 'wx', 0o600));
+    else if (found?.isFile() && found.size === 0) chmodSync(path, 0o600);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     throw new UnwritableError(`cannot write ${path} (${code})`, 'choose a capture file in a folder that you may write');

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
@@ -45,6 +45,17 @@ async function refusals(file: string): Promise<Array<{ message: string; hint: st
     return { message: message.replace(file, 'FILE'), hint };
   });
 }
+
+test('an empty file that was there becomes a capture that nobody else may read', async () => {
+  using dir = tempDir();
+  const file = dir.file('a.db');
+  writeFileSync(file, '');
+  chmodSync(file, 0o644);
+  const recorder = await open(file);
+  const modes = ['', '-wal'].map(end => statSync(`${file}${end}`).mode & 0o777);
+  await recorder.close();
+  expect([...modes, statSync(file).mode & 0o777]).toEqual([0o600, 0o600, 0o600]);
+});
 
 describe('refused, and left as it is', () => {
   const notACapture = {
