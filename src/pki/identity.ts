@@ -58,6 +58,9 @@ export interface IdentitiesOptions {
 /** How often the file of an identity is looked at again; what was found for a primary is remembered as long on top of it. */
 const LOOK_EVERY_MS = 500;
 
+/** So many are held in memory, some 5 kB each: those that were asked for last. A fleet has more, and others are read again. */
+const MOST_HELD = 1024;
+
 /** An {@link IssuingCa}'s. No file of an identity is named so: they end in `.pem`. */
 const FOLDER = /^[0-9a-f]{16}$/;
 
@@ -86,6 +89,7 @@ export function openIdentities(dir: string, options: IdentitiesOptions = {}): Id
   function look(file: string, certname: Certname): Kept {
     const at = performance.now();
     const entry = known.get(file);
+    if (entry !== undefined) hold(known, file, entry);
     if (entry !== undefined && at - entry.lookedAt < LOOK_EVERY_MS) return entry;
     const stamp = stampOf(file);
     if (entry !== undefined && entry.stamp === stamp) {
@@ -97,7 +101,7 @@ export function openIdentities(dir: string, options: IdentitiesOptions = {}): Id
     const text = stamp === null ? null : readOwn(file, { secret: true });
     const identity = text === null ? null : parseFile(text, certname, file);
     const kept: Kept = { identity, stamp: identity === null ? null : stamp, lookedAt: at, issued: new Map() };
-    known.set(file, kept);
+    hold(known, file, kept);
     return kept;
   }
 
@@ -243,7 +247,7 @@ export function openIdentities(dir: string, options: IdentitiesOptions = {}): Id
         if (last !== undefined && last.changes === changes && at - last.at < LOOK_EVERY_MS) return last.identity;
         found.delete(certname);
         const identity = getFor(certname, primary.ca);
-        if (identity !== null) found.set(certname, { identity, at, changes });
+        if (identity !== null) hold(found, certname, { identity, at, changes });
         return identity;
       },
     };
@@ -310,6 +314,16 @@ export async function removeIdentity(
   }
   identities.remove(certname, ca);
   return removed;
+}
+
+/** Puts it last, and drops what has been there for longest. */
+function hold<K, V>(held: Map<K, V>, key: K, value: V): void {
+  held.delete(key);
+  held.set(key, value);
+  for (const oldest of held.keys()) {
+    if (held.size <= MOST_HELD) return;
+    held.delete(oldest);
+  }
 }
 
 /** A damaged identity must still be removable: it counts as none then. */

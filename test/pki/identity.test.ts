@@ -13,9 +13,12 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAuthority } from '../../src/pki/authority.ts';
+import { issuingCa, readBundle } from '../../src/pki/bundle.ts';
 import { readCsr } from '../../src/pki/csr.ts';
 import { PkiError } from '../../src/pki/error.ts';
 import { openIdentities, removeIdentity } from '../../src/pki/identity.ts';
+import { formatFile, identityOf } from '../../src/pki/identity-file.ts';
+import { makeDemoCa, makeKey } from '../peers/ca.ts';
 import { agentCsr, certname, mode, openssl, type PrimaryCa, primaryCa, refusal, sharedDir, tempDir, write } from './rig.ts';
 
 let shared: string;
@@ -235,6 +238,23 @@ describe('the folder', () => {
     expect(readdirSync(dir)).toEqual(['agent.lab.pem']);
     expect(existsSync(join(dir, 'agent.lab.pem'))).toBe(true);
   });
+});
+
+test('of a large fleet the identities of those that came last are held in memory', async () => {
+  const dir = tempDir();
+  const ca = await makeDemoCa('puppet.lab', 'self', 'ec');
+  const key = await makeKey('ec');
+  const names = Array.from({ length: 1500 }, (_, n) => certname(`agent${n}.lab`));
+  for (const name of names) {
+    const parts = { certname: name, keyPem: key.pem, certPem: ca.issue(name, key.publicKey), agentCertPem: null };
+    write(dir, `${name}.pem`, formatFile(identityOf(parts)));
+  }
+  const identities = openIdentities(dir).of({ ca: issuingCa(readBundle(ca.caPem)) });
+  const all = names.map(name => identities.get(name));
+  expect(identities.get(names.at(-1)!)).toBe(all.at(-1));
+  const again = identities.get(names[0]!);
+  expect(again).not.toBe(all[0]);
+  expect(again).toEqual(all[0]);
 });
 
 test('removing an enrolled identity revokes what its agent got; removing none is none', async () => {
