@@ -9,9 +9,9 @@ const SERVING: ReadonlySet<string> = new Set(['proxy', 'run', 'serve', 'replay',
 export function processIo(command: string): Io {
   const isTerminal = isatty(1);
   const io: Io = {
-    out: line => io.write(Buffer.from(`${isTerminal ? withoutControls(line) : line}\n`)),
-    err: line => void process.stderr.write(`${line}\n`),
-    chatter: line => void (process.stderr.isTTY && process.stderr.write(`${line}\n`)),
+    out: line => io.write(Buffer.from(`${withoutControls(line, isTerminal)}\n`)),
+    err: line => void process.stderr.write(`${withoutControls(line, true)}\n`),
+    chatter: line => void (process.stderr.isTTY && process.stderr.write(`${withoutControls(line, true)}\n`)),
     write: isTerminal || SERVING.has(command) ? bytes => void process.stdout.write(bytes) : writeAll,
     stdoutIsTerminal: isTerminal,
     columns: (isTerminal ? process.stdout.columns : undefined) ?? 120,
@@ -35,12 +35,15 @@ export function processIo(command: string): Io {
   return io;
 }
 
-/**
- * Lines for people are escaped where they are made; JSON leaves what is not ASCII as it is, and C1 controls, bidi overrides and the like with it:
- * on a terminal they are written as JSON may write them, too.
- */
-function withoutControls(line: string): string {
-  return line.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, text =>
+const ESCAPE = String.fromCharCode(27);
+/** In a line that may have been piped to a terminal: JSON has none, people's lines are escaped where they are made. */
+const CONTROLS = /(?![\n\t\u007f-\u009f])\p{Cc}/gu;
+/** On a terminal, but for the colours of ours. JSON leaves what is not ASCII as it is, and C1 controls, bidi overrides and the like with it. */
+const STEERING = new RegExp(`(?![\\n\\t]|${ESCAPE}\\[(?:[0-7]|[2-9]\\d)m)[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]`, 'gu');
+
+/** A capture may be a stranger's: words in it that only stringtap writes may be others. What is escaped is so as JSON may write it. */
+function withoutControls(line: string, isTerminal: boolean): string {
+  return line.replace(isTerminal ? STEERING : CONTROLS, text =>
     text.replace(/[\s\S]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
 }

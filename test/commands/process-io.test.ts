@@ -5,6 +5,7 @@ import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
@@ -41,6 +42,20 @@ describe('stdout and stderr of the process', () => {
     const piped = spawnSync(process.execPath, command.slice(1), { encoding: 'utf8' }).stdout;
     expect(JSON.parse(piped)).toEqual(JSON.parse(shown));
     expect(piped).toContain('\u009b');
+  });
+
+  it.skipIf(!hasScript)("lets no word of a stranger's capture steer a terminal", () => {
+    const hostile = join(dir, 'hostile.db');
+    copyFileSync(capture, hostile);
+    const db = new Database(hostile);
+    db.exec("UPDATE connection SET via = char(27) || '[2J' || char(13, 8, 7) || char(27) || '[8m'");
+    db.close();
+    const command = [process.execPath, bin, 'show', 'c1', hostile];
+    const shown = spawnSync('script', ['-qec', command.map(word => `'${word}'`).join(' '), '/dev/null'], { encoding: 'utf8' });
+    const piped = spawnSync(process.execPath, command.slice(1), { encoding: 'utf8' });
+    for (const { stdout } of [shown, piped]) {
+      expect(stdout).toMatch(/^connection +c1, agent leg, \\u001b\[2J\\u000d\\u0008\\u0007\\u001b\[8m\r?$/m);
+    }
   });
 
   it('says so of a command that serves, too, and keeps the exit code', () => {
