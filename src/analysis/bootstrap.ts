@@ -1,4 +1,4 @@
-import type { ConnectionId, ExchangeId } from '../model.ts';
+import type { Certname, ConnectionId, ExchangeId } from '../model.ts';
 
 /**
  * What an agent does before anybody can know its name: an empty connection that only probes whether the primary is there, then
@@ -12,6 +12,8 @@ export interface Prelude<E> {
   readonly from: number;
   /** When its last part was over: what follows runs on a connection that was opened later. */
   until: number;
+  /** Proved by a connection that only probed. */
+  certname: Certname | null;
   connections: ConnectionId[];
   exchanges: E[];
   ca: boolean;
@@ -34,19 +36,22 @@ export interface PreludeExchange {
 
 /** How a run begins: `enrols` by a CSR, else with a certificate; `alone`: no other agent was seen at its address. */
 export interface Beginning {
+  certname: Certname;
   enrols: boolean;
   alone: boolean;
 }
 
 export interface Preludes<E extends PreludeExchange> {
-  /** An empty connection was closed. */
-  probe(address: string, connection: ConnectionId, openedAt: number): void;
+  /** An empty connection was closed; `certname` is what it had proved. */
+  probe(address: string, connection: ConnectionId, openedAt: number, certname: Certname | null): void;
   exchange(exchange: E): void;
   /**
    * The oldest sequence of this address that was over when the connection was opened, and that a run begins with as described; it
    * is held no longer.
    */
   take(address: string, openedAt: number, run: Beginning): Prelude<E> | null;
+  /** Whether an agent of this address that has no CA has asked for it, between these moments; the sequence stays held. */
+  enrolling(address: string, after: number, openedAt: number): boolean;
   /** The sequence that used this connection; it is held no longer. */
   takeConnection(address: string, connection: ConnectionId): Prelude<E> | null;
   /** Sequences that began so long ago that nobody will take them, oldest first; all of them for `Infinity`. */
@@ -77,11 +82,12 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
     return prelude;
   }
 
-  function begin(address: string, from: number): Prelude<E> {
+  function begin(address: string, from: number, certname: Certname | null): Prelude<E> {
     const prelude: Prelude<E> = {
       address,
       from,
       until: from,
+      certname,
       connections: [],
       exchanges: [],
       ca: false,
@@ -100,7 +106,7 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
     const held = byAddress.get(e.address) ?? [];
     let best: Prelude<E> | null = null;
     for (const prelude of held) {
-      if (prelude.exchanges.length >= PER_PRELUDE) continue;
+      if (prelude.exchanges.length >= PER_PRELUDE || prelude.certname !== null) continue;
       if (prelude.connections.includes(e.connection)) return prelude;
       if (prelude.until > e.openedAt + CLOCK_MS || prelude.crl || (e.phase === 'ca' && prelude.ca)) continue;
       if (prelude.exchanges.length > 0 && prelude.refresh !== e.conditional) continue;
@@ -110,11 +116,11 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
   }
 
   return {
-    probe(address, connection, openedAt) {
-      begin(address, openedAt).connections.push(connection);
+    probe(address, connection, openedAt, certname) {
+      begin(address, openedAt, certname).connections.push(connection);
     },
     exchange(e) {
-      const prelude = continued(e) ?? begin(e.address, e.openedAt);
+      const prelude = continued(e) ?? begin(e.address, e.openedAt, null);
       prelude.exchanges.push(e);
       if (!prelude.connections.includes(e.connection)) prelude.connections.push(e.connection);
       prelude.until = Math.max(prelude.until, e.endedAt);
@@ -123,9 +129,16 @@ export function createPreludes<E extends PreludeExchange>(): Preludes<E> {
       if (e.conditional) prelude.refresh = true;
     },
     take(address, openedAt, run) {
-      const over = (byAddress.get(address) ?? []).filter(prelude => prelude.until <= openedAt + CLOCK_MS);
+      const over = (byAddress.get(address) ?? []).filter(
+        ({ until, certname }) => until <= openedAt + CLOCK_MS && (certname === null || certname === run.certname),
+      );
       const found = over.find(prelude => fits(prelude, run)) ?? (run.enrols ? over[0] : undefined);
       return found === undefined ? null : remove(found);
+    },
+    enrolling(address, after, openedAt) {
+      return (byAddress.get(address) ?? []).some(
+        ({ ca, refresh, from, until }) => ca && !refresh && from >= after && until <= openedAt + CLOCK_MS,
+      );
     },
     takeConnection(address, connection) {
       const found = byAddress.get(address)?.find(prelude => prelude.connections.includes(connection));

@@ -1,6 +1,7 @@
-import type { Certname, CloseCause, ConnectionId, ExchangeId, Leg, Phase, RunId } from '../model.ts';
-import { toCertname } from '../model.ts';
+import type { Certname, ConnectionId, ExchangeId, RunId } from '../model.ts';
 import { createPreludes, type Prelude } from './bootstrap.ts';
+import { begins, IDLE_MS, named, opensRuns, type Progress, type Stage, stageOf } from './run-beginnings.ts';
+import type { ClosedEvent, ExchangeEvent, RunEvent } from './run-events.ts';
 
 /*
  * Folds what happened on the agent leg into agent runs. Only the node request, the catalog request and the report carry Puppet's
@@ -10,7 +11,8 @@ import { createPreludes, type Prelude } from './bootstrap.ts';
  *  - An exchange names an agent by its client certificate, or, while the agent has none, by the key of certificate_request/NAME
  *    and certificate/NAME. An exchange that names nobody belongs to no run, but for ca, crl and status, which may open one
  *    (bootstrap.ts).
- *  - It goes to the run of its transaction_uuid, else of its connection, else to the latest run of its certname, unless a new run begins: see begins().
+ *  - It goes to the run of its transaction_uuid, else of its connection, else to the latest run of its certname, unless a new run begins: see
+ *    run-beginnings.ts.
  *  - A report that was answered ends a run (`report`). Else its last connection ends it (`connections-closed`), but when the
  *    proxy closed an idle connection the agent may well be busy applying a catalog: such a run stays open until
  *    it goes on, the certname begins another run, an hour has passed, or the recording ends (`idle`).
@@ -39,58 +41,6 @@ export interface Run {
   responseBytes: number;
 }
 
-/** An exchange is over. */
-export interface ExchangeEvent {
-  type: 'exchange';
-  id: ExchangeId;
-  /** Proved by the client certificate. */
-  certname: Certname | null;
-  phase: Phase;
-  indirection: string | null;
-  key: string | null;
-  target: string;
-  /** Agent leg. */
-  connection: ConnectionId;
-  openedAt: number;
-  /** Of the agent's end of the connection, without the port. */
-  address: string;
-  primaryConnection: ConnectionId | null;
-  startedAt: number;
-  endedAt: number;
-  status: number | null;
-  outcome: 'answered' | 'failed' | 'abandoned';
-  requestBytes: number;
-  responseBytes: number;
-  /** From the query, the catalog form or the report. */
-  transactionUuid: string | null;
-  environment: string | null;
-  /** The agent's X-Puppet-Version. */
-  puppetVersion: string | null;
-  /** The request had If-Modified-Since. */
-  conditional: boolean;
-}
-
-/** An agent's connection was closed. */
-export interface ClosedEvent {
-  type: 'closed';
-  connection: ConnectionId;
-  via: 'direct' | 'connect' | 'plain' | 'blind';
-  address: string;
-  openedAt: number;
-  closedAt: number;
-  by: Leg | 'proxy';
-  cause: CloseCause;
-  exchanges: number;
-}
-
-export type RunEvent =
-  | ExchangeEvent
-  | ClosedEvent
-  /** Nothing happened until then. */
-  | { type: 'time'; at: number }
-  /** The recording ended, and with it every connection; nothing of it can follow. */
-  | { type: 'cut' };
-
 /** What events changed, to be stored. */
 export interface RunChanges {
   runs: ReadonlySet<Readonly<Run>>;
@@ -104,12 +54,6 @@ export interface RunFold {
   take(): RunChanges;
 }
 
-/**
- * How long a run without a connection may go on: longer than any pause in the middle of a run, but for its report (by
- * transaction_uuid).
- */
-export const IDLE_MS = 3_600_000;
-
 /** How long before a run its empty probe connection may have been opened, when its closing is seen late. */
 const PROBE_MS = 10_000;
 
@@ -120,13 +64,7 @@ const PROBE_MS = 10_000;
 const REMEMBERED_RUNS = 20_000;
 const REMEMBERED_CONNECTIONS = 20_000;
 
-/**
- * How far a run has come; an agent never goes back within one, but for pluginsync and catalog on the same connection
- * (environments).
- */
-type Stage = 0 | 1 | 2 | 3 | 4 | 5;
-
-interface State {
+interface State extends Progress {
   run: Run;
   stage: Stage;
   address: string;
@@ -161,8 +99,7 @@ export function createRunFold(lastRun: number): RunFold {
   function begin(certname: Certname, e: ExchangeEvent): State {
     const before = byCertname.get(certname);
     if (before !== undefined && parked.has(before)) endIdle(before);
-    const neighbour = byAddress.get(e.address);
-    const alone = neighbour === undefined || neighbour.run.certname === certname;
+    const beginning = { certname, enrols: e.certname === null, alone: alone(certname, e.address) };
     const run: Run = {
       id: nextRun++ as RunId,
       certname,
@@ -196,11 +133,21 @@ export function createRunFold(lastRun: number): RunFold {
     byAddress.set(e.address, state);
     forget(byCertname);
     forget(byAddress);
-    const prelude =
-      preludes.takeConnection(e.address, e.connection) ??
-      preludes.take(e.address, e.openedAt, { enrols: e.certname === null, alone });
+    const prelude = preludes.takeConnection(e.address, e.connection) ?? preludes.take(e.address, e.openedAt, beginning);
     if (prelude !== null) attachPrelude(state, prelude);
     return state;
+  }
+
+  /** No other agent was seen at the address after it. */
+  function alone(certname: Certname, address: string): boolean {
+    const neighbour = byAddress.get(address);
+    return neighbour === undefined || neighbour.run.certname === certname;
+  }
+
+  /** An agent that waits for its certificate has the CA's files and asks for them no more: who did was wiped, and is started anew. */
+  function startsOver(e: ExchangeEvent, { run, agent, lastAt }: State): boolean {
+    if (e.phase !== 'csr' || agent.has(e.connection) || !alone(run.certname, e.address)) return false;
+    return preludes.enrolling(e.address, lastAt, e.openedAt);
   }
 
   function attachPrelude(state: State, prelude: Prelude<ExchangeEvent>): void {
@@ -282,7 +229,8 @@ export function createRunFold(lastRun: number): RunFold {
     }
     const known = e.transactionUuid === null ? undefined : byUuid.get(e.transactionUuid);
     const candidate = [known, latest].find(one => one?.run.certname === certname) ?? byCertname.get(certname);
-    const state = candidate === undefined || begins(e, candidate) ? begin(certname, e) : candidate;
+    const anew = candidate === undefined || begins(e, candidate) || startsOver(e, candidate);
+    const state = anew ? begin(certname, e) : candidate;
     if (!state.agent.has(e.connection)) {
       const prelude = preludes.takeConnection(e.address, e.connection);
       if (prelude !== null) attachPrelude(state, prelude);
@@ -309,11 +257,21 @@ export function createRunFold(lastRun: number): RunFold {
     }
   }
 
+  /**
+   * An empty connection is of the run that begins after it. Without keep-alive an agent opens one each time that it looks for a service,
+   * with its certificate, also in the middle of a run.
+   */
   function probe(c: ClosedEvent): void {
-    const state = byAddress.get(c.address);
-    const before = state === undefined ? -1 : state.run.startedAt - c.openedAt;
-    if (state !== undefined && before >= 0 && before < PROBE_MS) addConnection(state, c.connection);
-    else preludes.probe(c.address, c.connection, c.openedAt);
+    const own = c.certname === null ? byAddress.get(c.address) : byCertname.get(c.certname);
+    if (own !== undefined) {
+      const before = own.run.startedAt - c.openedAt;
+      const within = c.certname !== null && !own.reported && before < 0 && c.openedAt - own.lastAt < PROBE_MS;
+      if (within || (before >= 0 && before < PROBE_MS)) {
+        addConnection(own, c.connection);
+        return;
+      }
+    }
+    preludes.probe(c.address, c.connection, c.openedAt, c.certname);
   }
 
   /** Ends what nothing more came to until `at`. */
@@ -380,67 +338,4 @@ function forget<K>(runs: Map<K, State>): void {
     runs.delete(key);
     return;
   }
-}
-
-function named(e: ExchangeEvent): Certname | null {
-  if (e.certname !== null) return e.certname;
-  return (e.phase === 'csr' || e.phase === 'certificate') && e.key !== null ? toCertname(e.key) : null;
-}
-
-/** Requests without a name that an agent begins with; with server_list it first asks for the server's status. */
-function opensRuns(e: ExchangeEvent): boolean {
-  return e.phase === 'ca' || e.phase === 'crl' || e.target.startsWith('/status/v1/simple');
-}
-
-function stageOf(e: ExchangeEvent): Stage {
-  switch (e.phase) {
-    case 'ca':
-    case 'crl':
-    case 'csr':
-    case 'certificate':
-    case 'other':
-      return 0;
-    case 'node':
-      return 1;
-    case 'pluginsync':
-      return 2;
-    case 'catalog':
-      return 3;
-    case 'file':
-    case 'filebucket':
-      return 4;
-    case 'report':
-      return 5;
-    default:
-      return e.phase satisfies never;
-  }
-}
-
-/** Whether an exchange begins a new run instead of going on with the latest one of its certname. */
-function begins(e: ExchangeEvent, { run, reported, agent, open, lastAt, stage }: State): boolean {
-  if (e.transactionUuid !== null && run.transactionUuid !== null) return e.transactionUuid !== run.transactionUuid;
-  if (reported) return true; // the report is an agent's last request
-  if (agent.has(e.connection)) return false;
-  if (open.size === 0 && e.startedAt - lastAt > IDLE_MS) return true;
-  switch (e.phase) {
-    case 'ca':
-    case 'crl':
-    case 'csr':
-    case 'certificate':
-      return stage > 0;
-    case 'node':
-      return stage >= 1;
-    case 'pluginsync':
-      return stage >= 2 && checksEnvironment(e);
-    default:
-      return false;
-  }
-}
-
-/**
- * The first request of pluginsync: does the environment exist? (configurer.rb; the run's first of all when it remembers its
- * environment)
- */
-function checksEnvironment(e: ExchangeEvent): boolean {
-  return e.indirection === 'file_metadatas' && e.key === 'plugins' && /[?&]recurse=false(&|$)/.test(e.target);
 }

@@ -100,7 +100,8 @@ const TABLE: readonly Entry[] = [
     reason: /left after the handshake/,
     cause: 'agent-finds-another-name',
     what: 'the agent left after the handshake: mostly because our certificate does not carry the name or address by which it came',
-    remedy: '--name NAME puts the name that the agent uses (its `server`) on our certificate',
+    remedy:
+      '--name NAME puts the name that the agent uses (its `server`) on our certificate; when its requests follow, it only looked for the primary (http_keepalive_timeout = 0)',
     puppet:
       'Server hostname \'<server>\' did not match server certificate; expected one of <names>, or: hostname "<server>" does not match the server certificate',
   },

@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
-import { createRunFold, type Run, type RunEvent, type RunFold } from '../analysis/runs.ts';
+import type { RunEvent } from '../analysis/run-events.ts';
+import { createRunFold, type Run, type RunFold } from '../analysis/runs.ts';
 import type { Certname, CloseCause, ConnectionId, ExchangeId, Leg, Phase } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
 import type { Derived, DerivedWrite } from './messages.ts';
@@ -73,6 +74,7 @@ interface ClosingRow {
   seq: number;
   recording: number;
   id: ConnectionId;
+  certname: Certname | null;
   via: 'direct' | 'connect' | 'plain' | 'blind';
   peer: string;
   openedAt: number;
@@ -240,6 +242,7 @@ function closedEvent(row: ClosingRow): RunEvent {
   return {
     type: 'closed',
     connection: row.id,
+    certname: row.certname,
     via: row.via,
     address: address(row.peer),
     openedAt: Math.round(row.openedAt),

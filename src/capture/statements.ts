@@ -174,7 +174,7 @@ export const EVENT_SQL = {
       c.peer, c.opened_at AS openedAt
     FROM exchange e LEFT JOIN connection c ON c.id = e.agent_connection
     WHERE e.seq > +? ORDER BY e.seq LIMIT +?`,
-  closings: `SELECT closed_seq AS seq, recording, id, via, peer, opened_at AS openedAt, closed_at AS closedAt, closed_by AS closedBy, cause, exchanges
+  closings: `SELECT closed_seq AS seq, recording, id, certname, via, peer, opened_at AS openedAt, closed_at AS closedAt, closed_by AS closedBy, cause, exchanges
     FROM connection WHERE closed_seq > +? AND leg = 'agent' ORDER BY closed_seq LIMIT +?`,
   fields: 'SELECT lines FROM fields WHERE id = ?',
   recordingOf: 'SELECT id, first_seq AS firstSeq FROM recording WHERE first_seq <= ? ORDER BY first_seq DESC, id DESC LIMIT 1',

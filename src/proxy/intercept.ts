@@ -32,6 +32,8 @@ const STALLED_MS = 900_000;
 const ALIVE_AFTER_MS = 300_000;
 /** Requests under way on one connection. Agents wait for each answer; each request that does not may cost a connection to the primary. */
 const MAX_UNDER_WAY = 32;
+/** Agents of which is remembered that they took our certificate; to forget one costs a wrong hint at most. */
+const REMEMBERED_AGENTS = 20_000;
 /** Puppet's longest real head is a few kB; a node request with many query fields may reach 16 kB. */
 const MAX_HEAD_BYTES = 64 * 1024;
 /** First byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method starts with it. */
@@ -131,6 +133,10 @@ class SilentEngine extends Engine {
   override _onSocketError(): void {}
 }
 
+function asker({ certname, tls }: Connection): string {
+  return `${certname} ${tls?.serverName}`;
+}
+
 /**
  * Listens for agents.
  * @throws the error of `listen` (EADDRINUSE, EACCES, EADDRNOTAVAIL)
@@ -139,6 +145,8 @@ export async function intercept(options: InterceptOptions): Promise<Interception
   const { tape, headMs = HEAD_MS } = options;
   const held = new Set<Held>();
   const bySocket = new WeakMap<object, Held>();
+  /** Agents that asked something, by certname and the name that our certificate had to carry: they take it. */
+  const content = new Set<string>();
   let shuttingDown = false;
   let drained: (() => void) | null = null;
 
@@ -157,6 +165,10 @@ export async function intercept(options: InterceptOptions): Promise<Interception
     agent.busy += 1;
     agent.answer = response;
     agent.record.exchanges += 1;
+    if (agent.record.exchanges === 1 && agent.record.certname !== null) {
+      if (content.size >= REMEMBERED_AGENTS) content.clear();
+      content.add(asker(agent.record));
+    }
     // Asked for by the agent, or HTTP/1.0. Not before the answer is out: until then the connection may end for another reason.
     if (!response.shouldKeepAlive) response.once('finish', () => agent.ending.note('agent', 'connection-close'));
     response.once('close', () => {
@@ -270,10 +282,17 @@ export async function intercept(options: InterceptOptions): Promise<Interception
       noteError(agent.ending, error, 'agent');
     });
     stream.once('end', () => {
-      // An agent that shows its certificate always has something to ask, unless it dislikes the name on ours: Ruby looks at that after
-      // the handshake, and closes without an alert.
+      // An agent that shows its certificate has something to ask, unless it dislikes the name on ours: Ruby looks at that after the
+      // handshake, and closes without an alert. Only without keep-alive does it look whether the primary is there, and closes again.
       const { tls, certname, exchanges } = agent.record;
-      if (tls !== null && certname !== null && exchanges === 0 && !agent.closing && !shuttingDown) {
+      if (
+        tls !== null &&
+        certname !== null &&
+        exchanges === 0 &&
+        !content.has(asker(agent.record)) &&
+        !agent.closing &&
+        !shuttingDown
+      ) {
         agent.record.error ??= 'left after the handshake, without a request';
       }
       agent.ending.note('agent', 'end');

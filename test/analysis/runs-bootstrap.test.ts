@@ -57,6 +57,61 @@ describe('bootstrap', () => {
     expect(brief(runs)).toEqual(['web1 connections-closed 1', 'web1 connections-closed 2']);
   });
 
+  test('an agent that was wiped before its certificate was signed starts over: its CA and CRL are of no other agent', () => {
+    const { runs, of } = play(`
+      c1 open
+      c1 ${CA} 200
+      c1 closed
+      c2 open
+      c2 ${CRL} 200
+      c3 open
+      c3 ${CSR} 200
+      c3 ${CERTIFICATE} 404
+      c2 closed
+      c3 closed
+      c4 open
+      c4 ${CA} 200
+      c4 closed
+      c5 open
+      c5 ${CRL} 200
+      c6 open
+      c6 ${CSR} 400
+      c6 ${CERTIFICATE} 404
+      c5 closed
+      c6 closed
+      c7 open
+      c7 ${CA} 200
+      c7 closed
+      c8 open
+      c8 ${CRL} 200
+      c9 open
+      c9 ${CSR.replace('web1', 'web2')} 200
+      cut`);
+    expect(brief(runs)).toEqual(['web1 connections-closed 4', 'web1 connections-closed 4', 'web2 connections-closed 3']);
+    expect([5, 6, 9, 10].map(of)).toEqual(['r2.1', 'r2.2', 'r3.1', 'r3.2']);
+  });
+
+  test('an agent that waits for its certificate goes on while another one of its address has asked for the CA', () => {
+    const { runs, of } = play(`
+      c1 open
+      c1 ${CSR} 200
+      c1 ${CERTIFICATE} 404
+      c1 closed
+      c11 open
+      c11 [web2] ${CHECK} 200
+      c2 open
+      c2 ${CA} 200
+      c2 closed
+      c3 open
+      c3 ${CSR} 400
+      c3 ${CERTIFICATE} 404
+      c4 open
+      c4 ${CSR.replace('web1', 'web3')} 200
+      cut`);
+    expect(brief(runs)).toEqual(['web1 connections-closed 4', 'web2 connections-closed 1', 'web3 connections-closed 2']);
+    expect([4, 5].map(of)).toEqual(['r3.1', 'r1.3']);
+  });
+
   test('Puppet 8 refreshes CA and CRL without a certificate: they belong to the run that follows', () => {
     const { runs, of } = play(`
       c1 open

@@ -1,4 +1,5 @@
-import { createRunFold, type Run, type RunEvent } from '../../src/analysis/runs.ts';
+import type { RunEvent } from '../../src/analysis/run-events.ts';
+import { createRunFold, type Run } from '../../src/analysis/runs.ts';
 import { routeOf } from '../../src/decode/route.ts';
 import type { CloseCause, ConnectionId, ExchangeId } from '../../src/model.ts';
 import { toCertname } from '../../src/model.ts';
@@ -10,7 +11,7 @@ import { toCertname } from '../../src/model.ts';
  *   `c5 [web1] GET /target 200`        an exchange on it; the name in brackets is the client certificate's; `abandoned`, `failed`
  *   `c5 [web1] GET /target 200 uuid=…` with what was read out of its body
  *   `c5 GET /target 304 since`         … that had If-Modified-Since
- *   `c5 closed` / `c5 idle-closed`     by the agent / by the proxy, because it was idle
+ *   `c5 closed` / `c5 idle-closed`     by the agent / by the proxy, because it was idle; `c5 [web1] closed`: it had proved that name
  *   `wait 30`                          seconds pass
  *   `time` / `cut`                     the events of these names
  */
@@ -50,7 +51,9 @@ export function play(script: string): { runs: Run[]; of: (exchange: number) => s
     const { at: openedAt, address, exchanges } = opened.get(connection)!;
     if (what.endsWith('closed')) {
       const [by, cause]: ['agent' | 'proxy', CloseCause] = what === 'idle-closed' ? ['proxy', 'idle-timeout'] : ['agent', 'end'];
-      return [{ type: 'closed', connection, via: 'direct', address, openedAt, closedAt: at, by, cause, exchanges }];
+      const name = /^\[(\S+)\]/.exec(what)?.[1];
+      const certname = name === undefined ? null : toCertname(name);
+      return [{ type: 'closed', connection, certname, via: 'direct', address, openedAt, closedAt: at, by, cause, exchanges }];
     }
     const request = /^(?:\[(\S+)\] )?(\S+) (\S+) (\d+|abandoned|failed)(?: uuid=(\S+))?(?: env=(\S+))?( since)?$/.exec(what);
     if (!request) throw new Error(line);

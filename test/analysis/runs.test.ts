@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { IDLE_MS } from '../../src/analysis/runs.ts';
+import { IDLE_MS } from '../../src/analysis/run-beginnings.ts';
 import { brief, CA, CATALOG, CERTIFICATE, CHECK, CRL, CSR, FILE, NODE, PLUGINS, play, REPORT } from './runs-rig.ts';
 
 describe('one run', () => {
@@ -40,6 +40,33 @@ describe('one run', () => {
       c1 closed`);
     expect(brief(runs)).toEqual(['web1 report 3']);
     expect(runs[0]).toMatchObject({ startedAt: 1_002_000, endedAt: 1_004_100, environment: 'canary' });
+  });
+
+  test('an agent without keep-alive (http_keepalive_timeout = 0) opens connections in the middle only to see that the primary is there', () => {
+    const { runs, connections } = play(`
+      c1 open
+      c1 [web1] closed
+      c2 open
+      c2 [web1] ${CHECK} 200
+      c2 [web1] closed
+      c3 open
+      c3 [web1] closed
+      c4 open
+      c4 [web1] ${CATALOG} 200 uuid=u1
+      c4 [web1] closed
+      c5 open
+      c6@10.0.0.1 open
+      c6 [web2] closed
+      c5 [web1] ${REPORT} 200 uuid=u1
+      c5 [web1] closed
+      c7 open
+      c7 [web1] ${CHECK} 200
+      c8 open
+      c8 [web2] ${CHECK} 200
+      c8 [web2] ${REPORT} 200
+      cut`);
+    expect(brief(runs)).toEqual(['web1 report 3', 'web1 connections-closed 1', 'web2 report 2']);
+    expect(connections).toEqual({ 1: '1 2 1000 3 4 5', 2: '7 1000', 3: '6 8 1000' });
   });
 
   test('the agent drops an idle connection in the middle and connects anew', () => {

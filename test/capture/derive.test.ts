@@ -19,16 +19,17 @@ async function run(recorder: Recorder, certname: string, address: string, uuid: 
   const peer = `${address}:40000`;
   const client = agent(recorder, certname);
   if (bootstrap) {
-    client.connect(peer).close();
+    const nobody = agent(recorder, null);
+    nobody.connect(peer).close();
     for (const request of ['GET /puppet-ca/v1/certificate/ca', 'GET /puppet-ca/v1/certificate_revocation_list/ca']) {
-      const line = client.connect(peer);
-      await line.send(request, { certname: null });
+      const line = nobody.connect(peer);
+      await line.send(request);
       line.close();
       await new Promise(resolve => setTimeout(resolve, 5));
     }
-    const line = client.connect(peer);
-    await line.send(`PUT /puppet-ca/v1/certificate_request/${certname}`, { certname: null });
-    await line.send(`GET /puppet-ca/v1/certificate/${certname}`, { certname: null });
+    const line = nobody.connect(peer);
+    await line.send(`PUT /puppet-ca/v1/certificate_request/${certname}`);
+    await line.send(`GET /puppet-ca/v1/certificate/${certname}`);
     line.close();
   }
   const line = client.connect(peer);

@@ -72,11 +72,12 @@ export interface Line {
   close(by?: 'agent' | 'proxy', cause?: 'end' | 'idle-timeout'): void;
 }
 
-export function agent(recorder: Recorder, certname: string): Agent {
+/** @param certname `null`: it has no certificate yet */
+export function agent(recorder: Recorder, certname: string | null): Agent {
   return { connect: peer => connect(recorder, certname, peer ?? '10.0.0.1:40000') };
 }
 
-function connect(recorder: Recorder, certname: string, peer: string): Line {
+function connect(recorder: Recorder, certname: string | null, peer: string): Line {
   const mono = performance.now();
   const connection: Connection = {
     id: recorder.connectionId(),
@@ -90,7 +91,7 @@ function connect(recorder: Recorder, certname: string, peer: string): Line {
     secureMono: mono + 1.5,
     tls: { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384', resumed: false, serverName: 'puppet.lab' },
     peerName: certname,
-    certname: toCertname(certname),
+    certname: certname === null ? null : toCertname(certname),
     refusal: null,
     error: null,
     bytesRead: 0,

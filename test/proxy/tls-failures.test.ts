@@ -118,6 +118,25 @@ describe('agent leg', () => {
   });
 });
 
+test('an agent without keep-alive opens connections only to see that the primary is there: the name is one that it takes', async () => {
+  await using rig = await makeRig();
+  const asking = await rig.agent();
+  asking.write('GET /status/v1/simple HTTP/1.1\r\nHost: x\r\n\r\n');
+  await asking.answer();
+  asking.end();
+  await asking.ended;
+  for (const serverName of ['puppet.example.com', 'other.example.com']) {
+    const probe = await rig.agent({ serverName });
+    probe.end();
+    await probe.ended;
+  }
+  const rows = await eventually(() => {
+    const closed = rig.tape.connections.filter(one => one.leg === 'agent' && one.closed !== null);
+    return closed.length === 3 && closed;
+  });
+  expect(rows.map(row => explainTls(row)?.cause ?? null)).toEqual([null, null, 'agent-finds-another-name']);
+});
+
 /** What the proxy meets when it connects to `server`; the row of that connection, and the failure of the exchange. */
 async function meet(
   ca: DemoCa,
