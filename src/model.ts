@@ -163,6 +163,8 @@ export type Failure =
   | { reason: 'primary-protocol'; origin: string; detail: string }
   /** A request that stringtap does not forward (an unknown host, a CONNECT that is not allowed, a bad target). */
   | { reason: 'not-forwarded'; detail: string }
+  /** A rule of `--fault` made it: what was done (`status=503`), and why that could not be done as it was asked. */
+  | { reason: 'fault'; action: string; detail: string | null }
   /** A defect of ours or of the machine; the agent gets a 502. */
   | { reason: 'internal'; detail: string };
 
@@ -219,6 +221,8 @@ export interface Exchange {
   resent: number;
   /** Who made the answer: the primary, or stringtap (CA bundle, CRL bundle, certificates of our CA, errors). */
   answeredBy: 'primary' | 'proxy';
+  /** The rule of `--fault` that interfered with it, as text; `null`: nobody did. */
+  fault: string | null;
   request: RequestHead;
   response: ResponseHead | null;
   /** The primary's own status, where ours differs from it or may. */

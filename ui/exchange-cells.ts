@@ -1,6 +1,6 @@
 import { sized } from '../src/analysis/words.ts';
 import type { ExchangeRow } from '../src/capture/store.ts';
-import { use } from '../src/commands/present.ts';
+import { remarkOn, use } from '../src/commands/present.ts';
 import type { Column } from './table.ts';
 import { type Span, span } from './text.ts';
 import { shortDuration, type TimeColumn, timeText } from './time.ts';
@@ -88,7 +88,7 @@ export function exchangeColumns(
       title: 'REQUEST',
       width: 10,
       grow: true,
-      cell: row => span(`${shortTarget(row.target)}${row.failure === null ? '' : `  [${row.failure.reason}]`}`),
+      cell: row => span(`${shortTarget(row.target)}${remarkOn(row.failure, row.fault)}`),
     },
   ];
 }

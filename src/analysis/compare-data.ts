@@ -29,6 +29,8 @@ export interface ExchangeData {
   /** Name of the failure, `null` without one. */
   failure: string | null;
   answeredBy: 'primary' | 'proxy';
+  /** The rule of `--fault` that interfered with it. */
+  fault: string | null;
   requestFields: Fields;
   responseFields: Fields;
   request: BodyData | null;

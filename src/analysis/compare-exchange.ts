@@ -70,12 +70,13 @@ export function exchangeRef(exchange: ExchangeData, secrecy: Secrecy): ExchangeR
 }
 
 function compareOutcomes(a: ExchangeData, b: ExchangeData, secrecy: Secrecy): ValueChange[] {
-  const value = ({ status, outcome, failure, answeredBy }: ExchangeData): Rich =>
+  const value = ({ status, outcome, failure, answeredBy, fault }: ExchangeData): Rich =>
     new Map<string, Rich>([
       ['status', status],
       ['outcome', outcome],
       ['failure', failure],
       ['answered_by', answeredBy],
+      ['fault', fault],
     ]);
   return compareValues(value(a), value(b), { secrecy, allowance: allowance() });
 }

@@ -74,7 +74,8 @@ export const FACT_SQL = {
   catalogs: `SELECT m.run, e.id AS exchange, q.environment, e.end_mono - e.start_mono AS durationMs
     FROM (${BEFORE}) r JOIN run_exchange m ON m.run = r.id JOIN exchange e ON e.id = m.exchange
     LEFT JOIN catalog_request q ON q.exchange = e.id
-    WHERE e.phase = 'catalog' AND e.status = 200 AND e.outcome = 'answered' ORDER BY m.run DESC, m.n DESC LIMIT +?`,
+    WHERE e.phase = 'catalog' AND e.status = 200 AND e.outcome = 'answered' AND NOT EXISTS (SELECT 1 FROM fault f WHERE f.exchange = e.id)
+    ORDER BY m.run DESC, m.n DESC LIMIT +?`,
   /** The last report of each run before, that was no noop run. */
   reports: `SELECT max(p.exchange) FROM (${BEFORE}) r JOIN run_exchange m ON m.run = r.id JOIN report p ON p.exchange = m.exchange
     WHERE p.noop IS NOT 1 GROUP BY r.id ORDER BY r.id DESC LIMIT +?`,

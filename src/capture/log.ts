@@ -61,6 +61,7 @@ export function createLog(db: Database, { file, recording, durability, retain, r
   const rollback = db.prepare(WRITER_SQL.rollback);
   const rows = createExchangeRows(db);
   const markEarly = db.prepare<[number]>(WRITER_SQL.early);
+  const insertFault = db.prepare<[number, string]>(WRITER_SQL.fault);
   const upsertConnection = db.prepare<[Value[]]>(WRITER_SQL.connection);
   const insertLoss = db.prepare<Value[]>(WRITER_SQL.loss);
   const applyRows = createApplyDerived(db);
@@ -119,6 +120,7 @@ export function createLog(db: Database, { file, recording, durability, retain, r
       attempt(() => upsertConnection.run([...batch.connections.slice(i, i + CONNECTION_COLUMNS.length), recordingId]));
     }
     for (let i = 0; i < batch.exchanges.length; i += EXCHANGE_COLUMNS.length) attempt(() => writeExchange(batch, i, bodyIds));
+    for (const [exchange, rule] of batch.faults) attempt(() => insertFault.run(exchange, rule));
     for (const exchange of batch.drops) {
       for (let side = 0; side < BODY_COLUMNS.length; side++) bodies.drop(exchange * BODY_COLUMNS.length + side);
     }

@@ -42,6 +42,8 @@ export interface Batch {
   drops: readonly number[];
   /** Exchanges whose answers left before they were committed. */
   early: readonly number[];
+  /** Exchanges of this batch that were interfered with, each with the rule. */
+  faults: ReadonlyArray<readonly [exchange: number, rule: string]>;
   losses: readonly LossCount[];
 }
 

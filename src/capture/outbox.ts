@@ -29,6 +29,8 @@ export interface Outbox {
   /** Body bytes that were written into the ring just now. */
   bytes(write: (parts: number[]) => number): number;
   body(key: number, size: number, cut: number): void;
+  /** The exchange that is put next was interfered with. */
+  fault(exchange: ExchangeId, rule: string): void;
   /**
    * `committed` runs when the row is on disk, late when the disk is slow, at once when the thread is dead.
    * @param alone no other exchange is under way: there is nothing to wait for that could share its commit
@@ -101,6 +103,7 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
       connections,
       drops: next.drops,
       early: next.early,
+      faults: next.faults,
       losses: losses.untold(),
     };
     sent.push({ n, at: performance.now(), exchanges, committed, ringEnd: ring.end() });
@@ -152,6 +155,9 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
     },
     body(key, size, cut) {
       next.bodies.push(key, size, cut);
+    },
+    fault(exchange, rule) {
+      next.faults.push([exchange, rule]);
     },
     exchange(id, row, committed, alone) {
       for (const value of row) next.rows.push(value);
@@ -217,6 +223,7 @@ function emptyContent() {
     connections: new Map<ConnectionId, () => Value[]>(),
     drops: [] as number[],
     early: [] as number[],
+    faults: [] as [exchange: number, rule: string][],
   };
 }
 

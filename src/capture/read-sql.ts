@@ -12,7 +12,7 @@ const RUN = `SELECT id, certname, transaction_uuid AS transactionUuid, environme
 const EXCHANGE = `SELECT id, run, n, phase, method, target, status, outcome, certname, agent_connection AS agentConnection,
   agent_ordinal AS agentOrdinal, primary_connection AS primaryConnection, primary_ordinal AS primaryOrdinal,
   request_bytes AS requestBytes, response_bytes AS responseBytes, started_at AS startedAt, duration_ms AS durationMs,
-  answered_by AS answeredBy, failure, resent, recording, start_mono AS startMono, primary_ready_mono AS primaryReadyMono, end_mono AS endMono
+  answered_by AS answeredBy, failure, resent, recording, start_mono AS startMono, primary_ready_mono AS primaryReadyMono, end_mono AS endMono, fault
   FROM v_exchange`;
 
 /** Its row is written when it opens and when it ends: of one that is open, or was when the proxy was killed, the exchanges are counted. */

@@ -202,6 +202,7 @@ function record(options: RecorderOptions, writer: Worker, shared: SharedArrayBuf
         return committed();
       }
       for (const tap of bodies) outbox.body(bodyKey(exchange.id, tap.side), tap.size, tap.cut);
+      if (exchange.fault !== null) outbox.fault(exchange.id, exchange.fault);
       const row = exchangeRow(exchange, ++seq);
       if (options.durability !== 'async') return outbox.exchange(exchange.id, row, committed, taps.size === 0);
       outbox.exchange(exchange.id, row, null, false);

@@ -44,6 +44,7 @@ export const RETENTION_SQL = {
   deleteExchange: [
     'DELETE FROM note WHERE exchange = ?',
     'DELETE FROM primary_time WHERE exchange = ?',
+    'DELETE FROM fault WHERE exchange = ?',
     'DELETE FROM run_exchange WHERE exchange = ?',
     'DELETE FROM exchange_row WHERE id = ?',
   ],

@@ -34,6 +34,7 @@ export function exchangeData(store: Store, exchange: ExchangeDetail, limitBytes 
     outcome: exchange.outcome,
     failure: exchange.failure?.reason ?? null,
     answeredBy: exchange.answeredBy,
+    fault: exchange.fault,
     requestFields: fields,
     responseFields: exchange.response?.fields ?? [],
     request: body('request'),

@@ -1,5 +1,6 @@
 import { DECODED } from './decoded-schema.ts';
 import { EXCHANGES } from './exchange-schema.ts';
+import { FAULTS } from './fault-schema.ts';
 import { FILTER_INDEX } from './filter-schema.ts';
 import { FINDINGS } from './findings-schema.ts';
 import { FULL_TEXT } from './full-text-schema.ts';
@@ -223,4 +224,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: 'notes, and times of the primary', sql: NOTES },
   { name: 'what is nearly the same each time is kept once', sql: EXCHANGES + LISTS + PACKING },
   { name: 'bodies that are much alike are kept together, and what single rows share once', sql: BLOCKS + SPLITS + FULL_TEXT },
+  { name: 'faults on purpose', sql: FAULTS },
 ];

@@ -83,6 +83,8 @@ export interface ExchangeRow {
   /** A primary connection was ready to take the request. */
   primaryReadyMono: number | null;
   endMono: number;
+  /** The rule of `--fault` that interfered with it, its action first; `null`: nobody did. */
+  fault: string | null;
 }
 
 /** Moments of an exchange between its start and its end, see {@link Timing}. */

@@ -56,5 +56,9 @@ export const SHARE_SQL = {
   insertNote: insert('note', ['subject', 'exchange', 'at', 'mark', 'text']),
   primaryTimes: `SELECT exchange, at, took_ms, borrow_ms, offset_ms FROM primary_time WHERE exchange IN (SELECT id FROM exchange WHERE ${OF_RUNS})`,
   insertPrimaryTime: insert('primary_time', ['exchange', 'at', 'took_ms', 'borrow_ms', 'offset_ms']),
+  /** Of a rule its action stays, without the name of a file; the filter names what is somebody's. */
+  faults: `SELECT exchange, CASE WHEN rule LIKE 'answer=%' THEN 'answer' ELSE substr(rule, 1, instr(rule || ' ', ' ') - 1) END AS rule
+    FROM fault WHERE exchange IN (SELECT id FROM exchange WHERE ${OF_RUNS})`,
+  insertFault: insert('fault', ['exchange', 'rule']),
   newRuns: 'SELECT id FROM run ORDER BY id',
 } as const;

@@ -134,6 +134,7 @@ function written(from: Database, store: Store, runs: readonly number[] | null, f
           if (text !== '' || row.mark === 1) to.note({ ...row, text });
         }
         for (const row of from.prepare<[typeof wanted], Row>(SHARE_SQL.primaryTimes).iterate(wanted)) to.primaryTime(row);
+        for (const row of from.prepare<[typeof wanted], Row>(SHARE_SQL.faults).iterate(wanted)) to.fault(row);
         for (const row of from.prepare<[], Row>(SHARE_SQL.losses).all()) {
           to.loss([row.recording!, row.at!, row.reason!, row.count!, names.text(hideInText(String(row.detail), hiding))]);
         }
@@ -275,6 +276,7 @@ interface Writer {
   loss(values: Value[]): void;
   note(row: Row): void;
   primaryTime(row: Row): void;
+  fault(row: Row): void;
 }
 
 function writerOf(db: Database): Writer {
@@ -288,7 +290,9 @@ function writerOf(db: Database): Writer {
   const loss = db.prepare<Value[]>(SHARE_SQL.insertLoss);
   const note = db.prepare<[Row]>(SHARE_SQL.insertNote);
   const primaryTime = db.prepare<[Row]>(SHARE_SQL.insertPrimaryTime);
+  const fault = db.prepare<[Row]>(SHARE_SQL.insertFault);
   return {
+    fault: row => void fault.run(row),
     note: row => void note.run(row),
     primaryTime: row => void primaryTime.run(row),
     recording: row => void recording.run(row),

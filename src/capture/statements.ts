@@ -87,6 +87,7 @@ export const WRITER_SQL = {
     ON CONFLICT (id) DO UPDATE SET ${CONNECTION_COLUMNS.slice(1)
       .map(column => `${column} = excluded.${column}`)
       .join(', ')}`,
+  fault: 'INSERT INTO fault (exchange, rule) VALUES (?, ?)',
   loss: 'INSERT INTO loss (recording, at, reason, count, detail) VALUES (?, ?, ?, ?, ?)',
   recording: `INSERT INTO recording (first_seq, started_at, started_mono, version, pool, primaries, listen, durability)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,

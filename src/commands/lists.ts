@@ -217,6 +217,10 @@ export function listRuns(io: Io, rows: Iterable<RunRow>, store: Store): void {
   printTable(io, columns, rows, 'no runs');
 }
 
+function statusText({ status, outcome, fault }: ExchangeRow): string {
+  return `${dash(status)}${outcome === 'answered' ? '' : ` ${outcome}`}${fault === null ? '' : ' FAULT'}`;
+}
+
 function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
   const columns: Column<ExchangeRow>[] = [
     { title: 'ID', value: row => idText('exchange', row.id) },
@@ -225,7 +229,7 @@ function listExchanges(io: Io, rows: Iterable<ExchangeRow>): void {
     { title: 'CERTNAME', value: row => dash(row.certname) },
     { title: 'PHASE', value: row => row.phase },
     { title: 'METHOD', value: row => row.method },
-    { title: 'STATUS', value: row => (row.outcome === 'answered' ? dash(row.status) : `${dash(row.status)} ${row.outcome}`) },
+    { title: 'STATUS', value: statusText },
     { title: 'TOOK', right: true, value: row => duration(row.durationMs) },
     { title: 'UP', right: true, value: row => sized(row.requestBytes) },
     { title: 'DOWN', right: true, value: row => sized(row.responseBytes) },

@@ -1,6 +1,6 @@
 import { explainTls } from '../analysis/tls-failures.ts';
 import { sized } from '../analysis/words.ts';
-import type { Connection, Exchange } from '../model.ts';
+import type { Connection, Exchange, Failure } from '../model.ts';
 import { printable } from './io.ts';
 
 /** Figures and rows as people read them. All text of the wire goes through `printable`. */
@@ -97,6 +97,12 @@ export function result(exchange: Exchange): string {
   return response ? `${response.status}!` : 'cut';
 }
 
+/** Why an exchange failed, and the rule of `--fault` that it met, at the end of its line. */
+export function remarkOn(failure: Failure | null, fault: string | null): string {
+  const reason = failure === null || failure.reason === 'fault' ? '' : `  [${failure.reason}]`;
+  return `${reason}${fault === null ? '' : `  [FAULT ${printable(clip(fault, 60))}]`}`;
+}
+
 /** One line of `stringtap proxy` an exchange. */
 export function exchangeLine(exchange: Exchange): string {
   const { timing, route, agent, primary, request, outcome } = exchange;
@@ -113,8 +119,7 @@ export function exchangeLine(exchange: Exchange): string {
     use(primary?.connection ?? null, primary?.ordinal ?? null).padEnd(7),
     printable(clip(request.target.split('?', 1)[0]!, 100)),
   ];
-  const note = outcome.type === 'failed' ? `  [${outcome.failure.reason}]` : '';
-  return `${parts.join(' ')}${note}`;
+  return `${parts.join(' ')}${remarkOn(outcome.type === 'failed' ? outcome.failure : null, exchange.fault)}`;
 }
 
 /** A line for a connection that carried nothing because something went wrong, and one with what to do; `null` for all others. */

@@ -14,6 +14,7 @@ import type { RunningProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
 import { readCa, sha256 } from './ca-option.ts';
+import { FAULT_HELP, faultLines, faultRules, gatherFaults } from './fault-option.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { byteCount, CAPTURES, hostPort, httpUrl, listenPlace, retention, wholeNumber } from './options.ts';
 import { connectionLine, duration, exchangeLine } from './present.ts';
@@ -49,6 +50,7 @@ export interface ProxyFlags {
   quiet?: boolean;
   ui?: boolean;
   keylog?: string;
+  fault?: string[];
   metrics?: { host: string; port: number };
   metricsCertname?: boolean;
   otlp?: string;
@@ -101,6 +103,7 @@ export function registerProxy(program: Command, io: Io): void {
     .option('--connect-only-primary', 'refuse CONNECT to other hosts instead of tunnelling it unread')
     .option('--connect-local', 'let CONNECT and plain HTTP lead to services of this machine (loopback, link-local), too')
     .option('--keylog <FILE>', 'append the TLS secrets of both legs (NSS format), for Wireshark; keep it as a key')
+    .option('--fault <RULE>', FAULT_HELP, gatherFaults)
     .option('--metrics <HOST:PORT>', 'serve figures for Prometheus at http://HOST:PORT/metrics', text => hostPort(text, null))
     .option('--metrics-certname', 'label the figures of exchanges with the certname: one set of series an agent')
     .option('--otlp <URL>', 'send each run as a trace to this OpenTelemetry collector when it ends', httpUrl)
@@ -142,6 +145,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
     err: line => say('err', line),
     chatter: line => say('chatter', line),
   };
+  const faults = faultRules(flags.fault ?? []);
   const keyLog = keyLogOf(io, flags.keylog);
   const caPem = flags.caCert === undefined ? null : await readCa(flags.caCert);
   const file = flags.capture ?? defaultCapture();
@@ -200,6 +204,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
       caFingerprint: flags.caFingerprint ?? null,
       identity: flags.identity,
       revocation: flags.certificateRevocation,
+      faults,
       tape: before(
         watched(metrics?.tape ?? recorder, {
           exchange: exchange => {
@@ -224,6 +229,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
     throw listenError(error, flags.listen);
   }
   io.out(greeting(proxy, flags, bundles, recorder, metrics?.address ?? null).join('\n'));
+  for (const line of faultLines(faults)) io.out(printable(line));
   if (flags.ui === true) screens = openScreens(terminal, recorder.file, false);
   await untilSignal();
   await screens?.close();

@@ -8,9 +8,11 @@ import type { PoolPolicy } from '../model.ts';
 import { identityInPlace, NO_SWAP } from '../pki/in-place.ts';
 import { ContactError } from '../proxy/contact-error.ts';
 import { reasonOf } from '../proxy/failure.ts';
+import type { FaultRule } from '../proxy/faults.ts';
 import { type RunningProxy, startProxy } from '../proxy/proxy.ts';
 import { srvAsker, srvPlaces } from '../proxy/srv.ts';
 import { packageVersion } from '../version.ts';
+import { faultLines, faultRules } from './fault-option.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { connectionLine } from './present.ts';
 import { address, defaultCapture, discardCapture, keyLogOf, lossLine, watched } from './proxy.ts';
@@ -30,6 +32,7 @@ interface Place {
 export interface RunFlags {
   capture?: string;
   keylog?: string;
+  fault?: string[];
   pool: PoolPolicy;
   maxBody?: number;
   durability: 'commit' | 'async';
@@ -42,6 +45,7 @@ export interface RunFlags {
  * @throws {CliError}
  */
 export async function run(io: Io, command: readonly string[], flags: RunFlags): Promise<number> {
+  const faults = faultRules(flags.fault ?? []);
   removeLeftFolders();
   const found = findPuppet(command);
   const path = io.env.PATH ?? '';
@@ -59,11 +63,12 @@ export async function run(io: Io, command: readonly string[], flags: RunFlags): 
     );
   }
   for (const line of lines) io.err(`stringtap: ${printable(line)}`);
+  for (const line of faultLines(faults)) io.err(printable(line));
 
   const folder = makeRunFolder();
   const guard = guardStart(folder.remove);
   try {
-    const session = await open(io, settings, [primary, ...others], folder.path, flags);
+    const session = await open(io, settings, [primary, ...others], folder.path, flags, faults);
     const added = addedSettings(settings, session.proxy, folder.path);
     const env: NodeJS.ProcessEnv = { ...io.env, ...cleanedNoProxy(io.env, settings) };
     let code: number;
@@ -142,6 +147,7 @@ async function open(
   [primary, ...others]: readonly [Place, ...Place[]],
   folder: string,
   flags: RunFlags,
+  faults: readonly FaultRule[],
 ): Promise<Session> {
   const { certname, files } = settings;
   const file = flags.capture ?? defaultCapture();
@@ -186,6 +192,7 @@ async function open(
       caFingerprint: existsSync(files.ca) ? null : settings.caFingerprint,
       identities: identityInPlace({ certname, keyFile: files.key, certFile: files.cert }),
       enrolment: NO_SWAP,
+      faults,
       tape: watched(recorder, {
         exchange() {
           exchanges += 1;

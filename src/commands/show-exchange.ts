@@ -61,6 +61,7 @@ function wire(page: Page, exchange: ExchangeDetail): void {
   page.pair('exchange', `e${exchange.id}${exchange.run === null ? '' : `, number ${exchange.n} of run r${exchange.run}`}`);
   page.pair('request', printable(`${request.method} ${request.target} HTTP/${request.httpVersion}`));
   page.pair('answer', answerLine(exchange));
+  if (exchange.fault !== null) page.pair('FAULT', printable(`on purpose, by --fault '${exchange.fault}'`));
   page.pair('phase', exchange.phase);
   page.pair('certname', exchange.certname ?? '-');
   page.pair('started', `${exchange.startedAt} (${clock(Date.parse(exchange.startedAt))} here)`);

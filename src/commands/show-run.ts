@@ -7,7 +7,7 @@ import { findingJson, findingLines } from './findings-text.ts';
 import { connectionJson, exchangeJson, idText, runJson } from './ids.ts';
 import { type Io, printable } from './io.ts';
 import { noteJson, noteLines } from './note-text.ts';
-import { clock, day, duration } from './present.ts';
+import { clock, day, duration, remarkOn } from './present.ts';
 import { primaryRemark } from './primary-text.ts';
 import { reportSummary } from './show-catalog.ts';
 import { phaseFacts } from './show-phases.ts';
@@ -123,7 +123,7 @@ function phaseHead(page: Page, phase: string, rows: readonly ExchangeRow[]): voi
 /** One exchange, without what is the same for all of its run. */
 function requestLine(row: ExchangeRow): string {
   const status = row.outcome === 'abandoned' ? 'gone' : String(row.status ?? 'none');
-  const why = row.failure === null ? '' : `  [${row.failure.reason}]`;
+  const why = remarkOn(row.failure, row.fault);
   const target = (row.target.split('?', 1)[0] ?? '').replace(/^\/puppet(?:-ca)?\/v\d\//, '');
   return printable(
     `  ${idText('exchange', row.id).padEnd(5)} ${status.padEnd(4)} ${duration(row.durationMs).padStart(8)} ${sized(

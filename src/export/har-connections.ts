@@ -172,6 +172,8 @@ export function failureOf(data: Data): Failure | null {
       };
     case 'primary-protocol':
       return { reason: 'primary-protocol', origin: text('origin'), detail: text('detail') };
+    case 'fault':
+      return { reason: 'fault', action: text('action'), detail: field(data, 'detail') === null ? null : text('detail') };
     case 'not-forwarded':
       return { reason: 'not-forwarded', detail: text('detail') };
     case 'internal':

@@ -236,6 +236,7 @@ function exchangeOf(draft: Draft, base: number): ReadExchange['exchange'] {
     route,
     resent: wholeOf(field(field(entry, '_primary'), 'resent')) ?? 0,
     answeredBy: textOf(field(entry, '_answeredBy')) === 'proxy' ? 'proxy' : 'primary',
+    fault: textOf(field(entry, '_fault'))?.slice(0, 4000) ?? null,
     request: {
       method,
       target,

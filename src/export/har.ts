@@ -117,6 +117,7 @@ function extras(exchange: ExchangeDetail, hiding: Hiding): object {
             resent: exchange.resent,
           },
     _answeredBy: exchange.answeredBy,
+    _fault: exchange.fault,
     _outcome: exchange.outcome,
     _failure: exchange.failure,
     _requestBytes: exchange.requestBytes,

@@ -28,8 +28,10 @@ export interface Delivery {
   data(chunk: Buffer): boolean;
   end(trailers: Fields): void;
   fail(failure: Failure): void;
-  /** A whole answer of our own making. */
-  answer(status: number, reason: string, fields: Fields, body: Buffer): void;
+  /** A whole answer of our own making; with `failure` in place of one that the agent should have had. */
+  answer(status: number, reason: string, fields: Fields, body: Buffer, failure?: Failure): void;
+  /** Ends the connection instead of the answer, after what came of it so far: in an orderly way, or with a TCP reset. */
+  hangUp(failure: Failure, how: 'close' | 'reset'): void;
   readonly over: boolean;
 }
 
@@ -218,8 +220,25 @@ class AgentDelivery implements Delivery {
     this.#answer(status, reason, [['Content-Type', 'application/json;charset=utf-8']], body, { type: 'failed', failure });
   }
 
-  answer(status: number, reason: string, fields: Fields, body: Buffer): void {
-    this.#answer(status, reason, fields, body, { type: 'answered' });
+  answer(status: number, reason: string, fields: Fields, body: Buffer, failure?: Failure): void {
+    this.#answer(status, reason, fields, body, failure ? { type: 'failed', failure } : { type: 'answered' });
+  }
+
+  hangUp(failure: Failure, how: 'close' | 'reset'): void {
+    if (this.#over) return;
+    const begun = this.exchange.response !== null;
+    if (!begun) this.exchange.answeredBy = 'proxy';
+    this.#settle({ type: 'failed', failure }, () => {
+      const response = this.#response;
+      if (response.destroyed) return;
+      if (begun && this.#waiting.length > 0) this.#writeWaiting();
+      else if (begun) response.flushHeaders();
+      this.#agent.ending.note('proxy', 'aborted');
+      // As in `fail`: an orderly end of a body without a length is that of a whole one.
+      const isEnd = begun && this.#expected === null && !response.chunkedEncoding;
+      if (how === 'reset' || isEnd) this.#agent.cut();
+      else this.#agent.hangUp();
+    });
   }
 
   #answer(status: number, reason: string, fields: Fields, body: Buffer, outcome: Outcome): void {

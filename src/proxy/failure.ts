@@ -58,6 +58,12 @@ export function answerTo(failure: Failure): FailureAnswer {
       return say(502, 'Primary does not speak HTTP', `what ${failure.origin} sent is not valid HTTP: ${failure.detail}`);
     case 'not-forwarded':
       return say(400, 'Not forwarded', failure.detail);
+    case 'fault':
+      return say(
+        502,
+        'Fault of stringtap',
+        `a fault on purpose (--fault ${failure.action})${failure.detail === null ? '' : `: ${failure.detail}`}`,
+      );
     case 'internal':
       return say(502, 'stringtap failed', `an error in the proxy itself: ${failure.detail}`);
     default:

@@ -47,6 +47,8 @@ export interface AgentConnection {
   certificatePem(): string | null;
   /** Ends it now, or after the answer under way. */
   closeWhenIdle(): void;
+  /** Ends it now, in an orderly way, whatever is under way on it. */
+  hangUp(): void;
   /** Ends it with a TCP reset: what came is not all, where nothing else could say so. */
   cut(): void;
 }
@@ -352,6 +354,7 @@ export async function intercept(options: InterceptOptions): Promise<Interception
         agent.closing = true;
         if (agent.busy === 0) endStream(agent);
       },
+      hangUp: () => farewell(agent.stream ?? wire, wire),
       cut: () => void wire.resetAndDestroy(),
     };
     held.add(agent);

@@ -12,6 +12,7 @@ import type { PrimaryAddress } from './contact.ts';
 import { openLeafContexts, ownAddresses } from './contexts.ts';
 import type { Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
+import { type FaultRule, openFaults } from './faults.ts';
 import { followRecords } from './following.ts';
 import { serveHandout } from './handout.ts';
 import { openHeaderIdentities } from './header-identity.ts';
@@ -56,6 +57,8 @@ export interface ProxyOptions {
   /** How far the revocation of the primary's own certificate is looked at; default `chain`, as with agents. */
   revocation?: RevocationMode;
   tape: Tape;
+  /** What is done to exchanges on purpose, the first that matches; default nothing. */
+  faults?: readonly FaultRule[];
   /** Whom the proxy can act as, and who answers certificate requests; default: the folders of `certsDir`. */
   identities?: IdentitySource;
   enrolment?: Enrolment;
@@ -160,8 +163,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onNotice,
     onTrustChanged: renewContexts,
   });
+  const faults = options.faults === undefined || options.faults.length === 0 ? null : openFaults(options.faults);
   const relay = openRelay({
     tape,
+    faults,
+    onNotice,
     upstream,
     pool: options.pool,
     bootstrap,
@@ -242,6 +248,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     async close() {
       clearInterval(renewal);
       following?.stop();
+      faults?.end();
       await interception.close();
       await upstream.close();
     },

@@ -6,9 +6,11 @@ import type { Bootstrap } from './bootstrap.ts';
 import { type Delivery, type DeliveryHooks, deliver } from './delivery.ts';
 import type { Presented, Primary } from './dial.ts';
 import { reasonOf } from './failure.ts';
+import type { Faults } from './faults.ts';
 import { announcesClose, hasRequestBody, requestFields } from './fields.ts';
 import { admit } from './gate.ts';
 import type { AgentConnection } from './intercept.ts';
+import { type Interference, interfere } from './interference.ts';
 import { type RequestBody, requestBody } from './request-body.ts';
 import type { Standing } from './standing.ts';
 import { authority } from './tracking.ts';
@@ -24,6 +26,10 @@ export interface RelayOptions {
   /** What is presented for a certname that this connection has proved. */
   identityOf(certname: Certname, agent: AgentConnection, primary: Primary): Presented | null;
   standing: Standing;
+  /** What is done to exchanges on purpose; `null`: nothing. */
+  faults: Faults | null;
+  /** A line that the operator should read. */
+  onNotice(line: string): void;
 }
 
 /**
@@ -49,6 +55,9 @@ class Carriage implements Answering, DeliveryHooks {
   readonly #delivery: Delivery;
   #call: Call | null = null;
   #body: RequestBody | null = null;
+  #interference: Interference | null = null;
+  /** Called when the request has come whole. */
+  #onRead: (() => void) | null = null;
 
   constructor(options: RelayOptions, agent: AgentConnection, request: IncomingMessage, response: ServerResponse, target: string) {
     this.#options = options;
@@ -91,7 +100,49 @@ class Carriage implements Answering, DeliveryHooks {
   }
 
   #carry(method: string, primary: Primary, identity: Presented | null): void {
-    const { bootstrap, tape, upstream } = this.#options;
+    const { faults, onNotice } = this.#options;
+    const rule = faults === null ? null : faults.take(this.#delivery.exchange, this.#agent.record);
+    if (faults === null || rule === null) {
+      this.#send(method, primary, identity, this);
+      return;
+    }
+    const interference = interfere(rule, faults, this.#delivery, onNotice);
+    this.#interference = interference;
+    const isBootstrap = this.#options.bootstrap.takes(method, this.#route);
+    switch (interference.when) {
+      case 'before':
+        // An agent that leaves is only seen by who reads; the bootstrap reads for itself, and little.
+        if (!isBootstrap) this.#takeBody()?.readAhead();
+        interference.delay(() => this.#send(method, primary, identity, this));
+        return;
+      case 'instead':
+        this.#onRead = () => void interference.answer();
+        this.#takeBody()?.discard();
+        if (this.#delivery.exchange.timing.requestEndMono !== null) this.#onRead();
+        return;
+      case 'after':
+        this.#send(method, primary, identity, interference.through(this, this));
+        return;
+      default:
+        interference.when satisfies never;
+    }
+  }
+
+  /** The request's body, on the tape as it comes; `null` when it has none. */
+  #takeBody(): RequestBody | null {
+    const { tape } = this.#options;
+    if (this.#body !== null) return this.#body;
+    if (hasRequestBody(this.#delivery.exchange.request.fields)) {
+      this.#body = tapped(tape, this.#request, this.#delivery, () => this.#onRead?.());
+    } else if (this.#delivery.exchange.timing.requestEndMono === null) {
+      this.#delivery.requestEnded();
+      this.#request.resume();
+    }
+    return this.#body;
+  }
+
+  #send(method: string, primary: Primary, identity: Presented | null, answering: Answering): void {
+    const { bootstrap, upstream } = this.#options;
     const delivery = this.#delivery;
     const request = this.#request;
     const route = this.#route;
@@ -108,12 +159,6 @@ class Carriage implements Answering, DeliveryHooks {
         });
       return;
     }
-
-    if (hasRequestBody(delivery.exchange.request.fields)) this.#body = tapped(tape, request, delivery);
-    else {
-      delivery.requestEnded();
-      request.resume();
-    }
     this.#call = upstream.send(
       {
         primary,
@@ -122,20 +167,31 @@ class Carriage implements Answering, DeliveryHooks {
         method,
         target,
         fields: requestFields(delivery.exchange.request.fields, authority(primary.host, primary.port)),
-        body: this.#body,
+        body: this.#takeBody(),
         resendable: IDEMPOTENT.has(method) || (method === 'POST' && route.phase === 'catalog'),
       },
-      this,
+      answering,
     );
   }
 
-  onDrain(): void {
+  /** Holds the primary's answer no longer. */
+  resume(): void {
     this.#call?.resume();
   }
 
-  onAbandoned(): void {
+  /** Gives the primary's answer up. */
+  abort(): void {
     this.#call?.abort();
     this.#body?.release();
+  }
+
+  onDrain(): void {
+    if (this.#interference === null || this.#interference.drained()) this.resume();
+  }
+
+  onAbandoned(): void {
+    this.#interference?.left();
+    this.abort();
   }
 
   onReady(use: Use, resent: number): void {
@@ -167,7 +223,7 @@ class Carriage implements Answering, DeliveryHooks {
 }
 
 /** The request's body on its way upstream, copied to the tape as it passes. */
-function tapped(tape: Tape, request: IncomingMessage, delivery: Delivery): RequestBody {
+function tapped(tape: Tape, request: IncomingMessage, delivery: Delivery, onRead: () => void): RequestBody {
   const tap = delivery.tap('request');
   return requestBody(request, {
     onChunk(chunk) {
@@ -175,7 +231,10 @@ function tapped(tape: Tape, request: IncomingMessage, delivery: Delivery): Reque
       tap.write(chunk);
       delivery.requestBytes(chunk.length);
     },
-    onEnd: () => delivery.requestEnded(),
+    onEnd() {
+      delivery.requestEnded();
+      onRead();
+    },
     ready: go => tape.ready?.(go) ?? true,
   });
 }

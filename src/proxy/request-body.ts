@@ -12,6 +12,10 @@ let retainedTotal = 0;
 
 /** The body of an agent's request on its way to the primary. */
 export interface RequestBody extends SendableBody {
+  /** Reads on before anybody sends it, as far as it is kept. */
+  readAhead(): void;
+  /** Reads it to its end, though nobody will send it, at the pace of who copies it. */
+  discard(): void;
   /** Nothing more will be sent: lets go of what is kept, and lets the rest of the request flow by unread. */
   release(): void;
 }
@@ -37,6 +41,8 @@ export function requestBody(request: IncomingMessage, hooks: RequestBodyHooks): 
   /** Nor can what copies the body. */
   let held = false;
   let released = false;
+  /** It is read though nobody sends it yet. */
+  let isAhead = false;
 
   const forget = (): void => {
     retainedTotal -= retainedBytes;
@@ -55,6 +61,8 @@ export function requestBody(request: IncomingMessage, hooks: RequestBodyHooks): 
       }
     }
     if (target && !target.push(chunk)) targetIsFull = true;
+    // Nobody sends it yet: what is kept is all that may come.
+    if (isAhead && (retainedBytes > RETAIN_BYTES / 2 || retainedTotal > RETAIN_TOTAL_BYTES / 2)) targetIsFull = true;
     hold();
     if (targetIsFull || held) request.pause();
   });
@@ -85,6 +93,7 @@ export function requestBody(request: IncomingMessage, hooks: RequestBodyHooks): 
 
   return {
     open() {
+      isAhead = false;
       const stream = new Readable({
         read() {
           targetIsFull = false;
@@ -99,7 +108,18 @@ export function requestBody(request: IncomingMessage, hooks: RequestBodyHooks): 
       return stream;
     },
     resendable: () => retained !== null,
+    readAhead() {
+      isAhead = true;
+      resume();
+    },
+    discard() {
+      isAhead = false;
+      forget();
+      targetIsFull = false;
+      resume();
+    },
     release() {
+      isAhead = false;
       target = null;
       targetIsFull = false;
       held = false;

@@ -27,6 +27,7 @@ export function newExchange(
     primary: null,
     resent: 0,
     answeredBy: 'primary',
+    fault: null,
     request,
     response: null,
     primaryStatus: null,

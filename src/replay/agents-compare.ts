@@ -144,5 +144,14 @@ const BOOTSTRAP: ReadonlySet<Phase> = new Set(['ca', 'crl', 'csr', 'certificate'
 function bootstrapApart(exchange: ExchangeData, { phase, primaryStatus }: ExchangeDetail): ExchangeData {
   if (!BOOTSTRAP.has(phase)) return exchange;
   const status = primaryStatus ?? exchange.status;
-  return { ...exchange, status, answeredBy: 'primary', requestFields: [], responseFields: [], request: null, response: null };
+  return {
+    ...exchange,
+    status,
+    answeredBy: 'primary',
+    fault: null,
+    requestFields: [],
+    responseFields: [],
+    request: null,
+    response: null,
+  };
 }

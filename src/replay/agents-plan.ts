@@ -2,6 +2,7 @@ import { greatest } from '../analysis/extremes.ts';
 import type { ConnectionRow, ExchangeDetail, RunRow, Store } from '../capture/store.ts';
 import { routeOf } from '../decode/route.ts';
 import { type Certname, type ConnectionId, type ExchangeId, type Phase, type Route, type RunId, toCertname } from '../model.ts';
+import { madeByFault } from './faulted.ts';
 
 /** Kinds of requests that change the primary, each sent only when it was asked for. */
 export const WRITES = ['csr', 'report', 'filebucket', 'facts', 'renewal'] as const;
@@ -39,7 +40,7 @@ export interface PlannedRequest {
   certificate: boolean;
   /** The primary's own status then, `null` when there was no answer. */
   status: number | null;
-  /** `false` for what depends on something that the run itself changed: its certificate, and whether a file is in the file bucket. */
+  /** `false` for an answer that `--fault` made or cut, and for what depends on something that the run itself changed: its certificate, and whether a file is in the file bucket. */
   compared: boolean;
   omitted: Omission | null;
 }
@@ -161,6 +162,7 @@ function stepsOf(
 function plannedRequest(exchange: ExchangeDetail, options: PlanOptions): PlannedRequest {
   const { id, phase, method, target, agentConnection, certname, status, primaryStatus } = exchange;
   const body = exchange.bodies.find(({ side }) => side === 'request');
+  const isOurs = madeByFault(exchange);
   return {
     exchange: id,
     phase,
@@ -169,8 +171,8 @@ function plannedRequest(exchange: ExchangeDetail, options: PlanOptions): Planned
     bodyBytes: body?.size ?? 0,
     connection: agentConnection,
     certificate: certname !== null,
-    status: primaryStatus ?? status,
-    compared: phase !== 'certificate' && !(phase === 'filebucket' && method === 'HEAD'),
+    status: primaryStatus ?? (isOurs ? null : status),
+    compared: !isOurs && phase !== 'certificate' && !(phase === 'filebucket' && method === 'HEAD'),
     omitted: omissionOf(exchange, options),
   };
 }

@@ -2,6 +2,7 @@ import type { ExchangeDetail, RunRow, Store } from '../capture/store.ts';
 import { fieldValue } from '../decode/encoding.ts';
 import { mimeOf } from '../decode/format.ts';
 import type { ExchangeId, Fields, Phase, RunId } from '../model.ts';
+import { madeByFault } from './faulted.ts';
 import { type Asking, type Book, type Entry, openBook, questionOf } from './match.ts';
 
 /** The bootstrap's answers are of another CA than ours: they are made anew, and never served. */
@@ -47,7 +48,9 @@ function spares(store: Store, runs: readonly RunRow[]): Entry[] {
   );
 }
 
-function whyUnusable({ outcome, response, bodies }: ExchangeDetail): string | null {
+function whyUnusable(exchange: ExchangeDetail): string | null {
+  const { outcome, response, bodies } = exchange;
+  if (madeByFault(exchange)) return 'what it got was a fault on purpose';
   if (response === null) return 'it has no answer';
   if (outcome === 'failed') return 'its answer is of stringtap, because something failed';
   if (outcome === 'abandoned') return 'the agent did not wait for its answer';

@@ -1,6 +1,7 @@
-import type { Store } from '../capture/store.ts';
+import type { ExchangeDetail, Store } from '../capture/store.ts';
 import { type Checksum, checkContent, isWholeDigest } from '../decode/checksum.ts';
 import type { Route, RunId, Side } from '../model.ts';
+import { madeByFault } from './faulted.ts';
 
 /** Where in the capture the content of a file is; `null` as exchange: it is empty. */
 export interface Content {
@@ -63,14 +64,21 @@ export function openServedFiles(store: Store): ServedFiles {
 /** Checksums of one run's files, by each key that an agent may ask for the content with. */
 function promisesOf(store: Store, run: RunId): Map<string, Checksum> {
   const promises = new Map<string, Checksum>();
-  const keys = new Map<number, string | null>();
+  /** `undefined`: no promise of the primary's. */
+  const keys = new Map<number, string | null | undefined>();
   for (const row of store.decoded.rows('file_metadata', { run })) {
     if (row.checksumType === null || row.checksum === null || row.side !== 'response') continue;
-    if (!keys.has(row.exchange)) keys.set(row.exchange, store.exchange(row.exchange)?.key ?? null);
+    if (!keys.has(row.exchange)) keys.set(row.exchange, keyIn(store.exchange(row.exchange)));
+    const asked = keys.get(row.exchange);
+    if (asked === undefined) continue;
     const checksum = { type: row.checksumType, value: row.checksum };
-    for (const key of keysOf(row, keys.get(row.exchange) ?? null)) promises.set(key, checksum);
+    for (const key of keysOf(row, asked)) promises.set(key, checksum);
   }
   return promises;
+}
+
+function keyIn(exchange: ExchangeDetail | null): string | null | undefined {
+  return exchange !== null && madeByFault(exchange) ? undefined : (exchange?.key ?? null);
 }
 
 function keysOf(

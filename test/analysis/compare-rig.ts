@@ -36,6 +36,7 @@ export function exchangeOf(told: Told): ExchangeData {
     outcome: 'answered',
     failure: null,
     answeredBy: 'primary',
+    fault: null,
     requestFields: fields(told.requestType, told.requestFields),
     responseFields: fields(told.responseType, told.responseFields),
     request: body(told.request),

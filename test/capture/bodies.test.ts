@@ -148,7 +148,7 @@ test('bodies of a commit that failed, each in its last part, are not held for ev
   const keys = Array.from({ length: 7 }, (_, n) => n);
   let n = 0;
   const batch = (given: Partial<Batch>): Batch => {
-    const nothing = { parts: [], bodies: [], exchanges: [], connections: [], drops: [], early: [], losses: [] };
+    const nothing = { parts: [], bodies: [], exchanges: [], connections: [], drops: [], early: [], faults: [], losses: [] };
     return { n: ++n, ...nothing, ...given };
   };
   const begun = (first: number): Batch => batch({ parts: keys.flatMap(key => [first + key, key * part, part]) });

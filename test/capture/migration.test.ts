@@ -120,6 +120,8 @@ test('a capture of version 6 says the same, word for word', () => {
     return Object.fromEntries(views.map(view => [view, db.prepare(`SELECT * FROM ${view}`).safeIntegers(true).all()]));
   };
   const before = all();
+  // a column of a later version
+  for (const row of before.v_exchange as Record<string, unknown>[]) row.fault = null;
   expect(Object.values(before).filter(rows => (rows as unknown[]).length > 0).length).toBe(8);
   using store = closing(openStore(file));
   expect(all()).toEqual(before);

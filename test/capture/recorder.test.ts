@@ -466,6 +466,7 @@ function exchange(recorder: { file: string }, id: number, connection: number, re
     primary: null,
     resent: 0,
     answeredBy: 'primary',
+    fault: null,
     request: { method: 'GET', target: '/', httpVersion: '1.1', fields: [] },
     response: null,
     primaryStatus: null,

@@ -56,6 +56,8 @@ export interface Sending {
   fields?: Fields;
   responseFields?: Fields;
   trailers?: Fields;
+  fault?: string;
+  answeredBy?: Exchange['answeredBy'];
 }
 
 /** An agent that puts its connections and exchanges on a tape. */
@@ -144,7 +146,8 @@ function exchangeOf(recorder: Recorder, connection: Connection, request: string,
     agent: { connection: connection.id, ordinal: connection.exchanges },
     primary: null,
     resent: 0,
-    answeredBy: 'primary',
+    answeredBy: sending.answeredBy ?? 'primary',
+    fault: sending.fault ?? null,
     request: { method, target, httpVersion: '1.1', fields: sending.fields ?? FIELDS },
     response:
       status === null ? null : { status, reason: 'OK', fields: sending.responseFields ?? [['Content-Type', 'text/plain']] },

@@ -54,7 +54,7 @@ describe('help', () => {
 
   test('has an example of each command, with options that it has', () => {
     const without = [...pages]
-      .filter(([name, page]) => commandsIn(page).length === 0 && !/^Examples?:$|^To have it/m.test(page))
+      .filter(([, page]) => commandsIn(page).length === 0 && !/^Examples?:$|^To have it/m.test(page))
       .map(([name]) => name);
     expect(without).toEqual([]);
     const wrong = [...pages].flatMap(([name, page]) => {

@@ -108,6 +108,7 @@ function toExchange(id: Exchange['id'], told: ExchangeTale, connections: readonl
     primary: primary === undefined ? null : use(primary),
     resent: 0,
     answeredBy: 'primary',
+    fault: null,
     request: { method: 'GET', target: told.target ?? `/puppet/v3/${phase}/x`, httpVersion: '1.1', fields: [] },
     response: { status: 200, reason: 'OK', fields: told.fields ?? [] },
     primaryStatus: 200,

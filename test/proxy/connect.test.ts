@@ -172,7 +172,14 @@ describe.runIf(outside)('CONNECT to another host', () => {
       }),
     );
     const record = openConnection(memoryTape(), { leg: 'agent', via: 'plain', peer: '', target: null, certname: null });
-    const agent = { record, ending: { note: () => undefined }, closeWhenIdle() {}, cut() {}, certificatePem: () => null };
+    const agent = {
+      record,
+      ending: { note: () => undefined },
+      closeWhenIdle() {},
+      hangUp() {},
+      cut() {},
+      certificatePem: () => null,
+    };
     ours.end(); // as Node does when the agent has
     await tunnel(agent, { host: outside!, port }, ours, Buffer.alloc(0), false);
     await eventually(() => far?.destroyed && ours.destroyed);

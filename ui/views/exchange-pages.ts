@@ -26,6 +26,7 @@ export function summaryLines(exchange: ExchangeDetail, env: Env, columns: number
       `${response === null ? 'none' : `${response.status} ${response.reason}`}${by}${theirs}${exchange.outcome === 'abandoned' ? ', abandoned by the agent' : ''}`,
     ],
     ...(failure === null ? [] : [['failed', JSON.stringify(failure)] as [string, string]]),
+    ...(exchange.fault === null ? [] : [['FAULT', `on purpose, by --fault '${exchange.fault}'`] as [string, string]]),
     ['phase', `${exchange.phase}${exchange.run === null ? ', of no run' : `, number ${exchange.n} of run r${exchange.run}`}`],
     ['certname', exchange.certname ?? 'none: the agent showed no certificate'],
     ['started', `${exchange.startedAt} (${clock(Date.parse(exchange.startedAt))} here), took ${duration(exchange.durationMs)}`],

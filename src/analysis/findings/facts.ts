@@ -27,6 +27,8 @@ export interface ExchangeFact extends ExchangeFacts {
   durationMs: number;
   answeredBy: 'primary' | 'proxy';
   failure: Failure | null;
+  /** The rule of `--fault` that interfered with it. */
+  fault: string | null;
 }
 
 export interface ConnectionFact extends ConnectionFacts {

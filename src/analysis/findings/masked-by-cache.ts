@@ -16,7 +16,9 @@ export const maskedByCache: Rule = {
     if (found === null || found.report.cachedCatalogStatus !== 'on_failure') return [];
     if (status !== 'changed' && status !== 'unchanged') return [];
     const failed = run.phase('catalog').filter(one => one.outcome !== 'answered' || one.status !== 200);
-    const why = failed.length === 0 ? '' : ` (${failed.at(-1)?.status ?? 'no answer'} to the catalog request)`;
+    const last = failed.at(-1);
+    const ours = typeof last?.fault === 'string' ? ', a fault on purpose' : '';
+    const why = last === undefined ? '' : ` (${last.status ?? 'no answer'} to the catalog request${ours})`;
     return [
       {
         severity: 'error',

@@ -16,7 +16,7 @@ export const pluginsyncSerial: Rule = {
   threshold: `${FILES} or more plugin files in one run; a warning from ${FELT_MS / 1000} s (an agent that has its plugins needs 3 to 4 s for a whole run)`,
   page: page('plugins_in_modules.html'),
   judge(run) {
-    const files = run.phase('pluginsync').filter(one => one.target.includes('/file_content/'));
+    const files = run.phase('pluginsync').filter(one => one.target.includes('/file_content/') && one.fault === null);
     if (files.length < FILES) return [];
     const ms = files.reduce((sum, one) => sum + one.durationMs, 0);
     const bytes = files.reduce((sum, one) => sum + one.responseBytes, 0);

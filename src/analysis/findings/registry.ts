@@ -12,6 +12,7 @@ import { environmentMissing } from './environment-missing.ts';
 import { environmentRestart } from './environment-restart.ts';
 import { factLimit } from './fact-limit.ts';
 import type { RunFacts } from './facts.ts';
+import { faultsInjected } from './faults-injected.ts';
 import { type Found, type Rule, SEVERITIES } from './finding.ts';
 import { firstRunStall } from './first-run-stall.ts';
 import { keepaliveGap } from './keepalive-gap.ts';
@@ -75,6 +76,7 @@ export const RULES: readonly Rule[] = [
   refetchedFile,
   uncompressed,
   firstRunStall,
+  faultsInjected,
 ];
 
 /** What was found, with its rule, and the rule's fix where the case tells none. */

@@ -15,7 +15,7 @@ export const waitingForSignature: Rule = {
     const csr = run.rows('csr').findLast(row => row.side === 'request');
     const tries = run.phase('certificate');
     const last = tries.at(-1);
-    if (csr === undefined || last?.status !== 404 || otherKey(run) !== null) return [];
+    if (csr === undefined || last?.status !== 404 || last.fault !== null || otherKey(run) !== null) return [];
     const name = run.run.certname;
     const since = run.earlierCsrs().find(one => one.keySha256 === csr.keySha256)?.at ?? run.run.startedAt;
     // The CA has the CSR that stringtap sent in the agent's place; its list shows that one's fingerprint.

@@ -112,6 +112,16 @@ export const COSTS: readonly Case[] = [
     },
   },
   {
+    rule: 'faults-injected',
+    severity: 'info',
+    says: /2 requests met a fault on purpose: delay=20s ~phase catalog \(1\), status=503 ~phase report \(1\)$/,
+    async fires(node) {
+      await node.catalog({}, { fault: 'delay=20s ~phase catalog', ms: 300_000 });
+      await node.report({}, { fault: 'status=503 ~phase report', by: 'proxy', status: 503 });
+    },
+    quiet: node => good(node),
+  },
+  {
     rule: 'pluginsync-serial',
     severity: 'warning',
     says: /100 plugin files \(.*\) came one by one in 6\.0 s, 60 ms each/,

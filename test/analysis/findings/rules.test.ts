@@ -58,6 +58,10 @@ describe('rules', () => {
     expect(found.get('good.example')).toBeUndefined();
   });
 
+  test('what was done on purpose is no fault of the primary', () => {
+    expect((found.get('faults-injected.fires') ?? []).map(row => row.rule)).toEqual(['faults-injected']);
+  });
+
   test('no rule gave up', () => {
     expect([...store.query('SELECT run, rule, text FROM finding_note').rows]).toEqual([]);
   });

@@ -25,6 +25,7 @@ export interface Asked {
   abandoned?: boolean;
   by?: 'primary' | 'proxy';
   resent?: number;
+  fault?: string;
 }
 
 /** One agent: its connections on both legs, its exchanges one after the other. */
@@ -148,6 +149,7 @@ export async function makeWorld(): Promise<World> {
         primary: upstream ? { connection: primary!.id, ordinal: primary!.exchanges } : null,
         resent: asked.resent ?? 0,
         answeredBy: by,
+        fault: asked.fault ?? null,
         request: {
           method,
           target,
