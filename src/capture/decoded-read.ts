@@ -1,6 +1,8 @@
 import type { Database, Statement } from 'better-sqlite3';
+import type { Data } from '../decode/data.ts';
+import { mayHoldSecrets, secretsIn } from '../decode/secrets.ts';
 import { createContentPlaces } from './content-places.ts';
-import type { DecodedKind, DecodedRows, DecodedStore } from './decoded-shapes.ts';
+import type { DecodedKind, DecodedRows, DecodedStore, OfExchange, RowsByKind } from './decoded-shapes.ts';
 import { joined, LIST_TABLES, N_MASK } from './list-schema.ts';
 import { createSearch } from './search.ts';
 
@@ -74,8 +76,15 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
   };
   const secrets = db.prepare<[number], { n: number; secrets: string }>(
     `SELECT b.id & ${N_MASK} AS n, r.secrets FROM list l ${joined('resource')}
-    WHERE l.owner = ? AND l.kind = ${LIST_TABLES.resource.code} AND r.secrets IS NOT NULL`,
+    WHERE l.owner = +? AND l.kind = ${LIST_TABLES.resource.code} AND r.secrets IS NOT NULL`,
   );
+
+  const held = db
+    .prepare<[number], string>(
+      `SELECT coalesce(r.secrets, r.parameters, b.parameters) FROM list l ${joined('resource')}
+    WHERE l.owner IN (SELECT exchange FROM run_exchange WHERE run = +?) AND l.kind = ${LIST_TABLES.resource.code}`,
+    )
+    .pluck();
 
   function revealed(rows: DecodedRows['resource'][]): void {
     const byExchange = new Map<number, Map<number, string>>();
@@ -93,16 +102,40 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
   const search = createSearch(db);
   const content = createContentPlaces(db);
 
+  function ordered(kind: DecodedKind, sql: string, values: readonly unknown[], reveal: boolean): OfExchange[] {
+    const order = SINGLE.has(kind) ? 'exchange' : (ORDER[kind] ?? 'exchange, n');
+    const statement = prepared(`${sql} ORDER BY ${order}`).raw();
+    const cells = statement.columns().map(cellOf);
+    const rows = (statement.all(...values) as unknown[][]).map(stored => {
+      const row: Record<string, unknown> = {};
+      for (const [i, { name, read }] of cells.entries()) row[name] = read === null ? stored[i] : read(stored[i]);
+      return row as unknown as OfExchange;
+    });
+    if (kind === 'resource' && reveal) revealed(rows as DecodedRows['resource'][]);
+    return rows;
+  }
+
+  function rowsOf(kinds: readonly DecodedKind[], exchanges: readonly number[], reveal: boolean): Map<number, RowsByKind> {
+    const found = new Map<number, Map<DecodedKind, OfExchange[]>>();
+    const ids = JSON.stringify(exchanges);
+    for (const kind of kinds) {
+      const sql = `SELECT * FROM v_${kind} WHERE exchange IN (SELECT value FROM json_each(?))`;
+      for (const [exchange, rows] of Map.groupBy(ordered(kind, sql, [ids], reveal), row => row.exchange)) {
+        const byKind = found.get(exchange) ?? new Map<DecodedKind, OfExchange[]>();
+        found.set(exchange, byKind.set(kind, rows));
+      }
+    }
+    return found;
+  }
+
   return {
     rows: (kind, filter) =>
       reading(() => {
         const { sql, values } = chosen(kind, '*', filter);
-        const order = SINGLE.has(kind) ? 'exchange' : (ORDER[kind] ?? 'exchange, n');
-        const rows = prepared(`${sql} ORDER BY ${order}`).all(...values) as Record<string, unknown>[];
-        const shaped = rows.map(shape) as unknown as DecodedRows[typeof kind][];
-        if (kind === 'resource' && filter.reveal === true) revealed(shaped as DecodedRows['resource'][]);
-        return shaped;
+        return ordered(kind, sql, values, filter.reveal === true) as DecodedRows[typeof kind][];
       }),
+    secrets: run => reading(() => held.all(run).flatMap(json => (mayHoldSecrets(json) ? secretsIn(parsed(json) as Data) : []))),
+    rowsOf: (kinds, exchanges, reveal) => reading(() => rowsOf(kinds, exchanges, reveal)),
     count: (kind, filter) =>
       reading(() => {
         const { sql, values } = chosen(kind, 'count(*) AS count', filter);
@@ -131,22 +164,19 @@ function chosen(
   { run, exchange }: { run?: number; exchange?: number },
 ): { sql: string; values: number[] } {
   const conditions = [
-    ...(run === undefined ? [] : ['exchange IN (SELECT exchange FROM run_exchange WHERE run = ?)']),
-    ...(exchange === undefined ? [] : ['exchange = ?']),
+    ...(run === undefined ? [] : ['exchange IN (SELECT exchange FROM run_exchange WHERE run = +?)']),
+    ...(exchange === undefined ? [] : ['exchange = +?']),
   ];
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
   return { sql: `SELECT ${columns} FROM v_${kind}${where}`, values: [run, exchange].filter(value => value !== undefined) };
 }
 
-/** The columns of a view as the row has them. */
-function shape(stored: Record<string, unknown>): Record<string, unknown> {
-  const row: Record<string, unknown> = {};
-  for (const [column, value] of Object.entries(stored)) {
-    const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-    if (JSON_COLUMNS.has(name) && typeof value === 'string') row[name] = parsed(value);
-    else row[name] = FLAGS.has(name) && (value === 0 || value === 1) ? value === 1 : value;
-  }
-  return row;
+/** How a column of a view is in a row; `read` is `null` where it is as it is stored. */
+function cellOf({ name: column }: { name: string }): { name: string; read: ((value: unknown) => unknown) | null } {
+  const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  if (JSON_COLUMNS.has(name)) return { name, read: value => (typeof value === 'string' ? parsed(value) : value) };
+  if (FLAGS.has(name)) return { name, read: value => (value === 0 || value === 1 ? value === 1 : value) };
+  return { name, read: null };
 }
 
 /** JSON of a cell; an integer that no double holds is given as text, with all its digits. */

@@ -253,6 +253,9 @@ export interface DecodedRows {
 }
 export type DecodedKind = keyof DecodedRows;
 
+/** Rows of an exchange. */
+export type RowsByKind = ReadonlyMap<DecodedKind, readonly OfExchange[]>;
+
 export interface DecodedFilter {
   run?: number;
   exchange?: number;
@@ -284,6 +287,13 @@ export interface SearchFilter {
 export interface DecodedStore {
   /** Rows of a kind in their order. */
   rows<K extends DecodedKind>(kind: K, filter: DecodedFilter): DecodedRows[K][];
+  /**
+   * The rows of some exchanges, by exchange and kind, kinds in the given order and those without rows left out: a question a kind, however many
+   * exchanges are asked for.
+   */
+  rowsOf(kinds: readonly DecodedKind[], exchanges: readonly number[], reveal: boolean): ReadonlyMap<number, RowsByKind>;
+  /** Texts that resources of a run hold as secrets: their type or their name says so. */
+  secrets(run: number): string[];
   count(kind: DecodedKind, filter: DecodedFilter): number;
   /**
    * Full-text search: every term has to be there; a term that ends in `*` is a beginning. Best first.

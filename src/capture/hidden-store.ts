@@ -1,6 +1,6 @@
 import type { Data } from '../decode/data.ts';
-import { createHiding, type Hiding, hideInData, hideInFields, hideInTarget, knownPattern, secretsIn } from '../decode/secrets.ts';
-import type { DecodedKind, DecodedRows } from './decoded-shapes.ts';
+import { createHiding, type Hiding, hideInData, hideInFields, hideInTarget, knownPattern } from '../decode/secrets.ts';
+import type { DecodedKind, DecodedRows, OfExchange, RowsByKind } from './decoded-shapes.ts';
 import type { ExchangeDetail } from './shapes.ts';
 import type { Store } from './store-shape.ts';
 
@@ -23,7 +23,7 @@ export function hidingFor(store: Store): (run: number | null) => Hiding & { coun
     // The capture has grown, and with it perhaps the run: a catalog may have come with secrets of its own.
     const exchanges = store.run(run)?.exchanges ?? 0;
     const decoded = exchanges - store.decoded.behind({ run });
-    const pattern = before?.decoded === decoded ? before.pattern : patternOf(store, run);
+    const pattern = before?.decoded === decoded ? before.pattern : knownPattern(store.decoded.secrets(run));
     if (known.size >= REMEMBERED) known.clear();
     known.set(run, { pattern, version, decoded });
     return createHiding(pattern);
@@ -38,17 +38,11 @@ interface Known {
   readonly decoded: number;
 }
 
-function patternOf(store: Store, run: number): RegExp | null {
-  const rows = store.decoded.rows('resource', { run, reveal: true });
-  return knownPattern(rows.flatMap(row => secretsIn(row.parameters as Data)));
-}
-
 /**
  * A store whose heads, decoded rows and search hits show no secrets, unless rows are asked for with `reveal`. Bodies it gives as they were
  * on the wire.
  */
-export function withoutSecrets(store: Store): Store {
-  const hiding = hidingFor(store);
+export function withoutSecrets(store: Store, hiding: (run: number | null) => Hiding = hidingFor(store)): Store {
   const inHeads = createHiding();
   const { decoded } = store;
   return {
@@ -60,21 +54,36 @@ export function withoutSecrets(store: Store): Store {
       const exchange = store.exchange(id);
       return exchange === null ? null : headsWithout(exchange, inHeads);
     },
+    *details(filter) {
+      for (const exchange of store.details(filter)) yield headsWithout(exchange, inHeads);
+    },
     decoded: {
       ...decoded,
       rows<K extends DecodedKind>(kind: K, filter: Parameters<Store['decoded']['rows']>[1]): DecodedRows[K][] {
         const rows = decoded.rows(kind, filter);
         if (filter.reveal === true) return rows;
-        const ofRun = new Map<number | null, Hiding>();
-        const hidingOf = (run: number | null): Hiding => {
-          const one = ofRun.get(run) ?? hiding(run);
-          ofRun.set(run, one);
-          return one;
-        };
-        return rows.map(row => hideInData(row as unknown as Data, hidingOf(row.run)) as unknown as DecodedRows[K]);
+        const hidden = createHidden(hiding);
+        return rows.map(hidden);
+      },
+      rowsOf(kinds, exchanges, reveal) {
+        const rows = decoded.rowsOf(kinds, exchanges, reveal);
+        if (reveal) return rows;
+        const hidden = createHidden(hiding);
+        const hiddenIn = (byKind: RowsByKind): RowsByKind => new Map([...byKind].map(([kind, some]) => [kind, some.map(hidden)]));
+        return new Map([...rows].map(([exchange, byKind]) => [exchange, hiddenIn(byKind)]));
       },
       search: (terms, filter) => decoded.search(terms, filter, hiding),
     },
+  };
+}
+
+/** Makes the function that hides the secrets of rows: those of a run are looked up once. */
+function createHidden(hiding: (run: number | null) => Hiding): <Row extends OfExchange>(row: Row) => Row {
+  const ofRun = new Map<number | null, Hiding>();
+  return row => {
+    const one = ofRun.get(row.run) ?? hiding(row.run);
+    ofRun.set(row.run, one);
+    return hideInData(row as unknown as Data, one) as unknown as typeof row;
   };
 }
 

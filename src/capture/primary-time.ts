@@ -32,7 +32,7 @@ export interface Joined {
 
 const SQL = {
   read: `SELECT exchange, at, took_ms AS tookMs, borrow_ms AS borrowMs, other_ms AS otherMs, offset_ms AS offsetMs FROM v_primary_time
-    WHERE exchange IN (SELECT exchange FROM run_exchange WHERE run = :run) OR exchange = :exchange`,
+    WHERE exchange IN (SELECT exchange FROM run_exchange WHERE run = :run UNION ALL SELECT value FROM json_each(:exchanges))`,
   /** In a table of its own, on disk if it is large: what was sent upstream, by what was asked. */
   asked: `PRAGMA temp_store = FILE; CREATE TEMP TABLE asked AS SELECT id, method, target, coalesce(primary_status, status) AS status, certname,
       started_at + end_mono - start_mono AS ended, end_mono - start_mono AS took, 0 AS taken
@@ -56,10 +56,16 @@ const SQL = {
   insert: 'INSERT OR REPLACE INTO primary_time (exchange, at, took_ms, borrow_ms, offset_ms) VALUES (?, ?, ?, ?, ?)',
 } as const;
 
-export function readPrimaryTimes(db: Database, filter: { run: number } | { exchange: number }): Map<number, PrimaryTime> {
-  const wanted = { run: null, exchange: null, ...filter };
-  const rows = db.prepare<[typeof wanted], PrimaryTime>(SQL.read).all(wanted);
-  return new Map(rows.map(row => [row.exchange, row]));
+/** Makes the function that reads what was joined of a run, or of some exchanges, by exchange. */
+export function createPrimaryTimes(
+  db: Database,
+): (filter: { run: number } | { exchanges: readonly number[] }) => Map<number, PrimaryTime> {
+  const read = db.prepare<[{ run: number | null; exchanges: string }], PrimaryTime>(SQL.read);
+  return filter => {
+    const wanted =
+      'run' in filter ? { run: filter.run, exchanges: '[]' } : { run: null, exchanges: JSON.stringify(filter.exchanges) };
+    return new Map(read.all(wanted).map(row => [row.exchange, row]));
+  };
 }
 
 /** Clocks that differ by more than this are not looked for. */

@@ -5,6 +5,9 @@ import type { ConnectionFilter, ExchangeFilter, FindingFilter, RunFilter } from 
 /** Rows that are read at once: long lists are walked through in pages, so that no reader holds a snapshot for long. */
 export const PAGE = 500;
 
+/** The same of rows with all that is known of them: some kilobytes each, which are gone before V8 would keep them for long. */
+export const DETAILS_PAGE = 100;
+
 const RUN = `SELECT id, certname, transaction_uuid AS transactionUuid, environment, puppet_version AS puppetVersion, started_at AS startedAt,
   ended_at AS endedAt, "end", exchanges, failed, agent_connections AS agentConnections, primary_connections AS primaryConnections,
   request_bytes AS requestBytes, response_bytes AS responseBytes FROM v_run`;
@@ -35,15 +38,17 @@ export const READ_SQL = {
   judged: 'SELECT judged FROM run WHERE id = +?',
   exchange: `${EXCHANGE} WHERE id = +?`,
   connection: `${CONNECTION} WHERE id = +?`,
-  exchangeMore: `SELECT e.indirection, e.key, e.environment, e.request_http_version AS httpVersion, e.reason, e.primary_status AS primaryStatus,
+  exchangeMore: `SELECT e.id, e.indirection, e.key, e.environment, e.request_http_version AS httpVersion, e.reason, e.primary_status AS primaryStatus,
       e.early, e.request_end_mono AS requestEndMono, e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono,
-      q.lines AS requestFields, s.lines AS responseFields, t.lines AS trailers
-    FROM exchange e LEFT JOIN fields q ON q.id = e.request_fields LEFT JOIN fields s ON s.id = e.response_fields
-    LEFT JOIN fields t ON t.id = e.trailers WHERE e.id = +?`,
+      q.lines AS requestFields, s.lines AS responseFields, t.lines AS trailers, e.request_body AS request, e.response_body AS response,
+      e.primary_request_body AS primaryRequest, e.primary_response_body AS primaryResponse
+    FROM json_each(?) j CROSS JOIN exchange e ON e.id = j.value LEFT JOIN fields q ON q.id = e.request_fields LEFT JOIN fields s ON s.id = e.response_fields
+    LEFT JOIN fields t ON t.id = e.trailers`,
   moments: `SELECT e.id, e.request_end_mono AS requestEndMono, e.response_head_mono AS responseHeadMono, e.first_byte_mono AS firstByteMono
     FROM run_exchange m JOIN exchange e ON e.id = m.exchange WHERE m.run = +? ORDER BY m.n`,
   bodyIds: `SELECT request_body, response_body, primary_request_body, primary_response_body FROM exchange WHERE id = +?`,
-  body: 'SELECT lower(hex(sha256)) AS sha256, size, kept, stored, cut FROM body WHERE id = ? AND sha256 IS NOT NULL',
+  bodies: `SELECT id, lower(hex(sha256)) AS sha256, size, kept, stored, cut FROM body WHERE id IN (SELECT value FROM json_each(?))
+    AND sha256 IS NOT NULL`,
   recordings: `SELECT id, strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS startedAt,
     strftime('%Y-%m-%dT%H:%M:%fZ', ended_at / 1000.0, 'unixepoch') AS endedAt, version, pool, primaries, listen, durability = 'import' AS imported FROM recording ORDER BY id`,
   losses: `SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, recording, reason, count, detail FROM loss ORDER BY id`,
@@ -117,6 +122,7 @@ export function exchangeListing(filter: ExchangeFilter): Listing {
     connection === undefined ? null : ['(agent_connection = +? OR primary_connection = +?)', [connection, connection]],
     where('id > +?', filter.after),
     where('id < +?', filter.before),
+    where('id IN (SELECT value FROM json_each(?))', filter.ids && JSON.stringify(filter.ids)),
     matching(filter.match, 'exchange'),
   ]);
 }

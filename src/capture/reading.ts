@@ -1,48 +1,31 @@
 import type { Database, Statement } from 'better-sqlite3';
-import type { Fields, Sha256, Side } from '../model.ts';
-import { SIDES } from '../model.ts';
+import { SIDES, type Side } from '../model.ts';
+import { createBatchReader } from './body-batch.ts';
 import { createBodyReader, createPartReader } from './body-reader.ts';
 import { openBrowser } from './browse.ts';
 import { readingError } from './database.ts';
 import { createDecodedStore } from './decoded-read.ts';
+import { createDetails } from './details.ts';
 import { CaptureError, sqliteCode } from './errors.ts';
 import { registerFilterFunctions } from './filter-functions.ts';
 import { readNotes } from './notes.ts';
-import { readPrimaryTimes } from './primary-time.ts';
-import { connectionListing, exchangeListing, findingListing, type Listing, PAGE, READ_SQL, runListing } from './read-sql.ts';
-import type {
-  BodyInfo,
-  ConnectionRow,
-  ExchangeDetail,
-  ExchangeRow,
-  FindingRow,
-  LossRow,
-  MomentsRow,
-  QueryResult,
-  RecordingRow,
-  RunRow,
-} from './shapes.ts';
+import { createPrimaryTimes } from './primary-time.ts';
+import {
+  connectionListing,
+  DETAILS_PAGE,
+  exchangeListing,
+  findingListing,
+  type Listing,
+  PAGE,
+  READ_SQL,
+  runListing,
+} from './read-sql.ts';
+import type { ConnectionRow, ExchangeRow, FindingRow, LossRow, MomentsRow, QueryResult, RecordingRow, RunRow } from './shapes.ts';
 import type { Store } from './store-shape.ts';
 
 export type StoredExchange = Omit<ExchangeRow, 'failure'> & { failure: string | null };
 type StoredFinding = Omit<FindingRow, 'evidence'> & { id: number; evidence: string };
 export type StoredConnection = Omit<ConnectionRow, 'resumed'> & { resumed: number | null };
-
-interface StoredMore {
-  indirection: string | null;
-  key: string | null;
-  environment: string | null;
-  httpVersion: string;
-  reason: string | null;
-  primaryStatus: number | null;
-  early: number;
-  requestEndMono: number | null;
-  responseHeadMono: number | null;
-  firstByteMono: number | null;
-  requestFields: string | null;
-  responseFields: string | null;
-  trailers: string | null;
-}
 
 type BodyIds = readonly [
   request: number | null,
@@ -59,13 +42,15 @@ export function createStore(db: Database, file: string): Store {
   const run = db.prepare<[number], RunRow>(READ_SQL.run);
   const judged = db.prepare<[number], number>(READ_SQL.judged).pluck();
   const exchange = db.prepare<[number], StoredExchange>(READ_SQL.exchange);
-  const exchangeMore = db.prepare<[number], StoredMore>(READ_SQL.exchangeMore);
+  const details = createDetails(db);
   const connection = db.prepare<[number], StoredConnection>(READ_SQL.connection);
   const bodyIds = db.prepare<[number], BodyIds>(READ_SQL.bodyIds).raw();
-  const body = db.prepare<[number], Omit<BodyInfo, 'side'>>(READ_SQL.body);
   const readBody = createBodyReader(db);
   const readPart = createPartReader(db);
+  const readBatch = createBatchReader(db);
   const moments = db.prepare<[number], MomentsRow>(READ_SQL.moments);
+  const primaryTimes = createPrimaryTimes(db);
+  const version = db.prepare<[], number>('PRAGMA data_version').pluck();
   const closeFilters = registerFilterFunctions(db);
 
   function reading<T>(read: () => T): T {
@@ -89,7 +74,11 @@ export function createStore(db: Database, file: string): Store {
   }
 
   /** Walks through a list page by page. */
-  function* pages<Stored extends object, Row>(listing: Listing, toRow: (stored: Stored) => Row): Generator<Row> {
+  function* pages<Stored extends object, Row>(
+    listing: Listing,
+    toRows: (page: readonly Stored[]) => Iterable<Row>,
+    size = PAGE,
+  ): Generator<Row> {
     const { sql, cursor, values, reverse } = listing;
     let left = listing.limit;
     if (left <= 0) return;
@@ -98,49 +87,12 @@ export function createStore(db: Database, file: string): Store {
     );
     let place: unknown = reverse ? Number.MAX_SAFE_INTEGER : 0;
     while (left > 0) {
-      const page = reading(() => statement.all(...values, place, Math.min(PAGE, left))) as (Stored & Record<string, unknown>)[];
-      for (const row of page) yield toRow(row);
-      if (page.length < PAGE) return;
+      const page = reading(() => statement.all(...values, place, Math.min(size, left))) as (Stored & Record<string, unknown>)[];
+      yield* reading(() => toRows(page));
+      if (page.length < size) return;
       left -= page.length;
       place = page.at(-1)![cursor];
     }
-  }
-
-  function bodiesOf(id: number): BodyInfo[] {
-    const ids = bodyIds.get(id);
-    return SIDES.flatMap((side, i) => {
-      const bodyId = ids?.[i] ?? null;
-      const info = bodyId === null ? undefined : body.get(bodyId);
-      return info === undefined ? [] : [{ side, ...info, sha256: info.sha256 as Sha256 }];
-    });
-  }
-
-  function detail(id: number): ExchangeDetail | null {
-    const stored = exchange.get(id);
-    const more = exchangeMore.get(id);
-    if (stored === undefined || more === undefined) return null;
-    const row = exchangeRow(stored);
-    return {
-      ...row,
-      indirection: more.indirection,
-      key: more.key,
-      environment: more.environment,
-      request: { method: row.method, target: row.target, httpVersion: more.httpVersion, fields: fields(more.requestFields) },
-      response:
-        row.status === null ? null : { status: row.status, reason: more.reason ?? '', fields: fields(more.responseFields) },
-      trailers: fields(more.trailers),
-      primaryStatus: more.primaryStatus,
-      timing: {
-        startMono: row.startMono,
-        requestEndMono: more.requestEndMono,
-        primaryReadyMono: row.primaryReadyMono,
-        responseHeadMono: more.responseHeadMono,
-        firstByteMono: more.firstByteMono,
-        endMono: row.endMono,
-      },
-      early: more.early === 1,
-      bodies: bodiesOf(id),
-    };
   }
 
   function* bytes(id: number, side: Side): Generator<Uint8Array> {
@@ -158,18 +110,26 @@ export function createStore(db: Database, file: string): Store {
 
   return {
     file,
-    runs: (filter = {}) => pages<RunRow, RunRow>(runListing(filter), row => row),
+    runs: (filter = {}) => pages<RunRow, RunRow>(runListing(filter), page => page),
     run: id => reading(() => run.get(id)) ?? null,
-    exchanges: (filter = {}) => pages(exchangeListing(filter), exchangeRow),
-    exchange: id => reading(() => detail(id)),
+    exchanges: (filter = {}) => pages(exchangeListing(filter), exchangeRows),
+    exchange: id =>
+      reading(() => {
+        const stored = exchange.get(id);
+        return stored === undefined ? null : (details([exchangeRow(stored)])[0] ?? null);
+      }),
+    details: (filter = {}) =>
+      pages(exchangeListing(filter), (page: readonly StoredExchange[]) => details(exchangeRows(page)), DETAILS_PAGE),
     body: bytes,
+    bodies: (exchanges, side) => reading(() => readBatch(exchanges, side)),
     bodyPart: (id, side, at, length) =>
       reading(() => {
         const bodyId = bodyIds.get(id)?.[SIDES.indexOf(side)] ?? null;
         return bodyId === null ? new Uint8Array(0) : readPart(bodyId, at, length);
       }),
     moments: id => reading(() => moments.all(id)),
-    connections: (filter = {}) => pages(connectionListing(filter), connectionRow),
+    connections: (filter = {}) =>
+      pages(connectionListing(filter), (page: readonly StoredConnection[]) => page.map(connectionRow)),
     connection(id) {
       const stored = reading(() => connection.get(id));
       return stored === undefined ? null : connectionRow(stored);
@@ -183,15 +143,15 @@ export function createStore(db: Database, file: string): Store {
           .all()
           .map(row => ({ ...row, primaries: JSON.parse(row.primaries) as string[], imported: row.imported === 1 })),
       ),
-    findings: (filter = {}) => pages(findingListing(filter), findingRow),
+    findings: (filter = {}) => pages(findingListing(filter), (page: readonly StoredFinding[]) => page.map(findingRow)),
     isJudged: id => reading(() => judged.get(id)) === 1,
     losses: () => reading(() => db.prepare<[], LossRow>(READ_SQL.losses).all()),
     notes: (filter = {}) => reading(() => readNotes(db, filter)),
-    primaryTimes: filter => reading(() => readPrimaryTimes(db, filter)),
+    primaryTimes: filter => reading(() => primaryTimes(filter)),
     decoded: createDecodedStore(db, reading),
     query: (sql, limit) => query(db, file, unread, sql, limit),
     browse: () => openBrowser(db.name),
-    version: () => reading(() => Number(db.pragma('data_version', { simple: true }))),
+    version: () => reading(() => version.get() ?? 0),
     close() {
       for (const rows of unread) rows.return?.();
       closeFilters();
@@ -255,6 +215,10 @@ export function exchangeRow(stored: StoredExchange): ExchangeRow {
   return { ...stored, failure: stored.failure === null ? null : (JSON.parse(stored.failure) as ExchangeRow['failure']) };
 }
 
+function exchangeRows(page: readonly StoredExchange[]): ExchangeRow[] {
+  return page.map(exchangeRow);
+}
+
 /** A row of READ_SQL.connection as it is shown. */
 export function connectionRow(stored: StoredConnection): ConnectionRow {
   return { ...stored, resumed: stored.resumed === null ? null : stored.resumed === 1 };
@@ -262,8 +226,4 @@ export function connectionRow(stored: StoredConnection): ConnectionRow {
 
 function findingRow({ id: _, evidence, ...row }: StoredFinding): FindingRow {
   return { ...row, evidence: JSON.parse(evidence) as FindingRow['evidence'] };
-}
-
-function fields(lines: string | null): Fields {
-  return lines === null ? [] : (JSON.parse(lines) as Fields);
 }

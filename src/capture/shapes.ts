@@ -201,6 +201,8 @@ export interface RunFilter {
 
 export interface ExchangeFilter {
   run?: number;
+  /** Only these. */
+  ids?: readonly number[];
   since?: string;
   phase?: Phase;
   status?: number;

@@ -42,9 +42,10 @@ export function* runPages(selection: Selection, version: string): Generator<stri
 
 function runSection(selection: Selection, store: Store, run: RunRow): Markup {
   const hiding = hidingOr(selection, run.id);
-  const exchanges = [...store.exchanges({ run: run.id })]
-    .flatMap(({ id }) => store.exchange(id) ?? [])
-    .map(one => ({ ...one, request: { ...one.request, target: hideInTarget(one.request.target, hiding) } }));
+  const exchanges = [...store.details({ run: run.id })].map(one => ({
+    ...one,
+    request: { ...one.request, target: hideInTarget(one.request.target, hiding) },
+  }));
   const connections = [...store.connections({ run: run.id })];
   const findings = [...store.findings({ run: run.id })].map(row => ({ ...row, summary: hideInText(row.summary, hiding) }));
   const parts = [

@@ -167,9 +167,11 @@ async function writeFiles(io: Io, selection: Selection, output: string | undefin
   if (output === undefined) throw new CliError('--format files writes a folder', 'as in: --format files -o DIR', 2);
   const { filesOf } = await import('../export/files.ts');
   let count = 0;
+  let folder = '';
   for await (const { path, content } of filesOf(selection)) {
     const file = join(output, path);
-    makeFolder(dirname(file));
+    if (dirname(file) !== folder) makeFolder(dirname(file));
+    folder = dirname(file);
     if (typeof content === 'string' || content instanceof Uint8Array) writeFile(file, content);
     else await writePieces(file, content);
     count += 1;

@@ -20,11 +20,11 @@ export function showExchange(
   options: { json: boolean; headers: boolean; reveal: boolean },
 ): void {
   if (options.json) {
-    const decoded = decodedOf(store, exchange.id, options.reveal);
+    const decoded = decodedOf(store, [exchange.id], options.reveal).get(exchange.id) ?? {};
     const shown = options.headers
       ? exchange
       : { ...exchange, request: bare(exchange.request), response: bare(exchange.response) };
-    const told = store.primaryTimes({ exchange: exchange.id }).get(exchange.id);
+    const told = store.primaryTimes({ exchanges: [exchange.id] }).get(exchange.id);
     const primaryTime = told === undefined ? null : { ...told, exchange: idText('exchange', told.exchange) };
     const notes = store.notes({ exchange: exchange.id }).map(noteJson);
     io.out(JSON.stringify({ ...exchangeJson(shown as ExchangeDetail), primaryTime, notes, decoded }));
@@ -32,7 +32,7 @@ export function showExchange(
   }
   const page = pageOf(io, 16);
   wire(page, exchange);
-  const primary = store.primaryTimes({ exchange: exchange.id }).get(exchange.id);
+  const primary = store.primaryTimes({ exchanges: [exchange.id] }).get(exchange.id);
   if (primary !== undefined) page.pair('at the primary', primaryText(primary, exchange.durationMs));
   for (const body of store.decoded.rows('body', { exchange: exchange.id })) {
     const coding = body.codings.length === 0 ? '' : `, ${body.codings.join(' and ')} undone`;

@@ -17,10 +17,9 @@ export type HiddenBody =
 
 /** Hides the secrets of a body whose content codings are undone. Total: what cannot be read is `unreadable`. */
 export function hideInBody(body: Body, hiding: Hiding, limits: Limits): HiddenBody {
-  const counting = counted(hiding);
-  const changed = attempt(() => changedBody(body, counting, limits));
+  const changed = attempt(() => changedBody(body, counted(hiding), limits));
   if ('error' in changed) return { type: 'unreadable', reason: changed.error };
-  return counting.count === 0 ? { type: 'same' } : { type: 'changed', ...changed.value };
+  return changed.value === null ? { type: 'same' } : { type: 'changed', ...changed.value };
 }
 
 /** The same, with a count of its own. */
@@ -37,17 +36,27 @@ function counted(hiding: Hiding): Hiding & { count: number } {
   return counting;
 }
 
-function changedBody(body: Body, hiding: Hiding, limits: Limits): { bytes: Uint8Array; mime: string | null } {
+/** `null` when there was nothing to hide: then it is not written anew. */
+function changedBody(
+  body: Body,
+  hiding: ReturnType<typeof counted>,
+  limits: Limits,
+): { bytes: Uint8Array; mime: string | null } | null {
   if (isStructured(body.format)) {
-    const bytes = Buffer.from(dataJson(hideInData(parseBody(body, limits, true), hiding)));
-    return { bytes, mime: /json|pson/.test(body.format) ? body.mime : 'application/json' };
+    const data = hideInData(parseBody(body, limits, true), hiding);
+    if (hiding.count === 0) return null;
+    return { bytes: Buffer.from(dataJson(data)), mime: /json|pson/.test(body.format) ? body.mime : 'application/json' };
   }
   if (body.truncated !== null) throw new Malformed(body.truncated);
-  const { mime } = body;
-  if (body.format === 'form') return { bytes: Buffer.from(form(body, hiding, limits), 'latin1'), mime };
-  if (!isPrintable(body.bytes)) return { bytes: body.bytes, mime };
+  const bytes = changedText(body, hiding, limits);
+  return hiding.count === 0 ? null : { bytes, mime: body.mime };
+}
+
+function changedText(body: Body, hiding: Hiding, limits: Limits): Uint8Array {
+  if (body.format === 'form') return Buffer.from(form(body, hiding, limits), 'latin1');
+  if (!isPrintable(body.bytes)) return body.bytes;
   const text = Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength).toString('utf8');
-  return { bytes: Buffer.from(hideInText(hideInPem(text, hiding), hiding)), mime };
+  return Buffer.from(hideInText(hideInPem(text, hiding), hiding));
 }
 
 /** The form of a catalog request: facts are encoded once more than the rest. Pairs without a secret keep their bytes. */

@@ -65,9 +65,24 @@ const SECRET_NAME =
   /(?:^|[_.:\s-])(?:(?:pass|password|passwd|passphrase|pwd|secret|token|credential|psk)s?|(?:api|access|private|secret|encryption|preshared|shared|license|auth)_?keys?|(?:password|pw)_?hash(?:es)?|auth_?string|salt|pw)$/;
 
 /** Whether a parameter, fact, setting or field of this name holds a secret. */
-export function isSecretName(name: string): boolean {
-  if (name.length > 300) return false;
-  return SECRET_NAME.test(name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase());
+export const isSecretName = remembering(
+  name => name.length <= 300 && SECRET_NAME.test(name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase()),
+);
+
+/** Names come again and again, and a body may have any: so many answers are remembered, of names that are not long. */
+const REMEMBERED = 4096;
+
+function remembering(ask: (name: string) => boolean): (name: string) => boolean {
+  const answers = new Map<string, boolean>();
+  return name => {
+    const before = answers.get(name);
+    if (before !== undefined) return before;
+    const answer = ask(name);
+    if (name.length > 100) return answer;
+    if (answers.size >= REMEMBERED) answers.clear();
+    answers.set(name, answer);
+    return answer;
+  };
 }
 
 /** What is never a secret, whatever its name: nothing, a switch, one digit (`pass` of a mount), what is hidden already. */
@@ -111,6 +126,14 @@ export function knownPattern(texts: Iterable<string>): RegExp | null {
   return new RegExp(escaped.join('|'), 'g');
 }
 
+/** Words of {@link SECRET_NAME}, of types, and of URLs with a password; `u` as the lower case of a Kelvin sign is a k. */
+const MAY_HOLD = /pass|pw|secret|token|credential|psk|key|auth|salt|sensitive|:\/\//iu;
+
+/** Whether {@link secretsIn} could find any in the data that this JSON is of: quickly told, and hardly any resource has one. */
+export function mayHoldSecrets(json: string): boolean {
+  return MAY_HOLD.test(json);
+}
+
 /** The texts that data holds as secrets by name or by type, those within lists and hashes one by one: what {@link knownPattern} takes. */
 export function secretsIn(data: Data): string[] {
   const found: string[] = [];
@@ -138,7 +161,7 @@ function leavesOf(secret: string): string[] {
 }
 
 /**
- * A copy of data without its secrets. It knows a resource with `sensitive_parameters`, Sensitive values, events and log lines of
+ * Data without its secrets; what holds none is given as it is, and not copied. It knows a resource with `sensitive_parameters`, Sensitive values, events and log lines of
  * secret properties, facts and extensions by their names, in the spelling of the wire and in that of `--json`.
  */
 export function hideInData(data: Data, hiding: Hiding): Data {
@@ -151,7 +174,10 @@ function walk(data: Data, hiding: Hiding, secret: boolean): Data {
   if (typeof data === 'string') return secret ? replaced(data, hiding) : hideInText(data, hiding);
   if (typeof data === 'number' || typeof data === 'bigint') return secret ? keptNumber(data, hiding) : data;
   if (data instanceof Uint8Array) return bytes(data, hiding, secret);
-  if (Array.isArray(data)) return data.map(item => walk(item, hiding, secret));
+  if (Array.isArray(data)) {
+    const items = data.map(item => walk(item, hiding, secret));
+    return items.some((item, i) => item !== data[i]) ? items : data;
+  }
   if (data instanceof Tagged) return data.tag === SYMBOL ? data : new Tagged(data.tag, walk(data.value, hiding, secret));
   const ptype = textOf(ptypeOf(data));
   if (ptype === 'Sensitive') {
@@ -164,18 +190,26 @@ function walk(data: Data, hiding: Hiding, secret: boolean): Data {
   }
   if (ptype === 'Binary') return binary(data, hiding, secret);
   const special = specialOf(data);
-  const entries = [...entriesOf(data)].map(([key, value]): [Data, Data] => {
-    const name = textOf(key) ?? '';
-    if (name === 'parameters' && special.sensitive.size > 0) return [key, parameters(value, special.sensitive, hiding)];
-    if (isTypeKey(name) || (ptype === 'Deferred' && name === 'name')) return [key, value];
-    return [key, walk(value, hiding, secret || special.fields.has(name) || isSecretName(name))];
+  const shown = (name: string, value: Data): Data => {
+    if (name === 'parameters' && special.sensitive.size > 0) return parameters(value, special.sensitive, hiding);
+    if (isTypeKey(name) || (ptype === 'Deferred' && name === 'name')) return value;
+    return walk(value, hiding, secret || special.fields.has(name) || isSecretName(name));
+  };
+  let isChanged = false;
+  const entries = Array.from(entriesOf(data), ([key, value]): [Data, Data] => {
+    const after = shown(textOf(key) ?? '', value);
+    isChanged ||= after !== value;
+    return [key, after];
   });
-  return like(data, entries);
+  return isChanged ? like(data, entries) : data;
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** Fields that are secret because of what stands beside them. */
 function specialOf(data: Data): { sensitive: ReadonlySet<string>; fields: ReadonlySet<string> } {
-  const sensitive = new Set(textsOf(field(data, 'sensitive_parameters')));
+  const sensitive = has(data, 'sensitive_parameters') ? new Set(textsOf(field(data, 'sensitive_parameters'))) : NONE;
+  if (!has(data, 'property') && !has(data, 'message') && !has(data, 'value')) return { sensitive, fields: NONE };
   const fields = new Set<string>();
   const named = (key: string): boolean => isSecretName(textOf(field(data, key))?.split(/[./]/).at(-1) ?? '');
   if (has(data, 'property') && named('property')) for (const name of CHANGED) fields.add(name);
@@ -249,9 +283,7 @@ function binary(data: Data, hiding: Hiding, secret: boolean): Data {
 const SECRET_FIELD = /^(?:proxy-)?authorization$|^x-authentication$|^cookie$|^set-cookie$/i;
 
 /** Whether a header field holds credentials. */
-export function isSecretField(name: string): boolean {
-  return SECRET_FIELD.test(name) || isSecretName(name.replaceAll('-', '_'));
-}
+export const isSecretField = remembering(name => SECRET_FIELD.test(name) || isSecretName(name.replaceAll('-', '_')));
 
 /** Whether a header field holds a URL: what {@link hideInTarget} takes. */
 export function isUrlField(name: string): boolean {

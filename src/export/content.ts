@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
-import type { ExchangeDetail } from '../capture/store.ts';
+import type { BodyInfo, ExchangeDetail } from '../capture/store.ts';
 import { codingsOf, decoderOf, fieldValue } from '../decode/encoding.ts';
-import { bodyOf, isPrintable, mimeOf } from '../decode/format.ts';
+import { type Body, bodyOf, formatOf, isPrintable, mimeOf } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS, type Limits } from '../decode/limits.ts';
 import { hideInBody } from '../decode/secret-bodies.ts';
 import type { Fields, Side } from '../model.ts';
@@ -29,20 +29,62 @@ export type Content =
   /** Not to be had, or not to be shown. */
   | { type: 'omitted'; reason: string };
 
+/**
+ * Metadata and contents of files come again with each run: what was found in bodies of up to this size is remembered, until it is so much together, and is
+ * forgotten all at once then.
+ */
+const REMEMBERED_BODY = 1 << 20;
+const REMEMBERED_BYTES = 2 << 20;
+/** What a content takes beside its bytes. */
+const ENTRY_BYTES = 512;
+/** A longer pattern of a run's secrets is not worth comparing. */
+const REMEMBERED_PATTERN = 1000;
+
+interface Remembered {
+  contents: Map<string, Content>;
+  bytes: number;
+}
+const remembered = new WeakMap<Selection, Remembered>();
+
 /** @throws CaptureError when the capture cannot be read */
 export function contentOf(selection: Selection, exchange: ExchangeDetail, side: Side): Content {
   const info = exchange.bodies.find(body => body.side === side);
   if (info === undefined || info.size === 0) return { type: 'none' };
+  const known = selection.hiding(exchange.run)?.known?.source ?? '';
+  if (info.kept > REMEMBERED_BODY || known.length > REMEMBERED_PATTERN) return read(selection, exchange, side, info);
+  const before = remembered.get(selection) ?? { contents: new Map<string, Content>(), bytes: 0 };
+  remembered.set(selection, before);
+  const fields = fieldsOf(exchange, side);
+  const key = `${info.sha256} ${info.size} ${fieldValue(fields, 'content-type')}\n${fieldValue(fields, 'content-encoding')}\n${known}`;
+  let content = before.contents.get(key);
+  if (content === undefined) {
+    content = read(selection, exchange, side, info);
+    // The bytes may be a part of those that were read for other bodies, too.
+    if (content.type === 'whole') content = { ...content, bytes: Buffer.from(content.bytes) };
+    if (content.type !== 'pieces') remember(before, key, content);
+  }
+  return content;
+}
+
+function remember(before: Remembered, key: string, content: Content): void {
+  before.bytes += ENTRY_BYTES + (content.type === 'whole' ? content.bytes.length : 0);
+  if (before.bytes > REMEMBERED_BYTES) {
+    before.contents.clear();
+    before.bytes = 0;
+  }
+  before.contents.set(key, content);
+}
+
+function read(selection: Selection, exchange: ExchangeDetail, side: Side, info: BodyInfo): Content {
   const fields = fieldsOf(exchange, side);
   const codings = codingsOf(fields);
   const mime = mimeOf(fieldValue(fields, 'content-type'));
   if (info.kept > WHOLE_BYTES) return large(selection, exchange, side, codings, mime);
-  const raw = Buffer.concat([...selection.store.body(exchange.id, side)]);
-  const opened = attempt(() => bodyOf(raw, fields, WHOLE));
+  const opened = attempt(() => openBody(selection, exchange, side, WHOLE));
   if ('error' in opened) {
     if (/is over \d+ bytes$/.test(opened.error)) return large(selection, exchange, side, codings, mime);
     // No coding that is known: the bytes can be shown as they are only to somebody who may see everything.
-    if (selection.reveal) return { type: 'whole', bytes: raw, mime, hidden: false, coded: true };
+    if (selection.reveal) return { type: 'whole', bytes: rawBody(selection, exchange, side), mime, hidden: false, coded: true };
     return { type: 'omitted', reason: opened.error };
   }
   const { bytes } = opened.value;
@@ -56,6 +98,22 @@ export function contentOf(selection: Selection, exchange: ExchangeDetail, side: 
     case 'unreadable':
       return { type: 'omitted', reason: `it cannot be searched for secrets: ${shown.reason}` };
   }
+}
+
+/** A body that is held whole, its content codings undone. @throws Malformed */
+export function openBody(selection: Selection, exchange: ExchangeDetail, side: Side, limits: Limits): Body {
+  const fields = fieldsOf(exchange, side);
+  const read = selection.body(exchange, side);
+  if (read?.gunzipped !== true) return bodyOf(read?.bytes ?? rawBody(selection, exchange, side), fields, limits);
+  const codings = codingsOf(fields);
+  // a file of that kind has no coding
+  if (codings.length !== 1 || !GZIP.has(codings[0]!)) return bodyOf(rawBody(selection, exchange, side), fields, limits);
+  const mime = mimeOf(fieldValue(fields, 'content-type'));
+  return { format: formatOf(mime, read.bytes), mime, codings, bytes: read.bytes, truncated: null };
+}
+
+function rawBody(selection: Selection, exchange: ExchangeDetail, side: Side): Buffer {
+  return Buffer.concat([...selection.store.body(exchange.id, side)]);
 }
 
 /** The fields that a body of a side came with; of the primary leg's own bodies they are not kept. */
@@ -98,7 +156,8 @@ function looksLikeText(selection: Selection, exchange: ExchangeDetail, side: Sid
   return !bytes.subarray(0, 8000).includes(0) && isPrintable(bytes.subarray(0, Math.max(0, bytes.lastIndexOf(0x0a))));
 }
 
-const CODINGS: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd']);
+const GZIP: ReadonlySet<string> = new Set(['gzip', 'x-gzip']);
+const CODINGS: ReadonlySet<string> = new Set([...GZIP, 'deflate', 'br', 'zstd']);
 
 /** Pieces of a body with its codings undone; data that is corrupt ends where it is. */
 async function* decoded(raw: () => Iterable<Uint8Array>, codings: readonly string[]): AsyncGenerator<Uint8Array> {

@@ -29,24 +29,31 @@ const KINDS: readonly DecodedKind[] = [
 ];
 
 /** Ids of other rows, as they are shown. */
-const LETTERS: Readonly<Record<string, string>> = { exchange: 'e', promisedBy: 'e', run: 'r' };
+const LETTERS = [
+  ['exchange', 'e'],
+  ['promisedBy', 'e'],
+  ['run', 'r'],
+] as const;
 
 function withIds(row: object): object {
-  return Object.fromEntries(
-    Object.entries(row).map(([name, value]) => {
-      const letter = LETTERS[name];
-      return [name, letter === undefined || value === null ? value : `${letter}${value}`];
-    }),
-  );
+  const shown: Record<string, unknown> = { ...row };
+  for (const [name, letter] of LETTERS) {
+    const id = shown[name];
+    if (id !== undefined && id !== null) shown[name] = `${letter}${id}`;
+  }
+  return shown;
 }
 
-/** What was decoded of an exchange: rows by the name of their view in camel case, kinds without rows left out. */
-export function decodedOf(store: Store, exchange: number, reveal: boolean): Record<string, readonly object[]> {
-  const kinds = KINDS.flatMap(kind => {
-    const rows = store.decoded.rows(kind, { exchange, reveal });
-    return rows.length === 0
-      ? []
-      : [[kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), rows.map(withIds)] as const];
-  });
-  return Object.fromEntries(kinds);
+/** What was decoded of some exchanges: by exchange, rows by the name of their view in camel case, kinds without rows left out. */
+export function decodedOf(
+  store: Store,
+  exchanges: readonly number[],
+  reveal: boolean,
+): ReadonlyMap<number, Record<string, readonly object[]>> {
+  const found = store.decoded.rowsOf(KINDS, exchanges, reveal);
+  return new Map([...found].map(([exchange, rows]) => [exchange, Object.fromEntries([...rows].map(named))]));
+}
+
+function named([kind, rows]: readonly [DecodedKind, readonly object[]]): [string, readonly object[]] {
+  return [kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), rows.map(withIds)];
 }

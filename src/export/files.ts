@@ -3,13 +3,13 @@ import { type Data, field, isMapping, unwrap } from '../decode/data.ts';
 import { dataJson } from '../decode/data-json.ts';
 import { decodeContent } from '../decode/encoding.ts';
 import { parseForm, percentBytes } from '../decode/form.ts';
-import { type Body, bodyOf, formatOf, mimeOf, parseBody } from '../decode/format.ts';
+import { type Body, formatOf, mimeOf, parseBody } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS, Malformed } from '../decode/limits.ts';
 import { first } from '../decode/route.ts';
 import { hideInData } from '../decode/secrets.ts';
 import { yamlText } from '../decode/yaml-text.ts';
 import type { Phase, Side } from '../model.ts';
-import { contentOf, fieldsOf } from './content.ts';
+import { contentOf, openBody } from './content.ts';
 import { createNames, safePath, safeSegment } from './names.ts';
 import type { Selection } from './selection.ts';
 
@@ -44,9 +44,8 @@ function* filesOfRun(selection: Selection, run: RunRow): Generator<OutFile> {
   yield { path: `${folder}/run.json`, content: `${JSON.stringify({ ...run, id: `r${run.id}` }, null, 2)}\n` };
   const index: Indexed[] = [];
   const last = lastOfPhase(selection.store, run);
-  for (const { id } of selection.store.exchanges({ run: run.id })) {
-    const exchange = selection.store.exchange(id);
-    if (exchange === null) continue;
+  for (const exchange of selection.exchanges(run)) {
+    const { id } = exchange;
     for (const part of partsOf(selection, exchange, last.get(exchange.phase) === id)) {
       const { content, wanted, hidden, what } = part;
       const entry: Indexed = { file: null, exchange: `e${id}`, what };
@@ -147,8 +146,8 @@ function dataPart(
   wanted: string,
   write: (data: Data) => string,
 ): Part[] {
-  return parsedPart(selection, exchange, side, `${exchange.phase} ${side}`, wanted, write, raw =>
-    parseBody(bodyOf(raw, fieldsOf(exchange, side), DEFAULT_LIMITS), DEFAULT_LIMITS, true),
+  return parsedPart(selection, exchange, side, `${exchange.phase} ${side}`, wanted, write, body =>
+    parseBody(body, DEFAULT_LIMITS, true),
   );
 }
 
@@ -160,14 +159,14 @@ function parsedPart(
   what: string,
   wanted: string,
   write: (data: Data) => string,
-  parse: (raw: Uint8Array) => Data,
+  parse: (body: Body) => Data,
 ): Part[] {
-  const body = exchange.bodies.find(one => one.side === side);
-  if (body === undefined || body.size === 0) return [];
+  const info = exchange.bodies.find(one => one.side === side);
+  if (info === undefined || info.size === 0) return [];
   const hiding = selection.hiding(exchange.run);
   const text = attempt(() => {
-    if (body.kept > DEFAULT_LIMITS.bodyBytes) throw new Malformed(`a body of ${body.kept} bytes is too large to decode`);
-    const data = unwrap(parse(Buffer.concat([...selection.store.body(exchange.id, side)])));
+    if (info.kept > DEFAULT_LIMITS.bodyBytes) throw new Malformed(`a body of ${info.kept} bytes is too large to decode`);
+    const data = unwrap(parse(openBody(selection, exchange, side, DEFAULT_LIMITS)));
     return write(hiding === null ? data : hideInData(data, hiding));
   });
   if ('error' in text) return [{ wanted, content: null, hidden: false, omitted: text.error, what }];
@@ -183,8 +182,7 @@ function catalogText(data: Data): string {
 
 /** The facts out of a catalog request's form: name, values, timestamp, expiration. */
 function factsPart(selection: Selection, exchange: ExchangeDetail, wanted: string): Part[] {
-  return parsedPart(selection, exchange, 'request', 'catalog request, its facts', wanted, yamlText, raw => {
-    const body = bodyOf(raw, exchange.request.fields, DEFAULT_LIMITS);
+  return parsedPart(selection, exchange, 'request', 'catalog request, its facts', wanted, yamlText, body => {
     if (body.format !== 'form') return field(parseBody(body, DEFAULT_LIMITS, true), 'facts');
     const pairs = parseForm(body.bytes);
     const mime = mimeOf(first(pairs, 'facts_format'));

@@ -43,5 +43,5 @@ export function totalOf({ blocked, dns, connect, send, wait, receive }: HarTimin
 
 /** When an entry begins: with its connection, where it opened one. */
 export function startedDateTime(exchange: ExchangeDetail, { connect }: HarTimings): string {
-  return new Date(Date.parse(exchange.startedAt) - Math.max(0, connect)).toISOString();
+  return connect <= 0 ? exchange.startedAt : new Date(Date.parse(exchange.startedAt) - connect).toISOString();
 }

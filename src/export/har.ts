@@ -16,6 +16,9 @@ import { hidingOr, plainHiding, type Selection } from './selection.ts';
 /** A piece of a base64 text: a multiple of 3 bytes makes no padding in the middle. */
 const BASE64_STEP = 3 << 16;
 
+/** Text, and what passes through in pieces because it is large. */
+type Parts = Generator<string | AsyncIterable<string>>;
+
 /** HAR text in pieces. One body of at most 8 MiB is held at a time, larger ones pass through. */
 export async function* harText(selection: Selection, version: string): AsyncGenerator<string> {
   const { runs, recordings } = selection;
@@ -28,8 +31,16 @@ export async function* harText(selection: Selection, version: string): AsyncGene
   yield '],\n"entries":[';
   let separator = '\n';
   for (const exchange of selection.exchanges()) {
-    yield separator;
-    yield* entry(selection, exchange, hiding);
+    // A step of an asynchronous generator costs as much as a field does, and an entry has dozens of parts.
+    let text = separator;
+    for (const part of entry(selection, exchange, hiding)) {
+      if (typeof part === 'string') text += part;
+      if (typeof part === 'string' && text.length < BASE64_STEP) continue;
+      yield text;
+      text = '';
+      if (typeof part !== 'string') yield* part;
+    }
+    yield text;
     separator = ',\n';
   }
   yield '\n]}}\n';
@@ -62,7 +73,7 @@ function connectionJson(row: ConnectionRow): object {
   return { ...row, id: `c${row.id}` };
 }
 
-async function* entry(selection: Selection, exchange: ExchangeDetail, outside: Hiding): AsyncGenerator<string> {
+function* entry(selection: Selection, exchange: ExchangeDetail, outside: Hiding): Parts {
   const hiding = exchange.run === null ? outside : hidingOr(selection, exchange.run);
   const connection = selection.connection(exchange.agentConnection);
   const timings = timingsOf(exchange, connection);
@@ -129,7 +140,7 @@ function extras(exchange: ExchangeDetail, hiding: Hiding): object {
   };
 }
 
-async function* request(selection: Selection, exchange: ExchangeDetail, hiding: Hiding): AsyncGenerator<string> {
+function* request(selection: Selection, exchange: ExchangeDetail, hiding: Hiding): Parts {
   const { method, httpVersion } = exchange.request;
   const fields = hideInFields(exchange.request.fields, hiding);
   const target = hideInTarget(exchange.request.target, hiding);
@@ -156,7 +167,7 @@ async function* request(selection: Selection, exchange: ExchangeDetail, hiding: 
   yield '}';
 }
 
-async function* response(selection: Selection, exchange: ExchangeDetail, hiding: Hiding): AsyncGenerator<string> {
+function* response(selection: Selection, exchange: ExchangeDetail, hiding: Hiding): Parts {
   const { response: answer, request: asked } = exchange;
   const fields = hideInFields(answer?.fields ?? [], hiding);
   const head = {
@@ -182,7 +193,7 @@ async function* response(selection: Selection, exchange: ExchangeDetail, hiding:
 }
 
 /** What the two legs do not share: the CSR that stringtap sent, the certificate and the bundles that the primary answered with. */
-async function* primarySide(selection: Selection, exchange: ExchangeDetail, side: Side): AsyncGenerator<string> {
+function* primarySide(selection: Selection, exchange: ExchangeDetail, side: Side): Parts {
   const content = contentOf(selection, exchange, side);
   if (content.type === 'none') return;
   yield ',"_primary":{';
@@ -191,7 +202,7 @@ async function* primarySide(selection: Selection, exchange: ExchangeDetail, side
 }
 
 /** `"mimeType"` and the text of a body: as it is where it is UTF-8 text, else in base64. */
-async function* text(content: Content, contentType: string | null, encoding: 'encoding' | '_encoding'): AsyncGenerator<string> {
+function* text(content: Content, contentType: string | null, encoding: 'encoding' | '_encoding'): Parts {
   const mime = content.type === 'whole' && content.hidden ? content.mime : contentType;
   yield `"mimeType":${JSON.stringify(mime ?? 'application/octet-stream')}`;
   switch (content.type) {
@@ -203,26 +214,27 @@ async function* text(content: Content, contentType: string | null, encoding: 'en
     case 'whole':
       if (content.hidden) yield ',"_hidden":true';
       if (content.coded) yield ',"_coded":true';
-      if (isPrintable(content.bytes)) yield `,"text":${JSON.stringify(Buffer.from(content.bytes).toString('utf8'))}`;
+      if (isPrintable(content.bytes)) yield `,"text":${JSON.stringify(asBuffer(content.bytes).toString('utf8'))}`;
       else {
+        const bytes = asBuffer(content.bytes);
         yield `,"${encoding}":"base64","text":"`;
-        yield* base64([content.bytes]);
+        for (let at = 0; at < bytes.length; at += BASE64_STEP) yield bytes.toString('base64', at, at + BASE64_STEP);
         yield '"';
       }
       return;
     case 'pieces':
       if (content.coded) yield ',"_coded":true';
       yield `,"${encoding}":"base64","text":"`;
-      yield* base64(content.pieces);
+      yield base64(content.pieces);
       yield '"';
       return;
   }
 }
 
-async function* base64(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<string> {
+async function* base64(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let rest: Uint8Array = new Uint8Array(0);
   for await (const piece of pieces) {
-    let bytes = rest.length === 0 ? Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength) : Buffer.concat([rest, piece]);
+    let bytes = rest.length === 0 ? asBuffer(piece) : Buffer.concat([rest, piece]);
     for (; bytes.length >= BASE64_STEP; bytes = bytes.subarray(BASE64_STEP))
       yield bytes.subarray(0, BASE64_STEP).toString('base64');
     rest = Buffer.from(bytes);
@@ -230,9 +242,13 @@ async function* base64(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>)
   yield Buffer.from(rest).toString('base64');
 }
 
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** A form's pairs, as viewers list them; facts are long and are in the text already. */
 function params(bytes: Uint8Array): string {
-  const pairs = formPairs(Buffer.from(bytes).toString('utf8')).slice(0, 100);
+  const pairs = formPairs(asBuffer(bytes).toString('utf8')).slice(0, 100);
   return JSON.stringify(
     pairs.map(([name, value]) => ({ name, value: value.length > 1000 ? `${value.slice(0, 1000)}…` : value })),
   );

@@ -1,8 +1,9 @@
+import { SMALL_BYTES, type WholeBody } from '../capture/body-batch.ts';
 import { hidingFor } from '../capture/hidden-store.ts';
 import type { NoteRow } from '../capture/notes.ts';
 import type { ConnectionRow, ExchangeDetail, RecordingRow, RunRow, Store } from '../capture/store.ts';
 import { createHiding, type Hiding } from '../decode/secrets.ts';
-import type { ExchangeId } from '../model.ts';
+import type { ExchangeId, Side } from '../model.ts';
 
 /** What is exported, and whether secrets are. */
 export interface Selection {
@@ -12,8 +13,15 @@ export interface Selection {
   whole: boolean;
   /** In the order of their ids; read as they are walked through. */
   runs: Iterable<RunRow>;
-  /** Of the runs; or of the whole capture, those of no run included. */
-  exchanges(): Iterable<ExchangeDetail>;
+  /**
+   * The exchanges of the runs in the order of the wire, or of the whole capture, those of no run included; of one run in its order. In batches, for what is
+   * asked of each is asked of all of them at once: {@link body} and {@link hiding} are for those of the last one.
+   */
+  batches(of?: RunRow): Iterable<readonly ExchangeDetail[]>;
+  /** The same, one by one. */
+  exchanges(of?: RunRow): Iterable<ExchangeDetail>;
+  /** A body that is not large; of others `undefined`. */
+  body(exchange: ExchangeDetail, side: Side): WholeBody | undefined;
   /** Of the runs, or of the whole capture, in the order of their ids. */
   connections(): Iterable<ConnectionRow>;
   /** Any one of the capture, `undefined` when it has none of this id. */
@@ -26,18 +34,47 @@ export interface Selection {
 /** Connections that are remembered: exchanges that follow one another share them. */
 const REMEMBERED = 2048;
 
+/** A batch has no more exchanges, nor bytes of small bodies: they are held together. */
+const BATCH = 100;
+const BATCH_BYTES = 1 << 20;
+
 /** @param runs `null`: everything in the capture, of which nothing is held but what is looked at */
 export function select(store: Store, runs: readonly RunRow[] | null, reveal: boolean): Selection {
   const some =
     runs === null ? { [Symbol.iterator]: () => store.runs()[Symbol.iterator]() } : [...runs].sort((a, b) => a.id - b.id);
-  const hiding = hidingFor(store);
+  const hidingNow = hidingFor(store);
   const known = new Map<number, ConnectionRow | undefined>();
+  const batch = {
+    ids: [] as readonly number[],
+    bodies: new Map<Side, ReadonlyMap<number, WholeBody>>(),
+    secrets: new Map<number | null, RegExp | null>(),
+  };
+
+  function* batches(of?: RunRow): Generator<readonly ExchangeDetail[]> {
+    for (const exchanges of batched(detailsOf(store, of ?? (runs === null ? null : some)))) {
+      batch.ids = exchanges.map(({ id }) => id);
+      batch.bodies.clear();
+      batch.secrets.clear();
+      yield exchanges;
+    }
+  }
+
+  function* exchanges(of?: RunRow): Generator<ExchangeDetail> {
+    for (const batch of batches(of)) yield* batch;
+  }
+
   return {
     store,
     reveal,
     whole: runs === null,
     runs: some,
-    exchanges: () => (runs === null ? all(store) : chosen(store, some)),
+    batches,
+    exchanges,
+    body({ id }, side) {
+      const read = batch.bodies.get(side) ?? store.bodies(batch.ids, side);
+      batch.bodies.set(side, read);
+      return read.get(id);
+    },
     connections: () => (runs === null ? store.connections() : connectionsOf(store, some)),
     connection(id) {
       if (known.has(id)) return known.get(id);
@@ -47,7 +84,15 @@ export function select(store: Store, runs: readonly RunRow[] | null, reveal: boo
       return row;
     },
     recordings: new Map(store.recordings().map(row => [row.id, row])),
-    hiding: run => (reveal ? null : hiding(run)),
+    hiding(run) {
+      if (reveal) return null;
+      if (batch.ids.length === 0) return hidingNow(run);
+      const secrets = batch.secrets.get(run);
+      if (secrets !== undefined) return createHiding(secrets);
+      const hiding = hidingNow(run);
+      batch.secrets.set(run, hiding.known);
+      return hiding;
+    },
   };
 }
 
@@ -60,20 +105,30 @@ function* connectionsOf(store: Store, runs: Iterable<RunRow>): Generator<Connect
   }
 }
 
-function* all(store: Store): Generator<ExchangeDetail> {
-  for (const { id } of store.exchanges()) yield* detail(store, id);
+function* detailsOf(store: Store, of: Iterable<RunRow> | RunRow | null): Generator<ExchangeDetail> {
+  if (of === null) yield* store.details();
+  else if ('id' in of) yield* store.details({ run: of.id });
+  else {
+    // In the order of ids, so that runs that overlap stay in the order of the wire.
+    const ids: ExchangeId[] = [];
+    for (const run of of) for (const { id } of store.exchanges({ run: run.id })) ids.push(id);
+    ids.sort((a, b) => a - b);
+    for (let at = 0; at < ids.length; at += BATCH) yield* store.details({ ids: ids.slice(at, at + BATCH) });
+  }
 }
 
-/** In the order of ids, so that runs that overlap stay in the order of the wire. */
-function* chosen(store: Store, runs: Iterable<RunRow>): Generator<ExchangeDetail> {
-  const ids: ExchangeId[] = [];
-  for (const run of runs) for (const { id } of store.exchanges({ run: run.id })) ids.push(id);
-  for (const id of ids.sort((a, b) => a - b)) yield* detail(store, id);
-}
-
-function* detail(store: Store, id: ExchangeId): Generator<ExchangeDetail> {
-  const exchange = store.exchange(id);
-  if (exchange !== null) yield exchange;
+function* batched(exchanges: Iterable<ExchangeDetail>): Generator<readonly ExchangeDetail[]> {
+  let batch: ExchangeDetail[] = [];
+  let bytes = 0;
+  for (const exchange of exchanges) {
+    batch.push(exchange);
+    for (const { kept } of exchange.bodies) if (kept <= SMALL_BYTES) bytes += kept;
+    if (batch.length < BATCH && bytes < BATCH_BYTES) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 /** What was noted of the runs that are exported, and of their exchanges; of no run, when all is exported. */

@@ -57,7 +57,7 @@ const BEFORE_MS = 10_000;
 
 /** The spans of a run, the run itself first. */
 export function traceOf(selection: Selection, run: RunRow): TraceSpan[] {
-  const exchanges = [...selection.store.exchanges({ run: run.id })].flatMap(({ id }) => selection.store.exchange(id) ?? []);
+  const exchanges = [...selection.exchanges(run)];
   const connections = new Map([...selection.store.connections({ run: run.id })].map(row => [row.id as number, row]));
   const traceId = traceIdOf(run);
   const idOf = (what: string): string => hash(`${traceId} ${run.startedAt} ${what}`, 16);

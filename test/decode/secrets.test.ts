@@ -13,6 +13,7 @@ import {
   hideInText,
   isSecretName,
   knownPattern,
+  mayHoldSecrets,
   secretsIn,
 } from '../../src/decode/secrets.ts';
 import { fc } from '../rig/properties.ts';
@@ -108,6 +109,37 @@ describe('data', () => {
   test('keys of prototypes are keys', () => {
     const data = JSON.parse('{"__proto__":{"password":"x"},"constructor":1}') as Data;
     expect(dataJson(hideInData(data, createHiding()))).toBe('{"__proto__":{"password":"(hidden)"},"constructor":1}');
+  });
+
+  test('where a resource holds a secret, its JSON says so', () => {
+    const names = fc.constantFrom(
+      'apiKey',
+      'db_PW',
+      'x',
+      'auth_string',
+      'pwdhash',
+      'api_\u212aey',
+      'Salt',
+      'my.Passwords',
+      'tokens',
+      'credential',
+    );
+    const value = fc.oneof(
+      fc.string({ minLength: 8 }),
+      fc.constant('ftp://a:b@c'),
+      fc.constant({ __ptype: 'Sensitive', __pvalue: 's3' }),
+    );
+    const leaf = fc.dictionary(fc.oneof(names, fc.string()), fc.oneof(value, fc.dictionary(names, value)));
+    let held = 0;
+    fc.assert(
+      fc.property(leaf, data => {
+        const found = secretsIn(data as Data);
+        held += found.length;
+        expect(found.length === 0 || mayHoldSecrets(dataJson(data as Data))).toBe(true);
+      }),
+    );
+    expect(held).toBeGreaterThan(50);
+    expect(mayHoldSecrets('{"ensure":"file","owner":"root","mode":"0644"}')).toBe(false);
   });
 
   test('what is not a secret stays as it is, whatever it is', () => {

@@ -77,7 +77,7 @@ describe('join', () => {
     expect(Math.abs(joined.offsetMs! - offsetMs)).toBeLessThan(1100);
     const store = openStore(file);
     for (const row of rows) {
-      const time = store.primaryTimes({ exchange: row.id }).get(row.id)!;
+      const time = store.primaryTimes({ exchanges: [row.id] }).get(row.id)!;
       // the right one of several that asked the same
       expect(time.tookMs, `e${row.id} ${row.durationMs} ${JSON.stringify(time)} ${JSON.stringify(joined)}`).toBe(
         Math.max(0, Math.round(row.durationMs) - 4),
