@@ -29,6 +29,7 @@ export type Scope =
   | 'replay'
   | 'sql'
   | 'findings'
+  | 'times'
   | 'help';
 
 export interface CommandSpec {
@@ -49,6 +50,8 @@ const command = <Name extends string>(spec: CommandSpec & { readonly name: Name 
 
 const ANY: readonly Scope[] = ['any'];
 const PROBLEMS: readonly Scope[] = ['runs', 'requests', 'waterfall', 'problems'];
+/** Lists that are sorted and filtered. */
+const SORTED: readonly Scope[] = ['runs', 'requests', 'times'];
 const SEARCHED: readonly Scope[] = ['waterfall', 'tree', 'text', 'table'];
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
 
@@ -85,7 +88,7 @@ export const COMMANDS = [
     name: 'sort',
     help: 'sort by the next column, or the one named',
     short: 'sort',
-    scopes: ['runs', 'requests'],
+    scopes: SORTED,
     keys: ['o'],
     argument: 'COLUMN',
   }),
@@ -93,12 +96,20 @@ export const COMMANDS = [
     name: 'filter',
     help: 'only rows that a filter wants (~c 500 & ~phase file, …)',
     short: 'filter',
-    scopes: ['runs', 'requests'],
+    scopes: SORTED,
     keys: ['/', 'f'],
     argument: 'FILTER',
   }),
-  command({ name: 'filter-off', help: 'filter off, and on again', scopes: ['runs', 'requests'], keys: ['ctrl-t'] }),
-  command({ name: 'reverse', help: 'turn the order around', scopes: ['runs', 'requests'], keys: ['O'] }),
+  command({ name: 'filter-off', help: 'filter off, and on again', scopes: SORTED, keys: ['ctrl-t'] }),
+  command({ name: 'reverse', help: 'turn the order around', scopes: SORTED, keys: ['O'] }),
+  command({
+    name: 'by',
+    help: 'what requests are put together by: the next, the one before, or the one named',
+    short: 'by',
+    scopes: ['times'],
+    keys: ['b', ['B', 'before']],
+    argument: 'WHAT',
+  }),
   command({
     name: 'time',
     help: 'time column: clock, since the start, since the one before',
@@ -208,6 +219,13 @@ export const COMMANDS = [
     scopes: ANY,
     keys: ['C'],
     argument: 'RUN',
+  }),
+  command({
+    name: 'times',
+    help: 'how long requests took: of this list, this run, or the capture',
+    scopes: ANY,
+    keys: ['T'],
+    argument: 'FILTER',
   }),
   command({ name: 'runs', help: 'all agent runs', scopes: ANY, keys: [] }),
   command({ name: 'requests', help: 'all requests of the capture', scopes: ANY, keys: [] }),

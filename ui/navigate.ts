@@ -1,4 +1,4 @@
-import type { Action } from './keymap.ts';
+import type { Action, Scope } from './keymap.ts';
 import { subjectText, toggleMark, withName } from './marks.ts';
 import type { Env, Screen, Step } from './screen.ts';
 import { openConnection } from './views/connection.ts';
@@ -13,6 +13,7 @@ import { requestsScreen } from './views/requests.ts';
 import { runScreen } from './views/run.ts';
 import { runsScreen } from './views/runs.ts';
 import { sqlStep } from './views/sql.ts';
+import { timesStep } from './views/times.ts';
 
 /** Commands that can be run anywhere, on what the screen is about. `null`: no such command. */
 export function navigate(action: Action, env: Env, screen: Screen): Step | null {
@@ -69,7 +70,9 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
     case 'replay-run':
       return replayStep('run', action.argument, screen.subject(), env);
     case 'connections':
-      return connectionsStep(action.argument, screen, env);
+      return connectionsStep(action.argument, runLookedAt(screen, ['connections'], env), env);
+    case 'times':
+      return timesStep(action.argument, screen, runLookedAt(screen, [], env));
     case 'copy':
       return copyStep(action.argument, screen.subject(), env);
     case 'export':
@@ -79,6 +82,14 @@ export function navigate(action: Action, env: Env, screen: Screen): Step | null 
     default:
       return null;
   }
+}
+
+/** Lists of the capture are about all of it, whatever their cursor is on. */
+const OF_CAPTURE: readonly Scope[] = ['runs', 'requests'];
+
+/** @param wholes screens that lead on to all of the capture, too */
+function runLookedAt(screen: Screen, wholes: readonly Scope[], env: Env): number | null {
+  return screen.scopes().some(scope => OF_CAPTURE.includes(scope) || wholes.includes(scope)) ? null : runOf(screen, env);
 }
 
 /** The run that is looked at, or that of the exchange that is. */

@@ -74,7 +74,12 @@ export function palette(
   place: ListState = LIST_START,
 ): Prompt {
   const words = input.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = commandsFor(scopes).filter(spec => words.every(word => `${spec.name} ${spec.help}`.toLowerCase().includes(word)));
+  const matching = commandsFor(scopes).filter(spec =>
+    words.every(word => `${spec.name} ${spec.help}`.toLowerCase().includes(word)),
+  );
+  // Who types a name wants that command, not those that speak of it.
+  const isNamed = ({ name }: Spec): boolean => name.startsWith(words[0] ?? '');
+  const found = [...matching.filter(isNamed), ...matching.filter(spec => !isNamed(spec))];
   const height = (env: Env): number => Math.max(1, Math.min(found.length, env.size.rows - 2));
   const again = (next: InputState, at: ListState): Prompt => palette(scopes, map, next, at);
   const at = found[place.cursor];

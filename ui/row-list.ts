@@ -11,6 +11,7 @@ import { moveOf } from './moves.ts';
 import { followsAfter, placeText } from './place.ts';
 import type { Env, Notice, Prompt, StepOf, TaskOf } from './screen.ts';
 import { moveWindow, type Pages, type PageWindow, refreshWindow, windowAround, windowAtEnd, windowAtStart } from './window.ts';
+import { both, type Within } from './within.ts';
 
 /**
  * A list of runs, exchanges or connections as a view holds it: in the order of time it is read straight from the store, sorted or filtered
@@ -24,6 +25,8 @@ export interface RowList<List extends BrowsedList> {
   readonly filter: Filter | null;
   readonly filterOff: boolean;
   readonly follow: boolean;
+  /** Only of these rows; of all without it. */
+  readonly within?: Within;
   readonly rows:
     | {
         readonly from: 'store';
@@ -53,19 +56,30 @@ function pagesOf<List extends BrowsedList>(rows: Pick<RowList<List>, 'list' | 's
   return env.source.pages(rows.list, rows.sort.descending);
 }
 
+/** The filter, unless it is off. */
+export function activeFilter({ filter, filterOff }: Pick<RowList<BrowsedList>, 'filter' | 'filterOff'>): Filter | null {
+  return filterOff ? null : filter;
+}
+
 /** Numbers the requests, so that a page that comes late is not taken for one of another filter. */
 let requests = 0;
 
 export function openRows<List extends BrowsedList>(wanted: Omit<RowList<List>, 'rows'>, env: Env, height: number): RowList<List> {
-  const filter = wanted.filterOff ? null : wanted.filter;
-  if (filter === null && wanted.sort.by === 'time') {
+  const { within } = wanted;
+  const filter = activeFilter(wanted);
+  if (filter === null && within === undefined && wanted.sort.by === 'time') {
     const pages = pagesOf(wanted, env);
     const atEnd = wanted.follow && !wanted.sort.descending;
     const window = atEnd ? windowAtEnd(pages, height) : windowAtStart(pages, height);
     return { ...wanted, rows: { from: 'store', window, counted: null, round: 0 } };
   }
   requests += 1;
-  const request: Listed<List> = { list: wanted.list, filter, sort: { by: wanted.sort.by, descending: wanted.sort.descending } };
+  const request: Listed<List> = {
+    list: wanted.list,
+    filter: both(within?.filter ?? null, filter),
+    sort: { by: wanted.sort.by, descending: wanted.sort.descending },
+    ...(within !== undefined && { groups: within.groups }),
+  };
   const at = wanted.follow && wanted.sort.by === 'time' && !wanted.sort.descending ? 'end' : 'start';
   return { ...wanted, rows: { from: 'thread', browsed: browse(request, `list ${requests}`, at) } };
 }
@@ -131,8 +145,8 @@ export function currentOf<List extends BrowsedList>(rows: RowList<List>): Browse
 }
 
 /** What a list can do for now: leave its filter. */
-export function scopesOfRows({ filter, filterOff }: RowList<BrowsedList>): readonly Scope[] {
-  return filter === null || filterOff ? [] : ['filtered'];
+export function scopesOfRows(rows: RowList<BrowsedList>): readonly Scope[] {
+  return activeFilter(rows) === null ? [] : ['filtered'];
 }
 
 /** Place, count, filter and order, for the status line. */
@@ -242,7 +256,7 @@ export function actOnRows<List extends 'exchange' | 'run'>(
     }
     case 'back':
       // Lists of rows are where one starts: there is nothing to go back to, but for the filter.
-      return rows.filter === null || rows.filterOff ? null : opened({ filterOff: true });
+      return activeFilter(rows) === null ? null : opened({ filterOff: true });
     case 'filter-off':
       if (rows.filterText === '') return { say: { text: 'there is no filter; / sets one', kind: 'info' } };
       return opened({ filterOff: !rows.filterOff });

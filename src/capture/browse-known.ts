@@ -2,6 +2,7 @@ import type { Database } from 'better-sqlite3';
 import type { Filter, Pattern } from '../analysis/filter.ts';
 import { bodyMatcher } from '../analysis/filter-match.ts';
 import { type BodyList, createBodyList } from './browse-bodies.ts';
+import type { Listed } from './browse-shapes.ts';
 import { steps } from './browse-steps.ts';
 import { type Condition, lineIn, textInOneOf, typeIn } from './filter-pattern-sql.ts';
 import { type Asked, type Known, NOTHING_KNOWN } from './filter-sql.ts';
@@ -140,7 +141,7 @@ export function createKnownAnswers(db: Database): KnownAnswers {
 const LATER: ReadonlySet<string> = new Set(['run', 'find', 'res', 'fact', 'd', 'conn']);
 
 /** An exchange answers once and for all: the filter asks only of what is written with it. */
-export function isFixed(filter: Filter): boolean {
+function isFixed(filter: Filter): boolean {
   switch (filter.type) {
     case 'and':
     case 'or':
@@ -154,6 +155,13 @@ export function isFixed(filter: Filter): boolean {
     default:
       return true;
   }
+}
+
+/** Exchanges that are there answer a request once and for all. */
+export function isSettled({ filter, run, groups = [] }: Pick<Listed<'exchange'>, 'filter' | 'run' | 'groups'>): boolean {
+  return (
+    run === undefined && groups.every(({ by }) => by !== 'run') && (filter === null || filter === undefined || isFixed(filter))
+  );
 }
 
 /** Bodies would have to be unpacked. */

@@ -1,4 +1,5 @@
 import type { Database } from 'better-sqlite3';
+import type { TimesGroup } from '../analysis/times.ts';
 import type { Learned } from './browse-known.ts';
 import type { BrowsedList, Cursor, Listed, PageRequest } from './browse-shapes.ts';
 import { steps } from './browse-steps.ts';
@@ -10,9 +11,10 @@ import { ALIASES, conditionOf, type Known, NOTHING_KNOWN } from './filter-sql.ts
 export const PAGE_BUDGET_MS = 60;
 
 /** The condition of a request on its table. */
-export function conditionFor({ list, filter, run }: Listed<BrowsedList>, known: Known): Condition {
+export function conditionFor({ list, filter, run, groups = [] }: Omit<Listed<BrowsedList>, 'sort'>, known: Known): Condition {
   const conditions = filter === null || filter === undefined ? [] : [conditionOf(filter, list, known)];
   if (run !== undefined) conditions.push({ sql: OF_RUN[list], values: [run] });
+  for (const group of groups) conditions.push(inGroup(group));
   if (conditions.length === 0) return { sql: '1', values: [] };
   return { sql: conditions.map(({ sql }) => sql).join(' AND '), values: conditions.flatMap(({ values }) => values) };
 }
@@ -22,6 +24,31 @@ const OF_RUN: Readonly<Record<BrowsedList, string>> = {
   run: 'r.id = ?',
   connection: 'c.id IN (SELECT connection FROM run_connection WHERE run = ?)',
 };
+
+/** Exchanges of a group, as `groupOf` puts them together. */
+function inGroup({ by, name }: TimesGroup): Condition {
+  switch (by) {
+    case 'phase':
+    case 'certname':
+    case 'environment':
+      return isValue(`e.${by}`, name);
+    case 'status':
+      return isValue('e.status', name === null ? null : Number(name));
+    case 'run':
+      return name === null
+        ? { sql: 'NOT EXISTS (SELECT 1 FROM run_exchange m WHERE m.exchange = e.id)', values: [] }
+        : { sql: OF_RUN.exchange, values: [Number(name.slice(1))] };
+    case 'request':
+      return {
+        sql: 'e.method = ? AND request_name(e.method, e.target, e.phase) = ?',
+        values: [(name ?? '').split(' ', 1)[0] ?? '', name ?? ''],
+      };
+  }
+}
+
+function isValue(column: string, value: string | number | null): Condition {
+  return value === null ? { sql: `${column} IS NULL`, values: [] } : { sql: `${column} = ?`, values: [value] };
+}
 
 /** Columns that the view `exchange` looks up in another table, or works out. */
 const OF_VIEW = new RegExp(`\\be\\.(${[...ROUTE_COLUMNS, ...MOMENT_COLUMNS, 'start_mono'].join('|')})\\b`);
@@ -50,7 +77,7 @@ export interface Found {
 }
 
 /** How far is looked: not at exchanges of which nothing was learned. */
-function extentOf(db: Database, list: BrowsedList, learned: Learned | null): { first: number; last: number } {
+export function extentOf(db: Database, list: BrowsedList, learned: Learned | null): { first: number; last: number } {
   const { first, last } = extent(db, list);
   return { first, last: list === 'exchange' && learned !== null ? Math.min(last, learned.upTo) : last };
 }

@@ -1,4 +1,5 @@
 import type { Filter } from '../analysis/filter.ts';
+import type { GroupTimes, TimesBy, TimesGroup, TimesSort } from '../analysis/times.ts';
 import type { ConnectionRow, ExchangeRow, RunRow } from './shapes.ts';
 
 /** The lists that are long enough to need a thread. */
@@ -32,6 +33,8 @@ export interface Listed<List extends BrowsedList> {
   filter?: Filter | null;
   /** Only of this run; of connections those that it used. */
   run?: number;
+  /** Only exchanges that are in each of these groups. */
+  groups?: readonly TimesGroup[];
   /** Default: by time, oldest first. */
   sort?: { by: (typeof SORTS)[List][number]; descending: boolean };
 }
@@ -60,16 +63,33 @@ export interface Page<Row> {
   reached: Cursor | null;
 }
 
-/** How far a count is: rows that were found, and the part of the list that was looked at, 0 to 1. */
+/** How far a count is: rows that were found (of times none), and the part of the list that was looked at, 0 to 1. */
 export interface CountSoFar {
   count: number;
   part: number;
+}
+
+/** Whose times are wanted, and which groups of them come first. */
+export interface TimesRequest extends Pick<Listed<'exchange'>, 'filter' | 'run' | 'groups'> {
+  by: TimesBy;
+  sort: TimesSort;
+  /** Groups that are told. */
+  limit: number;
+}
+
+/** `groups`, `requests` and `totalMs` are those of all groups. */
+export interface TimesAnswer {
+  rows: GroupTimes[];
+  groups: number;
+  requests: number;
+  totalMs: number;
 }
 
 /** To the thread. The request is checked there. */
 export type ToBrowser =
   | { type: 'page'; job: number; request: PageRequest<BrowsedList> }
   | { type: 'count'; job: number; request: Listed<BrowsedList> }
+  | { type: 'times'; job: number; request: TimesRequest }
   | { type: 'cancel'; job: number };
 
 /** From the thread. */
@@ -77,6 +97,7 @@ export type FromBrowser =
   | { type: 'page'; job: number; page: Page<BrowsedRows[BrowsedList]> }
   | { type: 'counting'; job: number; soFar: CountSoFar }
   | { type: 'counted'; job: number; count: number }
+  | { type: 'timed'; job: number; times: TimesAnswer }
   | { type: 'failed'; job: number; message: string; hint: string | null };
 
 /**

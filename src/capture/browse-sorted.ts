@@ -1,5 +1,5 @@
 import type { Database } from 'better-sqlite3';
-import { isFixed, type KnownAnswers } from './browse-known.ts';
+import { isSettled, type KnownAnswers } from './browse-known.ts';
 import { type Found, scanTop } from './browse-scan.ts';
 import type { BrowsedList, Cursor, PageRequest, SortBy } from './browse-shapes.ts';
 
@@ -67,10 +67,10 @@ export function createSortedLists(db: Database, answers: KnownAnswers): SortedLi
     key: string,
     { up, place }: Wanted,
   ): Generator<undefined, Stretch> {
-    const { list, filter = null, run } = request;
+    const { list, filter = null } = request;
     const version = versionNow();
     // Of exchanges that never answer otherwise again only those have to be looked at that are new.
-    const isExtended = list === 'exchange' && place === null && run === undefined && (filter === null || isFixed(filter));
+    const isExtended = list === 'exchange' && place === null && isSettled(request);
     const before = isExtended ? (stretches.find(stretch => stretch.name === name && isWhole(stretch, up)) ?? null) : null;
     const known = before === null ? [] : rowsOf(before, up);
     const learned = yield* untold(answers.learn(filter, true));
@@ -90,10 +90,10 @@ export function createSortedLists(db: Database, answers: KnownAnswers): SortedLi
 
   return {
     *page(request, by) {
-      const { list, filter = null, run = null, limit, sort, before, after = null } = request;
+      const { list, filter = null, run = null, groups = [], limit, sort, before, after = null } = request;
       const key = KEYS[list][by];
       if (key === undefined) throw new RangeError(`a ${list} is not sorted by ${String(by)}`);
-      const name = JSON.stringify([list, filter, run, by]);
+      const name = JSON.stringify([list, filter, run, groups, by]);
       const descending = sort?.descending === true;
       const backwards = before !== undefined;
       const wanted = { up: descending === backwards, place: backwards ? (before === 'end' ? null : before) : after, limit };

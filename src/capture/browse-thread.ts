@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { asksBodies, createKnownAnswers, isFixed, type Learned } from './browse-known.ts';
+import { asksBodies, createKnownAnswers, isSettled, type Learned } from './browse-known.ts';
 import { type Found, PAGE_BUDGET_MS, scanCount, scanPage, type Tally } from './browse-scan.ts';
 import {
   type BrowsedList,
@@ -12,9 +12,11 @@ import {
   SORTS,
   type SortBy,
   stopSlot,
+  type TimesRequest,
   type ToBrowser,
 } from './browse-shapes.ts';
 import { createSortedLists } from './browse-sorted.ts';
+import { createTimesLists } from './browse-times.ts';
 import { openForReading, readingError } from './database.ts';
 import { CaptureError } from './errors.ts';
 import { registerFilterFunctions, Stopped } from './filter-functions.ts';
@@ -32,7 +34,7 @@ const PROGRESS_MS = 33;
 const MAX_LIMIT = 1_000;
 
 interface Job {
-  type: 'page' | 'count';
+  type: ToBrowser['type'];
   work: Generator<CountSoFar | undefined, FromBrowser>;
   toldAt: number;
 }
@@ -48,6 +50,7 @@ const db = openForReading(file);
 registerFilterFunctions(db, () => Atomics.load(stops, stopSlot(current)) === current);
 const answers = createKnownAnswers(db);
 const sortedLists = createSortedLists(db, answers);
+const timesLists = createTimesLists(db, answers);
 const rows = {
   exchange: db.prepare<[number], StoredExchange>(READ_SQL.exchange),
   run: db.prepare<[number], RunRow>(READ_SQL.run),
@@ -60,10 +63,20 @@ port.on('message', (message: ToBrowser) => {
     return;
   }
   const { job } = message;
-  const work = message.type === 'page' ? page(job, message.request) : count(job, message.request);
-  jobs.set(job, { type: message.type, work, toldAt: performance.now() });
+  jobs.set(job, { type: message.type, work: workOf(message), toldAt: performance.now() });
   if (!running) void run();
 });
+
+function workOf(message: Exclude<ToBrowser, { type: 'cancel' }>): Job['work'] {
+  switch (message.type) {
+    case 'page':
+      return page(message.job, message.request);
+    case 'count':
+      return count(message.job, message.request);
+    case 'times':
+      return times(message.job, message.request);
+  }
+}
 
 async function run(): Promise<void> {
   running = true;
@@ -114,6 +127,14 @@ function* page(job: number, request: PageRequest<BrowsedList>): Generator<undefi
   return { type: 'page', job, page: { ...places, rows: rowsOf(list, ids) } };
 }
 
+function* times(job: number, request: TimesRequest): Generator<CountSoFar, FromBrowser> {
+  const timing = timesLists.times(request);
+  for (let step = timing.next(); ; step = timing.next()) {
+    if (step.done === true) return { type: 'timed', job, times: step.value };
+    yield { count: 0, part: step.value };
+  }
+}
+
 /** Filters whose pages were not full when their time was over: with answers worked out before, going on is many times as fast. */
 const rare = new Set<string>();
 const MAX_RARE = 100;
@@ -121,7 +142,7 @@ const MAX_RARE = 100;
 function* pageByTime(request: PageRequest<BrowsedList>): Generator<undefined, Found> {
   const { filter = null, after, before, budgetMs = PAGE_BUDGET_MS } = request;
   const place = before === 'end' ? null : (before ?? after ?? null);
-  const name = JSON.stringify([request.list, filter]);
+  const name = JSON.stringify([request.list, filter, request.groups]);
   let learned: Learned | null = null;
   if (filter !== null && place !== null && rare.has(name)) {
     const began = performance.now();
@@ -190,10 +211,10 @@ const MAX_TALLIES = 20;
 
 /** Of exchanges that never answer otherwise again; all others are counted from the start. */
 function tallyOf(request: Listed<BrowsedList>): Tally {
-  const { list, filter = null, run } = request;
+  const { list, filter = null, groups = [] } = request;
   const fresh = { first: -1, upTo: -1, count: 0 };
-  if (list !== 'exchange' || run !== undefined || (filter !== null && !isFixed(filter))) return fresh;
-  const name = JSON.stringify(filter);
+  if (list !== 'exchange' || !isSettled(request)) return fresh;
+  const name = JSON.stringify([filter, groups]);
   const known = tallies.get(name) ?? fresh;
   if (tallies.size >= MAX_TALLIES) tallies.clear();
   tallies.set(name, known);

@@ -9,6 +9,8 @@ import type {
   Listed,
   Page,
   PageRequest,
+  TimesAnswer,
+  TimesRequest,
   ToBrowser,
 } from './browse-shapes.ts';
 import { STOP_SLOTS, stopSlot } from './browse-shapes.ts';
@@ -23,6 +25,8 @@ export interface Browser {
   page<List extends BrowsedList>(request: PageRequest<List>, signal?: AbortSignal): Promise<Page<BrowsedRows[List]>>;
   /** @param onProgress called some 30 times a second */
   count(request: Listed<BrowsedList>, onProgress?: (soFar: CountSoFar) => void, signal?: AbortSignal): Promise<number>;
+  /** Percentiles by group. @param onProgress as of {@link count} */
+  times(request: TimesRequest, onProgress?: (soFar: CountSoFar) => void, signal?: AbortSignal): Promise<TimesAnswer>;
   /** Ends the thread; what was asked for and not answered is rejected. */
   close(): Promise<void>;
 }
@@ -71,7 +75,7 @@ export function openBrowser(file: string): Browser {
     }
     waiting.delete(message.job);
     if (message.type === 'failed') asked.failed(new CaptureError(message.message, message.hint));
-    else asked.done(message.type === 'page' ? message.page : message.count);
+    else asked.done(answerIn(message));
   }
 
   function failAll(error: unknown): void {
@@ -116,6 +120,7 @@ export function openBrowser(file: string): Browser {
   return {
     page: (request, signal) => ask(job => ({ type: 'page', job, request }), signal),
     count: (request, onProgress, signal) => ask(job => ({ type: 'count', job, request }), signal, onProgress),
+    times: (request, onProgress, signal) => ask(job => ({ type: 'times', job, request }), signal, onProgress),
     async close() {
       closed = true;
       const ending = thread?.terminate();
@@ -123,4 +128,15 @@ export function openBrowser(file: string): Browser {
       await ending;
     },
   };
+}
+
+function answerIn(message: Exclude<FromBrowser, { type: 'counting' | 'failed' }>): unknown {
+  switch (message.type) {
+    case 'page':
+      return message.page;
+    case 'counted':
+      return message.count;
+    case 'timed':
+      return message.times;
+  }
 }

@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import type { Pattern } from '../analysis/filter.ts';
 import { bodyMatcher, type Matches, matcher } from '../analysis/filter-match.ts';
+import { requestName } from '../analysis/times.ts';
 import type { Fields } from '../model.ts';
 import { createPlainReader, type PlainReader } from './body-plain.ts';
 import { openForReading } from './database.ts';
@@ -13,7 +14,7 @@ const REMEMBERED_PATTERNS = 64;
  * Gives a connection the functions that filter-sql.ts uses where SQLite's own do not suffice. Each takes a pattern as JSON.
  *
  * `filter_text(text, pattern)`, `filter_line(lines, pattern)` of header lines, `filter_type(lines, pattern)` of their Content-Type, and
- * `filter_body(body, lines, pattern)`; of NULL each is 0.
+ * `filter_body(body, lines, pattern)`; of NULL each is 0. `request_name(method, target, phase)` names the kind of a request.
  *
  * @param stop asked at each call: `true` ends the statement with {@link Stopped}
  * @returns what closes the connection that bodies are read through: a connection runs no second statement while one runs
@@ -57,6 +58,10 @@ export function registerFilterFunctions(db: Database, stop: () => boolean = () =
   db.function('filter_body', options, (id, lines, pattern) => {
     if (stop()) throw new Stopped();
     return typeof id === 'number' ? body(pattern)(id, typeof lines === 'string' ? lines : null) : 0;
+  });
+  db.function('request_name', options, (method, target, phase) => {
+    if (stop()) throw new Stopped();
+    return requestName(String(method), String(target), String(phase));
   });
   return () => reader?.close();
 }

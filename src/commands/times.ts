@@ -1,22 +1,16 @@
 import { type Command, Option } from 'commander';
-import { foldTimes, type Times } from '../analysis/times.ts';
+import { foldTimes, groupOf, TIMES_BY, type Times, type TimesBy } from '../analysis/times.ts';
 import { sized } from '../analysis/words.ts';
-import type { ExchangeRow } from '../capture/store.ts';
-import { path, routeOf } from '../decode/route.ts';
 import { PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
-import { idText } from './ids.ts';
 import type { Io } from './io.ts';
 import { tellLosses } from './losses.ts';
 import { captureFile, sinceIso, wholeNumber } from './options.ts';
 import { type Column, duration, table } from './present.ts';
 import { lineWidth } from './terminal.ts';
 
-const BY = ['phase', 'certname', 'environment', 'request', 'status', 'run'] as const;
-type By = (typeof BY)[number];
-
 interface TimesOptions {
-  by: By;
+  by: TimesBy;
   since?: string;
   compare?: string;
   limit?: number;
@@ -30,7 +24,7 @@ export function registerTimes(program: Command, io: Io): void {
     .description('how long requests took: p50, p95, p99 of each phase, certname, environment, kind of request, status or run')
     .argument('[capture]', CAPTURE_HELP)
     .argument('[filter...]', FILTER_HELP)
-    .addOption(new Option('--by <WHAT>', 'what requests are put together by').choices(BY).default('phase'))
+    .addOption(new Option('--by <WHAT>', 'what requests are put together by').choices(TIMES_BY).default('phase'))
     .option('--since <TIME>', 'only what began since: an ISO 8601 time, or an age as in 30m, 2h, 7d', sinceIso)
     .option('--compare <FILE>', 'a second capture beside it: before and after a change')
     .option('--limit <N>', 'the N that took most time together only', wholeNumber)
@@ -69,29 +63,6 @@ async function measured(io: Io, which: Chosen, { by, since }: TimesOptions): Pro
   }
 }
 
-/** Phases whose key is the name of an agent: their requests are one kind, whoever asks. */
-const OF_AN_AGENT: ReadonlySet<Phase> = new Set(['csr', 'certificate', 'node', 'catalog', 'report']);
-
-function groupOf(row: ExchangeRow, by: By): string | null {
-  switch (by) {
-    case 'phase':
-      return row.phase;
-    case 'certname':
-      return row.certname;
-    case 'environment':
-      return routeOf(row.method, row.target).environment;
-    case 'status':
-      return row.status === null ? null : String(row.status);
-    case 'run':
-      return idText('run', row.run);
-    case 'request': {
-      const { indirection } = routeOf(row.method, row.target);
-      const short = path(row.target).replace(/^\/puppet(?:-ca)?\/v\d\//, '');
-      return `${row.method} ${OF_AN_AGENT.has(row.phase) && indirection !== null ? `${indirection}/{certname}` : short}`;
-    }
-  }
-}
-
 /** Phases stand in the order of a run, all else as it took most time. */
 function paired(own: Map<string | null, Times>, other: Map<string | null, Times> | null, { by, limit }: TimesOptions): Row[] {
   const names = [...new Set([...own.keys(), ...(other?.keys() ?? [])])].slice(0, limit);
@@ -100,7 +71,7 @@ function paired(own: Map<string | null, Times>, other: Map<string | null, Times>
 }
 
 /** The documented shape of `times --json`; a capture that has nothing of a group says `null`. */
-function timesJson({ group, own, other }: Row, by: By): object {
+function timesJson({ group, own, other }: Row, by: TimesBy): object {
   const none = {
     requests: 0,
     p50Ms: null,
@@ -161,7 +132,7 @@ const MAIN_FIGURES: ReadonlySet<string> = new Set(['REQUESTS', 'P50', 'P95', 'TO
 const WIDE_COLUMNS = 120;
 
 /** A kind of request may be long: it stands where a line is cut, and a narrow one has fewer figures before it. */
-function withGroup(by: By, figures: Column<Row>[], width: number): Column<Row>[] {
+function withGroup(by: TimesBy, figures: Column<Row>[], width: number): Column<Row>[] {
   const name: Column<Row> = { title: by.toUpperCase(), value: ({ group }) => group ?? '-' };
   if (by !== 'request') return [name, ...figures];
   return [...figures.filter(({ title }) => width >= WIDE_COLUMNS || MAIN_FIGURES.has(title)), name];

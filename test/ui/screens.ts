@@ -41,6 +41,7 @@ const SCREENS: Record<string, Shot> = {
   runs: { rows: 13, keys: [], shows: 'RESULT' },
   run: { rows: 26, keys: ['G', 'enter'], shows: '1 Requests' },
   connections: { rows: 24, keys: ['G', 'enter', 'C'], shows: '1 Lanes' },
+  times: { rows: 18, keys: ['T', 'b', 'b', 'b'], shows: 'POST catalog' },
   diff: { rows: 24, keys: ['G', 'space', 'k', 'space', 'd'], shows: ' and r' },
   replay: { rows: 24, keys: ['G', 'R', typed('puppet8.example.com --enrol'), 'enter'], shows: 'Nothing is sent yet' },
   sql: {
@@ -61,9 +62,10 @@ copyFileSync(SAMPLE, join(dir, 'sample.db'));
 const store = openStore(join(dir, 'sample.db'));
 /** Soon after the last run: the pictures are the same whenever they are drawn. */
 const drawnAt = Date.parse([...store.runs({ reverse: true, limit: 1 })][0]!.startedAt) + 60_000;
+const source = createSource(store);
 const engineOf = (rows: number): Engine =>
   createEngine({
-    source: createSource(store),
+    source,
     theme: createTheme({ colour: true, ascii: false }),
     map: defaultKeyMap(),
     size: { columns: COLUMNS, rows },
@@ -105,6 +107,7 @@ try {
   }
   if (text !== '') writeFileSync(page, text);
 } finally {
+  await source.close();
   store.close();
   rmSync(dir, { recursive: true, force: true });
 }

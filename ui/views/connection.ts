@@ -24,7 +24,7 @@ export function openConnection(id: number, run: number | null, env: Env): Step {
   const roots = nodesOf(id, run, env);
   if (roots === null) return { say: { text: `there is no connection c${id}`, kind: 'error' } };
   const open = ({ key, ref }: TreeNode, at: Env): Step | null => {
-    if (key === ALL) return { push: requestsScreen(at, `~conn c${id}`) };
+    if (key === ALL) return { push: requestsScreen(at, { filter: `~conn c${id}` }) };
     return ref === undefined ? null : openExchange(ref, at);
   };
   const pane = treePane({ roots, reread: at => nodesOf(id, run, at), levels: 1, open });

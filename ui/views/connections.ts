@@ -5,7 +5,6 @@ import { adviceLines, closingLines, FIGURES, laneWords } from '../../src/command
 import { askStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
 import { showsRow } from '../hits.ts';
-import type { Scope } from '../keymap.ts';
 import { LIST_START, type ListState, moveList, settle } from '../list.ts';
 import { moveOf } from '../moves.ts';
 import { delegate, drawPane } from '../pane.ts';
@@ -273,17 +272,9 @@ export function connectionsScreen(run: number | null, env: Env): Screen {
   return screenOf<Connections>(VIEW, { run, lanes, readAt: env.now(), place: LIST_START, tab: 0, measured: null });
 }
 
-const WHOLE: readonly Scope[] = ['runs', 'requests', 'connections'];
-
 /** @param argument `r3`; `null`: of the run that is looked at, else of the capture */
-export function connectionsStep(argument: string | null, screen: Screen, env: Env): Step {
-  if (argument === null) {
-    // A list of the capture is about all of it, whatever its cursor is on.
-    const subject = screen.scopes().some(scope => WHOLE.includes(scope)) ? null : screen.subject();
-    const run =
-      subject === null ? null : subject.type === 'run' ? subject.id : (env.source.store.exchange(subject.id)?.run ?? null);
-    return { push: connectionsScreen(run, env) };
-  }
+export function connectionsStep(argument: string | null, run: number | null, env: Env): Step {
+  if (argument === null) return { push: connectionsScreen(run, env) };
   const id = Number(/^r?(\d{1,15})$/.exec(argument)?.[1] ?? Number.NaN);
   if (Number.isNaN(id) || env.source.store.run(id) === null)
     return { say: { text: `there is no run ${argument}`, kind: 'error' } };

@@ -4,6 +4,7 @@ import { showsRow } from '../hits.ts';
 import { signOf } from '../marks.ts';
 import { problemJob } from '../problems.ts';
 import {
+  activeFilter,
   actOnRows,
   currentOf,
   filtered,
@@ -18,10 +19,11 @@ import {
   stepOfRows,
 } from '../row-list.ts';
 import type { Env, Screen, StepOf, View } from '../screen.ts';
-import { screenOf } from '../screen.ts';
+import { screenOf, stateIn } from '../screen.ts';
 import { headOf, layoutOf, rowOf } from '../table.ts';
 import type { Line } from '../text.ts';
 import { nextTime, type TimeColumn } from '../time.ts';
+import { filteredBy, WHOLE_CAPTURE, type Within } from '../within.ts';
 import { openExchange } from './exchange.ts';
 
 /** Every request of the capture, also those that belong to no run. */
@@ -35,7 +37,7 @@ const heightOf = (env: Env): number => Math.max(1, env.size.rows - 1);
 
 const VIEW: View<Requests> = {
   scopes: ({ list }) => ['requests', 'list', ...scopesOfRows(list)],
-  title: () => 'requests',
+  title: ({ list }) => list.within?.title || 'requests',
   act(state, action, env) {
     const { list } = state;
     switch (action.name) {
@@ -85,7 +87,7 @@ function sortedBy({ sort }: RowList<'exchange'>, time: TimeColumn): string {
 
 function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line[] {
   if (reading) return emptyLines(env, ['reading']);
-  if (list.filter !== null && !list.filterOff) {
+  if (activeFilter(list) !== null) {
     return emptyLines(env, [
       'no request is like this',
       '',
@@ -125,16 +127,26 @@ function inWindow(state: Requests, forward: boolean, env: Env): StepOf<Requests>
 }
 
 /** @param filter text of a filter to start with */
-export function requestsScreen(env: Env, filter = ''): Screen {
-  const start = {
-    list: 'exchange',
-    sort: { by: 'time', descending: false },
-    filterText: '',
-    filter: null,
-    filterOff: false,
-    follow: env.source.isLive(),
-  } as const;
-  const list: RowList<'exchange'> = openRows<'exchange'>(start, env, heightOf(env));
+export function requestsScreen(env: Env, { filter = '' }: { filter?: string } = {}): Screen {
+  return screenWith(env, { filter, sort: { by: 'time', descending: false }, follow: env.source.isLive() });
+}
+
+/** Some of them, the slowest first. */
+export function requestsWithin(within: Within, env: Env): Screen {
+  return screenWith(env, { filter: '', sort: { by: 'duration', descending: true }, follow: false, within });
+}
+
+type Start = Pick<RowList<'exchange'>, 'sort' | 'follow' | 'within'> & { filter: string };
+
+function screenWith(env: Env, { filter, ...start }: Start): Screen {
+  const all = { list: 'exchange', filterText: '', filter: null, filterOff: false, ...start } as const;
+  const list: RowList<'exchange'> = openRows<'exchange'>(all, env, heightOf(env));
   const wanted = filter === '' ? list : filtered(list, filter, env, heightOf(env));
   return screenOf<Requests>(VIEW, { list: typeof wanted === 'string' ? list : wanted, time: 'clock' });
+}
+
+/** What a list of requests is about, with its filter; `null`: the screen is none. */
+export function listedIn(screen: Screen): Within | null {
+  const list = stateIn(VIEW, screen)?.list;
+  return list === undefined ? null : filteredBy(list.within ?? WHOLE_CAPTURE, activeFilter(list), list.filterText);
 }
