@@ -33,6 +33,15 @@ const MAX_WORDS = 64 * 1024;
 
 const running = new Set<ChildProcess>();
 
+/** Told of each process; what it returns, of its end. */
+type Watch = (pid: number) => () => void;
+let watch: Watch = () => () => {};
+
+/** Who ends them when this process cannot. */
+export function watchChildren(by: Watch): void {
+  watch = by;
+}
+
 /** Runs `stringtap ARGS`. @throws Error when it cannot be started, says too much, or was ended by `signal` */
 export async function runStringtap(args: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {
   const { signal, interrupt, onLine, into } = options;
@@ -40,6 +49,7 @@ export async function runStringtap(args: readonly string[], options: ChildOption
   const bin = fileURLToPath(new URL(`../src/bin${extname(import.meta.url)}`, import.meta.url));
   const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', into ?? 'pipe', 'pipe'] });
   running.add(child);
+  const ended = child.pid === undefined ? () => {} : watch(child.pid);
   const end = (): void => void child.kill('SIGTERM');
   const ask = (): void => void child.kill('SIGINT');
   signal?.addEventListener('abort', end, { once: true });
@@ -61,16 +71,17 @@ export async function runStringtap(args: readonly string[], options: ChildOption
     for (const line of lines) onLine?.(line);
   });
   try {
-    const ended = await new Promise<Pick<ChildResult, 'code' | 'signal'>>((resolve, reject) => {
+    const result = await new Promise<Pick<ChildResult, 'code' | 'signal'>>((resolve, reject) => {
       child.once('error', reject);
       child.once('close', (code, signal) => resolve({ code, signal }));
     });
     signal?.throwIfAborted();
     if (tooMuch)
       throw new Error(`the answer is larger than ${MAX_CHARACTERS / 2 ** 20} MiB: stringtap ${args[0]} in a shell prints it`);
-    return { ...ended, out, err };
+    return { ...result, out, err };
   } finally {
     running.delete(child);
+    ended();
     signal?.removeEventListener('abort', end);
     interrupt?.removeEventListener('abort', ask);
   }

@@ -2,7 +2,7 @@ import { render, type SuspendTerminal } from 'ink';
 import { createElement } from 'react';
 import type { Store } from '../src/capture/store.ts';
 import { App } from './app.ts';
-import { endChildren } from './child.ts';
+import { endChildren, watchChildren } from './child.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { followCapture } from './feed.ts';
 import { guardTerminal } from './guard.ts';
@@ -59,7 +59,8 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     terminal.suspend = suspend;
   };
   const tree = createElement(App, { engine, onReady, ...(!theme.reader && { painter }) });
-  const unguard = guardTerminal();
+  const guard = guardTerminal();
+  watchChildren(guard.child);
   const app = render(tree, {
     stdin: withoutReports(
       process.stdin,
@@ -103,7 +104,7 @@ export async function startUi({ store, env, ascii, alone = true, signal }: UiOpt
     stop();
     leaveMouse();
     process.off('exit', leaveMouse);
-    unguard();
+    guard.end();
     endChildren();
     await source.close();
     stdout.off('resize', resized);

@@ -1,9 +1,10 @@
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { openForReading } from './database.ts';
 import { CaptureError, OutdatedError, sqliteCode, UnwritableError } from './errors.ts';
+import { isLocked } from './lock.ts';
 import { openUpToDate, openWith, type Wants } from './opening.ts';
 import { catchUp } from './rederive.ts';
 import type { Store } from './store-shape.ts';
@@ -71,12 +72,20 @@ function isOutdated(file: string): boolean {
   }
 }
 
+/** Its rows are not what this version reads, and whoever writes it cannot have them changed under it. */
+function beingWritten(file: string): CaptureError {
+  return new CaptureError(
+    `${file} is being written by an older stringtap, and can be read by this one when that has ended`,
+    'read it with the stringtap that writes it, or end that first',
+  );
+}
+
 function broughtUpToDate(file: string, wants: Wants): Database {
   try {
     catchUp(file, wants === 'bodies');
   } catch (error) {
     // Of an older version it could not be read at all.
-    if (isOutdated(file)) throw error;
+    if (isOutdated(file)) throw isLocked(resolve(file)) === true ? beingWritten(file) : error;
     // Being written by a proxy, which folds it itself; or not writable: then its runs are as far as they are.
     if (!(error instanceof CaptureError) && sqliteCode(error) === null) throw error;
   }

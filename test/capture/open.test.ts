@@ -113,6 +113,24 @@ describe('refused, and left as it is', () => {
 });
 
 describe('a capture of an older stringtap', () => {
+  test('that is being written is refused in the words of a reader', () => {
+    using dir = tempDir();
+    const db = new Database(dir.file('a.db'));
+    db.exec(MIGRATIONS[0]!.sql);
+    db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma('user_version = 1');
+    db.close();
+    const lock = lockCapture(dir.file('a.db'), 0);
+    expect(() => openStore(dir.file('a.db'))).toThrow(
+      expect.objectContaining({
+        message: `${dir.file('a.db')} is being written by an older stringtap, and can be read by this one when that has ended`,
+        hint: expect.not.stringContaining('--capture') as string,
+      }),
+    );
+    lock?.release();
+    openStore(dir.file('a.db')).close();
+  });
+
   test('is brought up to date by the first that opens it, to read or to write', async () => {
     using dir = tempDir();
     for (const name of ['read.db', 'write.db']) {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { sample } from './rig.ts';
 import { noTmux, openTerminal } from './terminal.ts';
 
@@ -23,6 +23,12 @@ const watched = (pids: readonly number[]): boolean =>
   execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
     .split('\n')
     .some(line => pids.some(pid => line.includes('stringtap-terminal') && line.trim().endsWith(` ${pid}`)));
+
+/** Whether the capture is asked something in SQL. */
+const asking = (): boolean =>
+  execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
+    .split('\n')
+    .some(line => line.includes(`${bin} query`) && line.includes(capture.file));
 
 async function unwatched(pids: readonly number[]): Promise<void> {
   for (let i = 0; i < 100 && watched(pids); i += 1) await new Promise(resolve => setTimeout(resolve, 50));
@@ -97,6 +103,26 @@ inTerminal('kill -9 leaves the terminal as it was', async () => {
   expect(left).toContain('icanon');
   expect(left.join('\n')).not.toContain('RESULT');
   await unwatched(pids);
+});
+
+inTerminal('kill -9 ends a question that is being asked', async () => {
+  using terminal = openTerminal(`${command}; sleep 1`, 80, 24);
+  await terminal.shows('RESULT');
+  terminal.send('\\;');
+  await terminal.shows('sql;');
+  // One that was answered is not ended again.
+  terminal.send('-l', 'select 41 + 1 as answer');
+  terminal.send('Enter');
+  await terminal.shows('answer');
+  terminal.send('\\;');
+  await terminal.shows('sql;');
+  terminal.send('-l', 'with recursive n(i) as (select 1 union all select i from n) select count(*) from n');
+  terminal.send('Enter');
+  await terminal.shows('asking');
+  await vi.waitFor(() => expect(asking()).toBe(true), 20_000);
+  for (const pid of alive()) process.kill(pid, 'SIGKILL');
+  await terminal.shows('icanon');
+  await vi.waitFor(() => expect(asking()).toBe(false), 20_000);
 });
 
 inTerminal('kill -9 below a shell that reads lines itself leaves its line editing alone', async () => {
