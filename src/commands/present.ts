@@ -84,6 +84,20 @@ export function* table<Row>(columns: readonly Column<Row>[], rows: Iterable<Row>
   if (count < MEASURED_ROWS) yield* begin();
 }
 
+/** Lines of at most `width`, broken at blanks; all but the first are indented by `indent`, or as the first is. */
+export function broken(text: string, width: number, indent = 0): string[] {
+  const lines: string[] = [];
+  const before = ' '.repeat(Math.min(Math.max(indent, text.length - text.trimStart().length), Math.floor(width / 2)));
+  for (let rest = text; ; ) {
+    if (rest.length <= width) return [...lines, rest];
+    const blank = rest.lastIndexOf(' ', width);
+    // A word that has no room in a line is cut where the line ends.
+    const end = blank > before.length ? blank : width;
+    lines.push(rest.slice(0, end).trimEnd());
+    rest = `${before}${rest.slice(end).trimStart()}`;
+  }
+}
+
 /** `c3#12`: the 12th exchange on connection 3. */
 export function use(connection: number | null, ordinal: number | null): string {
   return connection === null ? '-' : `c${connection}#${ordinal ?? '?'}`;

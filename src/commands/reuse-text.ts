@@ -5,11 +5,13 @@ import { counted, sized } from '../analysis/words.ts';
 import type { Leg } from '../model.ts';
 import { idText } from './ids.ts';
 import { printable } from './io.ts';
-import { duration, table } from './present.ts';
+import { broken, duration, table } from './present.ts';
 
 /** The report of `stringtap reuse` in words. */
 
+/** Columns of a lane, where there is room for them, and of what stands before it. */
 const LANE_COLUMNS = 72;
+const LANE_HEAD = 14;
 /** Lanes that are drawn; more are told as a number. */
 const LANES = 60;
 
@@ -73,16 +75,57 @@ function shortest({ shortestClosedMs }: LegReuse): string {
   return parts.join(', ') || '-';
 }
 
-/** The figures of both legs side by side; with two reports each leg has two columns. */
-export function figureLines(reports: readonly Reuse[], names: readonly string[]): string[] {
-  const legs: readonly Leg[] = ['agent', 'primary'];
-  const columns = legs.flatMap(leg =>
-    reports.map((report, i) => ({
-      title: `${leg.toUpperCase()} LEG${names[i] === undefined ? '' : `, ${names[i]}`}`,
-      value: ([, read]: (typeof FIGURES)[number]) => read(report[leg]),
-    })),
+/** A column of figures narrower than this is read more easily below the others. */
+const LEAST_FIGURE = 18;
+
+interface FigureColumn {
+  title: string;
+  leg: LegReuse;
+}
+
+/** The figures of both legs side by side, with two reports each leg in two columns; what has no room in `width` goes on below. */
+export function figureLines(reports: readonly Reuse[], names: readonly string[], width = Number.MAX_SAFE_INTEGER): string[] {
+  const legs = (['agent', 'primary'] as const).map(leg =>
+    reports.map((report, i): FigureColumn => {
+      const name = names[i] === undefined ? '' : `, ${names[i]}`;
+      return { title: `${leg.toUpperCase()} LEG${name}`, leg: report[leg] };
+    }),
   );
-  return [...table([{ title: '', value: ([name]) => name }, ...columns], FIGURES, Number.MAX_SAFE_INTEGER)];
+  const tablesOf = (groups: readonly (readonly FigureColumn[])[]): string[] | null => {
+    const tables = groups.map(columns => figureTable(columns, width));
+    return tables.includes(null) ? null : tables.flatMap((lines, i) => (i === 0 ? lines! : ['', ...lines!]));
+  };
+  const each = legs.flat().map(column => [column]);
+  return tablesOf([legs.flat()]) ?? tablesOf(legs) ?? tablesOf(each) ?? [];
+}
+
+/** `null`: too many columns. */
+function figureTable(figures: readonly FigureColumn[], width: number): string[] | null {
+  const name = Math.max(...FIGURES.map(([text]) => text.length));
+  const whole = [
+    ...table(
+      [
+        { title: '', value: ([text]: (typeof FIGURES)[number]) => text },
+        ...figures.map(({ title, leg }) => ({ title, value: ([, read]: (typeof FIGURES)[number]) => read(leg) })),
+      ],
+      FIGURES,
+      Number.MAX_SAFE_INTEGER,
+    ),
+  ];
+  if (whole.every(line => line.length <= width)) return whole;
+  const room = Math.floor((width - name) / figures.length) - 2;
+  if (room < LEAST_FIGURE && figures.length > 1) return null;
+  const rows = [
+    ['', ...figures.map(({ title }) => title)],
+    ...FIGURES.map(([text, read]) => [text, ...figures.map(({ leg }) => read(leg))]),
+  ];
+  return rows.flatMap(([text = '', ...values]) => {
+    const cells = values.map(value => broken(value, Math.max(1, room)));
+    const height = Math.max(...cells.map(cell => cell.length));
+    return Array.from({ length: height }, (_, i) =>
+      [(i === 0 ? text : '').padEnd(name), ...cells.map(cell => (cell[i] ?? '').padEnd(room))].join('  ').trimEnd(),
+    );
+  });
 }
 
 export function closingLines(reuse: Reuse): string[] {
@@ -102,7 +145,8 @@ export function closingLines(reuse: Reuse): string[] {
 }
 
 /** A lane for each connection, over one scale of time for each recording. */
-export function laneLines(reuse: Reuse): string[] {
+export function laneLines(reuse: Reuse, width = Number.MAX_SAFE_INTEGER): string[] {
+  const columns = Math.max(20, Math.min(LANE_COLUMNS, width - LANE_HEAD - 3));
   const shown = reuse.connections.slice(-LANES);
   const lines: string[] = [];
   const hidden = reuse.connections.length - shown.length;
@@ -113,15 +157,18 @@ export function laneLines(reuse: Reuse): string[] {
     const from = Math.min(...spans.map(span => span.from));
     const to = Math.max(...spans.map(span => span.to));
     lines.push(`${duration(to - from)} from left to right: = handshake, # request, . idle, | closed, < > open before, after`);
-    for (const connection of group) lines.push(...lane(connection, from, to));
+    for (const connection of group) lines.push(...lane(connection, from, to, columns));
   }
   return lines;
 }
 
-function lane(connection: ConnectionReuse, from: number, to: number): string[] {
+function lane(connection: ConnectionReuse, from: number, to: number, columns: number): string[] {
   const { facts } = connection;
-  const head = `${idText('connection', facts.id)} ${facts.leg}`.padEnd(14);
-  return [`${head} [${paintLane(connection, from, to, LANE_COLUMNS)}]`, `${' '.repeat(14)} ${printable(laneWords(connection))}`];
+  const head = `${idText('connection', facts.id)} ${facts.leg}`.padEnd(LANE_HEAD);
+  return [
+    `${head} [${paintLane(connection, from, to, columns)}]`,
+    `${' '.repeat(LANE_HEAD)} ${printable(laneWords(connection))}`,
+  ];
 }
 
 /** The story of one connection: whose it was, what went over it, who closed it and why. Not escaped. */

@@ -9,7 +9,9 @@ import { runsAndCapture } from './filter-argument.ts';
 import { idText, requireRun } from './ids.ts';
 import { CliError, type Io } from './io.ts';
 import { openCapture, since } from './options.ts';
+import { broken } from './present.ts';
 import { adviceLines, closingLines, figureLines, laneLines } from './reuse-text.ts';
+import { lineWidth } from './terminal.ts';
 
 interface ReuseOptions {
   certname?: string;
@@ -249,17 +251,18 @@ function titleOf(store: Store, scope: Scope, runs: readonly RunRow[] | null): st
 }
 
 function show(io: Io, main: Measured, other: Measured | null): void {
+  const width = lineWidth(io);
   const out = (lines: readonly string[]): void => {
-    for (const line of lines) io.out(line);
+    for (const line of lines) for (const part of broken(line, width, 2)) io.out(part);
   };
   const head = (measured: Measured): string =>
     `${measured.title}; connections to the primary: ${measured.pools.join(', ') || '-'}`;
   out(other === null ? [head(main), ''] : [`A: ${head(main)}`, `B: ${head(other)}`, '']);
-  out(figureLines(other === null ? [main.reuse] : [main.reuse, other.reuse], other === null ? [] : ['A', 'B']));
+  out(figureLines(other === null ? [main.reuse] : [main.reuse, other.reuse], other === null ? [] : ['A', 'B'], width));
   for (const { measured, name } of [{ measured: main, name: 'A' }, ...(other === null ? [] : [{ measured: other, name: 'B' }])]) {
     const which = other === null ? '' : `${name}: `;
     out(['', `${which}why connections ended`, ...closingLines(measured.reuse)]);
-    if (other === null) out(['', ...laneLines(measured.reuse)]);
+    if (other === null) out(['', ...laneLines(measured.reuse, width)]);
     out(['', `${which}limits`, ...limitLines(measured), '', `${which}what to change`, ...adviceLines(advise(measured.reuse))]);
   }
 }

@@ -1,4 +1,7 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../src/cli.ts';
+import type { Io } from '../../src/commands/io.ts';
 import { since } from '../../src/commands/options.ts';
 import { START, stringtap, type Tale, temporaryFolder, writeCapture } from './reuse-rig.ts';
 
@@ -188,5 +191,40 @@ describe('wrong usage', () => {
   test('--since takes ages and times', () => {
     expect(since('2h', undefined, 10_000_000)).toBe(2_800_000);
     expect(since('2026-03-01T10:00:00Z')).toBe(START);
+  });
+});
+
+describe('in a terminal', () => {
+  const printed = async (columns: number, ...args: string[]): Promise<string[]> => {
+    const lines: string[] = [];
+    const nothing = (): void => undefined;
+    const io: Io = {
+      out: line => void lines.push(line),
+      err: nothing,
+      chatter: nothing,
+      write: nothing,
+      stdoutIsTerminal: true,
+      columns,
+      env: { NO_COLOR: '1' },
+      exitCode: 0,
+    };
+    await main(['node', 'stringtap', 'reuse', ...args], io);
+    return lines;
+  };
+  const sample = fileURLToPath(new URL('../../captures/sample.db', import.meta.url));
+
+  test.each([60, 80, 100])('of %i columns no line is wider, and nothing is left out', async columns => {
+    const wide = await printed(1000, sample);
+    const words = (lines: string[]): string[] =>
+      lines
+        .join(' ')
+        .split(/\s+/)
+        .filter(word => /^[a-z,;:()]+$/i.test(word));
+    const narrow = await printed(columns, sample);
+    expect(narrow.filter(line => line.length > columns)).toEqual([]);
+    for (const word of new Set(words(wide))) expect(words(narrow)).toContain(word);
+    const compared = await printed(columns, sample, '--compare', sample);
+    expect(compared.filter(line => line.length > columns)).toEqual([]);
+    expect(compared.join('\n')).toContain('PRIMARY LEG, B');
   });
 });
