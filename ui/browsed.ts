@@ -59,6 +59,42 @@ export function browse<List extends BrowsedList>(
   };
 }
 
+/** A row with the pages before and behind it. */
+export interface Around<List extends BrowsedList> {
+  readonly row: BrowsedRows[List];
+  readonly place: Cursor;
+  readonly before: Page<BrowsedRows[List]>;
+  readonly after: Page<BrowsedRows[List]>;
+}
+
+/** What is around a row, of the list itself: what the row was found by may have asked for more. */
+export async function readAround<List extends BrowsedList>(
+  request: Listed<List>,
+  row: BrowsedRows[List],
+  place: Cursor,
+  browser: Browser,
+  signal: AbortSignal,
+): Promise<Around<List>> {
+  const after = await browser.page<List>({ ...request, after: place, limit: PAGE }, signal);
+  const before = await browser.page<List>({ ...request, before: place, limit: PAGE }, signal);
+  return { row, place, before, after };
+}
+
+/** The list with the cursor on that row. */
+export function browsedAround<List extends BrowsedList>(list: Browsed<List>, found: Around<List>, height: number): Browsed<List> {
+  const { row, place, before, after } = found;
+  const rows = [...before.rows, row, ...after.rows];
+  const pages = [placesOf(before), [{ first: place, last: place, count: 1 }], placesOf(after)].flat();
+  const cursor = before.rows.length;
+  const at = settle({ cursor, top: cursor - Math.floor(height / 2) }, rows.length, height);
+  const ends = { atStart: before.reached === null, atEnd: after.reached === null };
+  return { ...list, rows, pages: joined(pages), ...ends, entering: null, following: null, ...at };
+}
+
+function placesOf({ first, last, rows }: Page<unknown>): PagePlace[] {
+  return first === null || last === null ? [] : [{ first, last, count: rows.length }];
+}
+
 export function moveBrowsed<List extends BrowsedList>(list: Browsed<List>, move: Move, height: number): Browsed<List> {
   const { rows } = list;
   if (move === 'top' && !list.atStart) return { ...list, entering: 'start' };
@@ -159,8 +195,7 @@ function merged<List extends BrowsedList>(
   height: number,
 ): Browsed<List> {
   const ended = page.reached === null;
-  const place =
-    page.first === null || page.last === null ? [] : [{ first: page.first, last: page.last, count: page.rows.length }];
+  const place = placesOf(page);
   switch (want) {
     case 'start':
     case 'end': {

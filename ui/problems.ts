@@ -1,9 +1,11 @@
 import { parseFilter } from '../src/analysis/filter-parse.ts';
-import type { BrowsedRows, Cursor, Page, PageRequest } from '../src/capture/browse-shapes.ts';
-import { type RowList, rowsAt } from './row-list.ts';
+import type { BrowsedRows, Page, PageRequest } from '../src/capture/browse-shapes.ts';
+import { readAround } from './browsed.ts';
+import { listedOf, type RowList, rowsAround } from './row-list.ts';
 import type { Env, Job, Screen } from './screen.ts';
+import { both } from './within.ts';
 
-/** The next row that went wrong of a list in the order of time: a capture may have a million that are fine. */
+/** The next row that went wrong of a list, in its order and of what it is filtered for: a capture may have a million that are fine. */
 export interface ProblemSearch<List extends 'exchange' | 'run'> {
   readonly list: RowList<List>;
   /** What went wrong, as a filter. */
@@ -23,21 +25,22 @@ export function problemJob<List extends 'exchange' | 'run'>(search: ProblemSearc
     label: forward ? 'looking for the next problem' : 'looking for the problem before',
     async run(report, signal) {
       const parsed = parseFilter(search.filter, list.list);
-      const filter = parsed.type === 'filter' ? parsed.filter : null;
+      const listed = listedOf(list);
+      const wrong = { ...listed, filter: both(parsed.type === 'filter' ? parsed.filter : null, listed.filter ?? null), limit: 1 };
       const browser = env.source.browser();
-      for (let place: Cursor | null = { key: from.id, id: from.id }; place !== null; ) {
-        const request: PageRequest<List> = {
-          list: list.list,
-          filter,
-          sort: list.sort,
-          limit: 1,
-          ...(forward ? { after: place } : { before: place }),
-        };
-        const page: Page<BrowsedRows[List]> = await browser.page(request, signal);
-        const [row] = page.rows;
-        if (row !== undefined) return { screen: search.found(rowsAt(list, row, env, height)) };
-        place = page.reached;
-        if (place !== null) report(`at ${list.list === 'run' ? 'r' : 'e'}${place.id}`);
+      const to = forward ? 'after' : 'before';
+      let where: Partial<PageRequest<List>> = { fromRow: { id: from.id, to } };
+      for (;;) {
+        const page: Page<BrowsedRows[List]> = await browser.page<List>({ ...wrong, ...where }, signal);
+        const { rows, first, reached } = page;
+        const [row] = rows;
+        if (row !== undefined && first !== null) {
+          const around = await readAround(listed, row, first, browser, signal);
+          return { screen: search.found(rowsAround(list, around, env, height)) };
+        }
+        if (reached === null) break;
+        report(`at ${list.list === 'run' ? 'r' : 'e'}${reached.id}`);
+        where = { [to]: reached };
       }
       return { say: { text: search.none, kind: 'info' } };
     },

@@ -3,7 +3,17 @@ import type { Filter } from '../src/analysis/filter.ts';
 import { parseFilter } from '../src/analysis/filter-parse.ts';
 import type { BrowsedRows } from '../src/capture/browse-shapes.ts';
 import { type BrowsedList, type Listed, SORTS } from '../src/capture/browse-shapes.ts';
-import { type Browsed, browse, browsedPlace, grown, moveBrowsed, reread, tasksOf } from './browsed.ts';
+import {
+  type Around,
+  type Browsed,
+  browse,
+  browsedAround,
+  browsedPlace,
+  grown,
+  moveBrowsed,
+  reread,
+  tasksOf,
+} from './browsed.ts';
 import { filterPrompt, knownValues, problemText } from './filter-prompt.ts';
 import type { Action, Scope } from './keymap.ts';
 import type { Move } from './list.ts';
@@ -61,6 +71,17 @@ export function activeFilter({ filter, filterOff }: Pick<RowList<BrowsedList>, '
   return filterOff ? null : filter;
 }
 
+/** What is listed, as the browser is asked for it. */
+export function listedOf<List extends BrowsedList>(rows: Omit<RowList<List>, 'rows'>): Listed<List> {
+  const { list, sort, within } = rows;
+  return {
+    list,
+    filter: both(within?.filter ?? null, activeFilter(rows)),
+    sort: { by: sort.by, descending: sort.descending },
+    ...(within !== undefined && { groups: within.groups }),
+  };
+}
+
 /** Numbers the requests, so that a page that comes late is not taken for one of another filter. */
 let requests = 0;
 
@@ -74,12 +95,7 @@ export function openRows<List extends BrowsedList>(wanted: Omit<RowList<List>, '
     return { ...wanted, rows: { from: 'store', window, counted: null, round: 0 } };
   }
   requests += 1;
-  const request: Listed<List> = {
-    list: wanted.list,
-    filter: both(within?.filter ?? null, filter),
-    sort: { by: wanted.sort.by, descending: wanted.sort.descending },
-    ...(within !== undefined && { groups: within.groups }),
-  };
+  const request = listedOf(wanted);
   const at = wanted.follow && wanted.sort.by === 'time' && !wanted.sort.descending ? 'end' : 'start';
   return { ...wanted, rows: { from: 'thread', browsed: browse(request, `list ${requests}`, at) } };
 }
@@ -113,16 +129,22 @@ export function refreshRows<List extends BrowsedList>(rows: RowList<List>, env: 
 }
 
 /** The list with the cursor on a row of it. */
-export function rowsAt<List extends BrowsedList>(
-  rows: RowList<List>,
-  row: BrowsedRows[List],
-  env: Env,
-  height: number,
-): RowList<List> {
+function rowsAt<List extends BrowsedList>(rows: RowList<List>, row: BrowsedRows[List], env: Env, height: number): RowList<List> {
   const pages = pagesOf(rows, env);
   const counts = rows.rows.from === 'store' ? rows.rows : { counted: null, round: 0 };
   const window = windowAround(pages, pages.key(row), row, height);
   return { ...rows, follow: false, rows: { from: 'store', window, counted: counts.counted, round: counts.round } };
+}
+
+/** The list with the cursor on a row of it that was found in the thread, of which it was read with what is around it. */
+export function rowsAround<List extends BrowsedList>(
+  rows: RowList<List>,
+  found: Around<List>,
+  env: Env,
+  height: number,
+): RowList<List> {
+  if (rows.rows.from === 'store') return rowsAt(rows, found.row, env, height);
+  return { ...rows, follow: false, rows: { from: 'thread', browsed: browsedAround(rows.rows.browsed, found, height) } };
 }
 
 export interface Shown<Row> {

@@ -44,6 +44,8 @@ export interface PageRequest<List extends BrowsedList> extends Listed<List> {
   after?: Cursor | null;
   /** `'end'`: the last rows of the list. */
   before?: Cursor | 'end';
+  /** In place of `after` or `before`: the place of a row by its id, wherever that is in the list by now. */
+  fromRow?: { id: number; to: 'after' | 'before' };
   /** 1 to 1,000. */
   limit: number;
   /**

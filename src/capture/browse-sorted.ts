@@ -2,6 +2,7 @@ import type { Database } from 'better-sqlite3';
 import { isSettled, type KnownAnswers } from './browse-known.ts';
 import { type Found, scanTop } from './browse-scan.ts';
 import type { BrowsedList, Cursor, PageRequest, SortBy } from './browse-shapes.ts';
+import { ALIASES } from './filter-sql.ts';
 
 /** What a row is sorted by; never NULL. */
 const KEYS: Readonly<Record<BrowsedList, Readonly<Partial<Record<SortBy, string>>>>> = {
@@ -50,6 +51,8 @@ interface Wanted {
 }
 
 export interface SortedLists {
+  /** Where a row is in a list that is sorted; `null`: there is no such row. */
+  placeOf(request: PageRequest<BrowsedList>, by: SortBy, id: number): Cursor | null;
   page(request: PageRequest<BrowsedList>, by: SortBy): Generator<undefined, Found>;
 }
 
@@ -89,6 +92,12 @@ export function createSortedLists(db: Database, answers: KnownAnswers): SortedLi
   }
 
   return {
+    placeOf({ list }, by, id) {
+      const alias = ALIASES[list];
+      const sql = `SELECT ${KEYS[list][by] ?? `${alias}.id`} FROM ${list} ${alias} WHERE ${alias}.id = ?`;
+      const key = db.prepare<[number], number>(sql).pluck().get(id);
+      return key === undefined ? null : { key, id };
+    },
     *page(request, by) {
       const { list, filter = null, run = null, groups = [], limit, sort, before, after = null } = request;
       const key = KEYS[list][by];

@@ -117,11 +117,13 @@ function step(id: number, job: Job): void {
   }
 }
 
-function* page(job: number, request: PageRequest<BrowsedList>): Generator<undefined, FromBrowser> {
-  const { list, limit, sort } = checked(request);
+function* page(job: number, asked: PageRequest<BrowsedList>): Generator<undefined, FromBrowser> {
+  const { list, limit, sort, fromRow } = checked(asked);
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw new RangeError(`a page has 1 to ${MAX_LIMIT} rows`);
   const by = sort?.by ?? 'time';
   if (!(SORTS[list] as readonly SortBy[]).includes(by)) throw new RangeError(`a list of ${list}s is not sorted by ${String(by)}`);
+  const place = fromRow === undefined ? null : sortedLists.placeOf(asked, by, fromRow.id);
+  const request = fromRow === undefined || place === null ? asked : { ...asked, [fromRow.to]: place };
   const found: Found = yield* by === 'time' ? pageByTime(request) : sortedLists.page(request, by);
   const { ids, ...places } = found;
   return { type: 'page', job, page: { ...places, rows: rowsOf(list, ids) } };

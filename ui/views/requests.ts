@@ -108,22 +108,16 @@ const PROBLEM = '~e | ~c 4xx & !(~c 404 & (~phase file | ~phase filebucket | ~ph
 
 function lookForProblem(state: Requests, forward: boolean, env: Env): StepOf<Requests> {
   const { list } = state;
-  if (list.rows.from === 'thread') return inWindow(state, forward, env);
-  const from = currentOf(list);
-  if (from === null) return {};
-  const found = (rows: RowList<'exchange'>): Screen => screenOf(VIEW, { ...state, list: rows });
-  const none = `no problem ${forward ? 'behind' : 'before'} this row`;
-  return { job: problemJob({ list, filter: PROBLEM, from, forward, found, none }, env, heightOf(env)) };
-}
-
-/** Among the rows at hand of a list that is filtered or sorted. */
-function inWindow(state: Requests, forward: boolean, env: Env): StepOf<Requests> {
-  const { rows, cursor } = shownOf(state.list);
+  const { rows, cursor } = shownOf(list);
   const index = forward
     ? rows.findIndex((row, i) => i > cursor && isProblem(row))
     : rows.findLastIndex((row, i) => i < cursor && isProblem(row));
-  if (index < 0) return { say: { text: 'no problem in the rows that were read; ~e filters for them', kind: 'info' } };
-  return { state: { ...state, list: moveRows(state.list, { to: index }, env, heightOf(env)) } };
+  if (index >= 0) return { state: { ...state, list: moveRows(list, { to: index }, env, heightOf(env)) } };
+  const from = forward ? rows.at(-1) : rows[0];
+  if (from === undefined) return {};
+  const found = (next: RowList<'exchange'>): Screen => screenOf(VIEW, { ...state, list: next });
+  const none = `no problem ${forward ? 'behind' : 'before'} this row`;
+  return { job: problemJob({ list, filter: PROBLEM, from, forward, found, none }, env, heightOf(env)) };
 }
 
 /** @param filter text of a filter to start with */

@@ -94,16 +94,13 @@ function lookForProblem(state: Runs, forward: boolean, env: Env): StepOf<Runs> {
   const { list } = state;
   const { rows, cursor } = shownOf(list);
   const by = forward ? 1 : -1;
-  const most = list.rows.from === 'store' ? NEAR : rows.length;
   let at = cursor;
-  for (let looked = 0; looked < most && rows[at + by] !== undefined; looked += 1) {
+  for (let looked = 0; looked < NEAR && rows[at + by] !== undefined; looked += 1) {
     at += by;
     if (wentWrong(rows[at]!, env)) return { state: { ...state, list: moveRows(list, { to: at }, env, heightOf(env)) } };
   }
   const from = rows[at];
   if (from === undefined) return {};
-  if (list.rows.from === 'thread')
-    return { say: { text: `no problem in the rows that were read; ${PROBLEM} filters for them`, kind: 'info' } };
   const found = (next: RowList<'run'>): Screen => screenOf(VIEW, { ...state, list: next });
   const none = `no run with a problem ${forward ? 'below' : 'above'} this one`;
   return { job: problemJob({ list, filter: PROBLEM, from, forward, found, none }, env, heightOf(env)) };
