@@ -10,6 +10,7 @@ const RESULTS: Record<RunResult, { sign: keyof Signs; style: StyleName }> = {
   failed: { sign: 'failed', style: 'error' },
   'compile error': { sign: 'failed', style: 'error' },
   bootstrap: { sign: 'none', style: 'dim' },
+  partial: { sign: 'none', style: 'dim' },
   'no catalog': { sign: 'failed', style: 'error' },
   reported: { sign: 'none', style: 'dim' },
   'no report': { sign: 'none', style: 'warning' },

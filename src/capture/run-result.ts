@@ -1,7 +1,14 @@
+import type { Phase } from '../model.ts';
 import type { RunRow } from './shapes.ts';
 import type { Store } from './store-shape.ts';
 
-/** How a run went, by its report or by what there is instead of one; `reported`: a report came that is not decoded (yet), or was not kept. */
+/** What an agent asks its CA for; it asks for the server's status (`other`) as well, before it has a certificate. */
+const ENROLMENT: ReadonlySet<Phase> = new Set(['ca', 'crl', 'csr', 'certificate']);
+
+/**
+ * How a run went, by its report or by what there is instead of one; `reported`: a report came that is not decoded (yet), or was not kept;
+ * `partial`: no catalog was asked for, as by `puppet facts upload`, `plugin download` and `filebucket`, or by an agent that ended before.
+ */
 export type RunResult =
   | 'changed'
   | 'unchanged'
@@ -10,6 +17,7 @@ export type RunResult =
   | 'corrective'
   | 'compile error'
   | 'bootstrap'
+  | 'partial'
   | 'no catalog'
   | 'reported'
   | 'no report'
@@ -29,5 +37,9 @@ export function resultOf(store: Store, run: RunRow): RunResult {
   const asked = [...store.exchanges({ run: run.id, phase: 'catalog' })];
   if (asked.length > 0 && asked.every(one => one.status !== 200)) return 'no catalog';
   if (run.end === 'report') return 'reported';
-  return run.transactionUuid === null ? 'bootstrap' : 'no report';
+  if (run.transactionUuid !== null || asked.length > 0) return 'no report';
+  for (const one of store.exchanges({ run: run.id })) {
+    if (!ENROLMENT.has(one.phase) && (one.phase !== 'other' || one.target.startsWith('/puppet/'))) return 'partial';
+  }
+  return 'bootstrap';
 }

@@ -32,9 +32,19 @@ export function checkCommand(puppet: PuppetCommand | null, command: readonly str
   }
 }
 
+/** `puppet device` has a certname and an ssldir for each device (application/device.rb), of which the agent's settings know nothing. */
+export function checkDevice({ subcommand, args }: PuppetCommand): void {
+  if (subcommand !== 'device' || args.some(arg => /^(--help|-h|-V|--version)$/.test(arg))) return;
+  throw new CliError(
+    'puppet device runs under the certnames of its devices, and stringtap run knows the identity of the agent alone',
+    'stringtap identity import --ssldir DEVICECONFDIR/NAME/ssl, then puppet device through stringtap proxy',
+    2,
+  );
+}
+
 /** How Puppet is called when it goes to the background: what stringtap gives it would be gone before it is used. */
 export function checkDaemon(puppet: PuppetCommand, settings: PuppetSettings): void {
-  if (puppet.subcommand !== 'agent' && puppet.subcommand !== 'device') return;
+  if (puppet.subcommand !== 'agent') return;
   const foreground = puppet.args.some(arg =>
     /^(-t|--test|--no-daemonize|--fingerprint|--enable|--disable|--help|-h|-V|--version)$/.test(arg),
   );

@@ -16,7 +16,7 @@ import { faultLines, faultRules } from './fault-option.ts';
 import { CliError, type Io, printable } from './io.ts';
 import { connectionLine } from './present.ts';
 import { address, defaultCapture, discardCapture, keyLogOf, lossLine, watched } from './proxy.ts';
-import { checkAgent, checkCommand, checkDaemon } from './run-checks.ts';
+import { checkAgent, checkCommand, checkDaemon, checkDevice } from './run-checks.ts';
 import { runChild } from './run-child.ts';
 import { findInText, findPuppet, onPath, type PuppetCommand, withoutHost, withSettings, writeShim } from './run-command.ts';
 import { makeRunFolder, removeLeftFolders } from './run-folder.ts';
@@ -50,6 +50,7 @@ export async function run(io: Io, command: readonly string[], flags: RunFlags): 
   const found = findPuppet(command);
   const path = io.env.PATH ?? '';
   checkCommand(found, command, io.env);
+  if (found !== null) checkDevice(found);
   const puppet = found ?? unseenPuppet(command, path);
   const settings: PuppetSettings = { ...(await askPuppet(puppet, { ...io.env })) };
   if (found !== null) checkDaemon(found, settings);

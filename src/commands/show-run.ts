@@ -102,7 +102,8 @@ function resultOf(store: Store, run: RunRow): string {
   const summary = reportSummary(store, { run: run.id });
   if (refusal !== undefined) return printable(`${summary ?? 'failed'}: ${refusal.error}`);
   if (summary !== null) return summary;
-  return run.end === null ? 'no report yet' : 'no report';
+  if (run.end === null) return 'no report yet';
+  return outcomeOf(store, run) === 'partial' ? 'partial: no catalog was asked for' : 'no report';
 }
 
 function phaseHead(page: Page, phase: string, rows: readonly ExchangeRow[]): void {

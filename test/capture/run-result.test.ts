@@ -30,6 +30,19 @@ const CASES: Record<string, (node: Node) => Promise<void>> = {
     await node.catalog({}, down);
     await node.report({}, down);
   },
+  async bootstrap(node) {
+    await node.ask('GET /status/v1/simple/server');
+    await node.ask('PUT /puppet-ca/v1/certificate_request/agent.example', { status: 400 });
+    await node.ask('GET /puppet-ca/v1/certificate/agent.example');
+  },
+  // puppet facts upload, puppet plugin download
+  async partial(node) {
+    await node.ask('PUT /puppet/v3/facts/agent.example?environment=production');
+    await node.ask(plugins);
+  },
+  async 'no report'(node) {
+    await node.catalog();
+  },
   async reported(node) {
     await node.catalog();
     await node.report({}, { request: 'cut' });
