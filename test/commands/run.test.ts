@@ -239,7 +239,14 @@ describe('stringtap run', { timeout: 90_000 }, () => {
 
   test.each([
     ['a daemon', {}, ['puppet', 'agent'], {}, 'puppet agent would go to the background', 2],
-    ['other identities', {}, ['puppet', 'device', '--target', 'sw1'], {}, 'puppet device runs under the certnames of its devices', 2],
+    [
+      'other identities',
+      {},
+      ['puppet', 'device', '--target', 'sw1'],
+      {},
+      'puppet device runs under the certnames of its devices',
+      2,
+    ],
     ['its own bundle', {}, ['puppet', 'agent', '-t', '--localcacert=/x'], {}, 'the command sets --localcacert', 2],
     ['http_proxy', { http_proxy: 'http://p:3128' }, AGENT, {}, 'http_proxy is set', 1],
     ['no certname', {}, AGENT, { certname: '../x' }, '"../x" is no certname', 1],

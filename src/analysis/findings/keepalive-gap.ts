@@ -13,7 +13,7 @@ export const keepaliveGap: Rule = {
   severities: ['warning', 'info'],
   title: "a pause in the run outlasted the agent's keep-alive, and a new TLS connection was opened",
   meaning:
-    'The agent drops a connection that was idle for http_keepalive_timeout (default 4 s), most often while it gathers facts, and pays TCP and TLS again (PUP-8663). On every run of every node that is as many handshakes for the primary.',
+    'The agent drops a connection that was idle for http_keepalive_timeout (default 4 s), while it gathers facts or applies what takes long, and pays TCP and TLS again (PUP-8663). On every run of every node that is as many handshakes for the primary.',
   fix: "http_keepalive_timeout in the agent's puppet.conf, longer than the pause and shorter than the 30 s of the primary",
   threshold:
     "a connection that the agent closed for being idle while its run went on; a warning from 2 of them, or from 100 ms of new handshakes (a LAN's take 5 to 30 ms)",
@@ -27,6 +27,9 @@ export const keepaliveGap: Rule = {
       one => one.facts.leg === 'agent' && dropped.some(gone => one.facts.openedMono >= (gone.facts.closedMono ?? Infinity) - 100),
     );
     const lost = opened.slice(0, dropped.length).reduce((sum, one) => sum + (setupMs(one.facts) ?? 0), 0);
+    const pause = dropped.find(one => (one.idleBeforeCloseMs ?? 0) === longest);
+    // What the agent asked for after it: a catalog when it had gathered facts, else it was applying one.
+    const then = run.exchanges.find(one => one.startMono >= (pause?.facts.closedMono ?? Infinity) - 100);
     const wanted = Math.min(25, Math.ceil(Math.max(longest, AGENT_KEEPALIVE_MS) / 1000) + 1);
     return [
       {
@@ -35,7 +38,7 @@ export const keepaliveGap: Rule = {
         fix:
           longest < 24_000
             ? `http_keepalive_timeout = ${wanted}s in the agent's puppet.conf bridges it`
-            : 'find what takes so long (puppet facts --timing): the primary closes idle connections after 30 s, no setting of the agent bridges that',
+            : `find what takes so long (${then?.phase === 'catalog' ? 'puppet facts --timing' : 'puppet agent --test --evaltrace'}): the primary closes idle connections after 30 s, no setting of the agent bridges that`,
         evidence: evidence({
           connections: dropped.map(one => one.facts.id),
           exchanges: opened.slice(0, dropped.length).flatMap(one => one.uses[0]?.exchange ?? []),

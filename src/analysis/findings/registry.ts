@@ -27,6 +27,7 @@ import { primaryUnreachable } from './primary-unreachable.ts';
 import { recurseLarge } from './recurse-large.ts';
 import { refetchedFile } from './refetched-file.ts';
 import { reportLarge } from './report-large.ts';
+import { reportMissing } from './report-missing.ts';
 import { reportRejected } from './report-rejected.ts';
 import { resourceFailed } from './resource-failed.ts';
 import { serverBusy } from './server-busy.ts';
@@ -47,6 +48,7 @@ export const RULES: readonly Rule[] = [
   maskedByCache,
   cachedCatalogUsed,
   reportRejected,
+  reportMissing,
   authDenied,
   untrustedTls,
   nameMismatch,

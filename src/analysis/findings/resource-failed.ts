@@ -1,6 +1,28 @@
 import { counted } from '../words.ts';
+import { neverSettled } from './environment-restart.ts';
+import type { RunFacts } from './facts.ts';
 import { evidence, page, quoted, type Rule } from './finding.ts';
 import { reportOf } from './reports.ts';
+
+/** What Puppet's daemon logs of a signal that ends it (daemon.rb, util/at_fork): `Caught TERM; exiting`. */
+const CAUGHT = /^Caught [A-Z]{2,6}; exiting$/;
+
+/** Why a run failed in which no resource did. */
+function asAWhole(run: RunFacts, completed: boolean | null): { summary: string; fix?: string } {
+  const caught = run.logs('Caught ').find(line => CAUGHT.test(line.message));
+  if (caught !== undefined) {
+    return {
+      summary: `the agent was stopped before its catalog was applied to the end: ${quoted(caught.message)}`,
+      fix: 'find who stops it in mid-run: a service manager, a reboot, the upgrade of its own package; the next run applies the rest',
+    };
+  }
+  return {
+    summary:
+      completed === false
+        ? 'the run failed before its catalog was applied to the end, and no resource is the reason'
+        : 'the report says failed, and has no event that did',
+  };
+}
 
 export const resourceFailed: Rule = {
   id: 'resource-failed',
@@ -17,18 +39,17 @@ export const resourceFailed: Rule = {
     const events = run.events(['failure']);
     const resources = [...new Set(events.map(event => event.resource))];
     const hasCatalog = run.phase('catalog').some(one => one.status === 200);
-    if (resources.length === 0 && (report.report.status !== 'failed' || !hasCatalog)) return [];
+    if (resources.length === 0 && (report.report.status !== 'failed' || !hasCatalog || neverSettled(run))) return [];
     const [first] = resources;
     const more = resources.length > 2 ? `, and ${resources.length - 2} more` : '';
     const named = resources.slice(0, 2).map(quoted).join(', ');
     return [
       {
         severity: 'error',
-        summary:
-          first === undefined
-            ? 'the report says failed, and has no event that did'
-            : `${counted(resources.length, 'resource')} failed: ${named}${more}`,
         fix: `read what the agent said of it: stringtap show r${run.run.id} ${first === undefined ? 'logs' : 'events'}`,
+        ...(first === undefined
+          ? asAWhole(run, report.report.transactionCompleted)
+          : { summary: `${counted(resources.length, 'resource')} failed: ${named}${more}` }),
         evidence: evidence({
           exchanges: [report.exchange],
           rows: events.map(({ exchange, n }) => ({ kind: 'event', exchange, n })),

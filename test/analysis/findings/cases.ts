@@ -101,6 +101,30 @@ export const ERRORS: readonly Case[] = [
     },
   },
   {
+    rule: 'report-missing',
+    severity: 'warning',
+    says: /^the agent got a catalog and sent no report: it went away 2\.0 s after its last request$/,
+    async fires(node) {
+      await good(node);
+      node.pause(2_000);
+      await node.catalog();
+      await node.ask('GET /puppet/v3/file_content/modules/m/a?environment=production', {
+        response: 'a',
+        type: 'application/octet-stream',
+      });
+      node.pause(2_000);
+      node.end();
+    },
+    async quiet(node) {
+      await good(node);
+      await node.catalog();
+      await node.report({}, { status: 500 });
+      node.end();
+      // puppet plugin download
+      await node.ask(plugins, { response: fixture('file_metadatas.json') });
+    },
+  },
+  {
     rule: 'masked-by-cache',
     severity: 'error',
     says: /report says unchanged, but there was no new catalog \(500 to the catalog request\)/,
