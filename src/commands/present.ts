@@ -38,6 +38,13 @@ export function clip(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
 }
 
+/** The same with the ellipsis in the middle: paths and titles differ at their ends. */
+function clipMiddle(text: string, width: number): string {
+  if (text.length <= width) return text;
+  const tail = Math.floor((width - 1) / 2);
+  return `${text.slice(0, width - 1 - tail)}…${text.slice(text.length - tail)}`;
+}
+
 export interface Column<Row> {
   title: string;
   /** Figures stand on the right. */
@@ -49,15 +56,30 @@ export interface Column<Row> {
 /** Rows that a table looks at before it decides how wide its columns are: a capture may have a million. */
 const MEASURED_ROWS = 1000;
 
-/** A table with a head, line by line; the last column is cut at `width`. */
+/** A title may be pages (an exec's command): what is longer does not widen its column where no line is cut. */
+const WIDEST = 100;
+
+/** What a cell keeps at least when a table is made narrower: certnames are mostly shorter. */
+const NARROWEST = 40;
+
+/** What is left to the last column, when it has so much to say. */
+const LAST = 24;
+
+/**
+ * A table with a head, line by line. At `width` the last column is cut; when that leaves it no room, the widest other columns are, in the
+ * middle of their cells.
+ */
 export function* table<Row>(columns: readonly Column<Row>[], rows: Iterable<Row>, width: number): Generator<string, void> {
   const cellsOf = (row: Row): string[] => columns.map(column => printable(column.value(row)));
-  const widths = columns.map(column => column.title.length);
+  let widths = columns.map(column => column.title.length);
+  let limits = widths.map(() => Number.POSITIVE_INFINITY);
+  const last = columns.length - 1;
   const line = (parts: readonly string[]): string => {
     const text = parts
-      .map((part, i) => {
+      .map((whole, i) => {
+        const part = i === last ? whole : clipMiddle(whole, limits[i]!);
         if (columns[i]!.right) return part.padStart(widths[i]!);
-        return i === columns.length - 1 ? part : part.padEnd(widths[i]!);
+        return i === last ? part : part.padEnd(widths[i]!);
       })
       .join('  ')
       .trimEnd();
@@ -65,6 +87,11 @@ export function* table<Row>(columns: readonly Column<Row>[], rows: Iterable<Row>
   };
   const measured: string[][] = [];
   function* begin(): Generator<string, void> {
+    if (width < Number.MAX_SAFE_INTEGER) {
+      const fitting = narrowed(widths, width);
+      limits = fitting.map((one, i) => (one < widths[i]! ? one : Number.POSITIVE_INFINITY));
+      widths = fitting;
+    } else widths = widths.map((one, i) => Math.max(columns[i]!.title.length, Math.min(one, WIDEST)));
     yield line(columns.map(column => column.title));
     for (const cells of measured) yield line(cells);
   }
@@ -95,6 +122,23 @@ export function broken(text: string, width: number, indent = 0): string[] {
     const end = blank > before.length ? blank : width;
     lines.push(rest.slice(0, end).trimEnd());
     rest = `${before}${rest.slice(end).trimStart()}`;
+  }
+}
+
+/** Widths with which a line leaves some room for the last column: the widest others give way first. */
+function narrowed(natural: readonly number[], width: number): number[] {
+  const others = natural.slice(0, -1);
+  const room = width - 2 * others.length - Math.min(natural.at(-1) ?? 0, LAST);
+  for (;;) {
+    const excess = others.reduce((sum, one) => sum + one, 0) - room;
+    const widest = Math.max(...others);
+    if (excess <= 0 || widest <= NARROWEST) return [...others, natural.at(-1) ?? 0];
+    const next = Math.max(NARROWEST, ...others.filter(one => one < widest));
+    const level = others.filter(one => one === widest).length;
+    const to = Math.max(next, widest - Math.ceil(excess / level));
+    others.forEach((one, i) => {
+      if (one === widest) others[i] = to;
+    });
   }
 }
 
