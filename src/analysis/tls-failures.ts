@@ -1,6 +1,6 @@
 import type { Connection, Failure } from '../model.ts';
 
-/** A connection that failed before it carried anything, in words that a person can act on. */
+/** A connection that failed, mostly before it carried anything, in words that a person can act on. */
 export interface TlsFailure {
   /** Stable, for programs. */
   cause: TlsCause;
@@ -23,6 +23,7 @@ export type TlsCause =
   | 'not-http'
   | 'plain-http'
   | 'gave-up'
+  | 'local-host-refused'
   | 'primary-not-tls'
   | 'primary-certificate-ended'
   | 'primary-not-yet-valid'
@@ -152,6 +153,14 @@ const TABLE: readonly Entry[] = [
     what: 'the other end went away inside the TLS handshake',
     remedy: 'a scanner or a health check; an agent, when its own timeouts are very short',
     puppet: 'Connection reset by peer - SSL_connect',
+  },
+  {
+    leg: 'agent',
+    reason: /is local to the machine that stringtap runs on/,
+    cause: 'local-host-refused',
+    what: 'the agent asked for another host by way of stringtap, and was refused: it is this machine, or on its link',
+    remedy: '--connect-local lets CONNECT and plain HTTP lead there',
+    puppet: 'Could not retrieve information from environment <environment> source(s) http://<host>/<path>',
   },
   {
     leg: 'primary',

@@ -1,4 +1,4 @@
-import { explainTls } from '../analysis/tls-failures.ts';
+import { explainTls, type TlsCause } from '../analysis/tls-failures.ts';
 import { sized } from '../analysis/words.ts';
 import type { Connection, Exchange, Failure } from '../model.ts';
 import { printable } from './io.ts';
@@ -180,6 +180,9 @@ export function exchangeLine(exchange: Exchange): string {
   return `${parts.join(' ')}${remarkOn(outcome.type === 'failed' ? outcome.failure : null, exchange.fault)}`;
 }
 
+/** Causes of connections that carried requests, each of which was refused. */
+const REFUSED_REQUESTS: ReadonlySet<TlsCause | undefined> = new Set(['plain-http', 'local-host-refused']);
+
 /** A line for a connection that carried nothing because something went wrong, and one with what to do; `null` for all others. */
 export function connectionLine(connection: Connection): string | null {
   const { closed, error, refusal, peer, leg } = connection;
@@ -189,6 +192,6 @@ export function connectionLine(connection: Connection): string | null {
   if (leg === 'agent' && refusal !== null) {
     return `${clock(closed.at)} agent ${printable(peer)}: certificate ${printable(connection.peerName ?? '')} refused: ${printable(refusal)}${help}`;
   }
-  if (error === null || (connection.exchanges > 0 && words?.cause !== 'plain-http')) return null;
+  if (error === null || (connection.exchanges > 0 && !REFUSED_REQUESTS.has(words?.cause))) return null;
   return `${clock(closed.at)} ${leg} ${printable(peer)}: ${printable(error)}${help}`;
 }

@@ -71,6 +71,12 @@ describe('agent leg', () => {
       async rig => rig.agent({ maxVersion: 'TLSv1.2', tls: { ciphers: 'NULL-SHA256:@SECLEVEL=0' } }),
     ],
     ['plain HTTP', 'plain-http', rig => shout(rig.proxy.address, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+    [
+      'a file source on this machine, by way of the proxy',
+      'local-host-refused',
+      rig => shout(rig.proxy.address, 'HEAD http://127.0.0.1:9/x.txt HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n'),
+    ],
+    ['CONNECT to this machine', 'local-host-refused', rig => shout(rig.proxy.address, 'CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n')],
     ['neither TLS nor HTTP', 'not-http', rig => shout(rig.proxy.address, 'SSH-2.0-scanner\r\n\r\n')],
     ['a broken ClientHello', 'not-tls', rig => shout(rig.proxy.address, HELLO_OF_NOBODY)],
     [

@@ -7,8 +7,8 @@ import { tlsFailures } from './primary-trust.ts';
 /** Rules of their own tell these. */
 const OTHERS: ReadonlySet<TlsCause> = new Set(['primary-name', 'primary-crl-ended']);
 
-/** What is no agent, or says nothing of trust: scanners, health checks, connections that were given up. */
-const NOISE: ReadonlySet<TlsCause> = new Set(['not-tls', 'not-http', 'plain-http', 'gave-up']);
+/** What is no agent, or says nothing of trust: scanners, health checks, connections that were given up, other hosts. */
+const NOISE: ReadonlySet<TlsCause> = new Set(['not-tls', 'not-http', 'plain-http', 'gave-up', 'local-host-refused']);
 
 export const untrustedTls: Rule = {
   id: 'untrusted-tls',
