@@ -48,6 +48,8 @@ const CLOCKS = 'compare the clocks (date -u) of the agent and of this host';
 
 const ENROL = 'clean it at the primary (puppetserver ca clean --certname NAME) and enrol the agent anew';
 
+const REFUSED_WHAT = 'the certificate of the agent proves nothing here';
+
 /** What to do about an agent's certificate that is refused, by the reason (pki/verify.ts, or OpenSSL's words). The first that fits is taken. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/revoked by the primary|certificate revoked/i, `if it was not meant to be revoked: ${ENROL}`],
@@ -260,7 +262,7 @@ export function explainTls({ leg, error, refusal }: FailedConnection): TlsFailur
   if (leg === 'agent' && refusal !== null) {
     return {
       cause: 'agent-certificate-refused',
-      what: 'the certificate of the agent proves nothing here',
+      what: REFUSED_WHAT,
       remedy: REFUSED.find(([reason]) => reason.test(refusal))?.[1] ?? ENROL,
       puppet: "Error 403 on SERVER: stringtap: the agent's certificate was refused: <reason>",
     };
@@ -269,6 +271,12 @@ export function explainTls({ leg, error, refusal }: FailedConnection): TlsFailur
   if (entry === undefined) return null;
   const { cause, what, remedy, puppet } = entry;
   return { cause, what, remedy, puppet };
+}
+
+/** What is said of a cause whatever its details; `null` for a word that is none. */
+export function wordsOf(cause: string): Pick<TlsFailure, 'what' | 'remedy'> | null {
+  if (cause === 'agent-certificate-refused') return { what: REFUSED_WHAT, remedy: ENROL };
+  return TABLE.find(one => one.cause === cause) ?? null;
 }
 
 /**

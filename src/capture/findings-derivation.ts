@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { judge } from '../analysis/findings/registry.ts';
-import { addressOf, causeOf, judgeConnection, untrustedTls } from '../analysis/findings/untrusted-tls.ts';
+import { addressOf, causeOf, type FailedBefore, judgeConnection, untrustedTls } from '../analysis/findings/untrusted-tls.ts';
 import { PAUSE_MS } from './announce.ts';
 import { factsReader } from './findings-facts.ts';
 import { clearingFindings, JUDGING_SQL } from './findings-statements.ts';
@@ -39,7 +39,7 @@ interface FailedRow {
 /** Evidence of an earlier finding of the same address, as it is stored. */
 interface StoredEvidence {
   connections: number[];
-  figures: { cause?: unknown; connections?: unknown };
+  figures: { cause?: unknown; connections?: unknown; otherCause?: unknown; otherConnections?: unknown };
 }
 
 export function createJudging(db: Database, file: string): Judging {
@@ -81,13 +81,8 @@ export function createJudging(db: Database, file: string): Judging {
     const rule = untrustedTls.id;
     const stored = known.get(rule, recording, subject);
     if (stored === undefined && (subjects.get(recording) ?? 0) >= SUBJECTS) return null;
-    const before = stored === undefined ? null : (JSON.parse(stored) as StoredEvidence);
-    const same = before !== null && before.figures.cause === cause.cause;
-    const { severity, summary, fix, evidence } = judgeConnection(
-      connection,
-      cause,
-      same ? { connections: before.connections, count: Number(before.figures.connections) } : { connections: [], count: 0 },
-    );
+    const before = stored === undefined ? null : failedBefore(JSON.parse(stored) as StoredEvidence);
+    const { severity, summary, fix, evidence } = judgeConnection(connection, cause, before);
     return ['finding', null, recording, rule, severity, subject, closedAt, summary, fix, JSON.stringify(evidence)];
   }
 
@@ -111,5 +106,15 @@ export function createJudging(db: Database, file: string): Judging {
       }
       return [['judged connections', seq]];
     },
+  };
+}
+
+function failedBefore({ connections, figures }: StoredEvidence): FailedBefore {
+  const other = figures.otherCause;
+  return {
+    connections,
+    cause: String(figures.cause),
+    count: Number(figures.connections),
+    other: other === undefined ? null : { cause: String(other), count: Number(figures.otherConnections) },
   };
 }

@@ -1,4 +1,4 @@
-import { explainTls, type TlsCause, type TlsFailure } from '../tls-failures.ts';
+import { explainTls, type TlsCause, type TlsFailure, wordsOf } from '../tls-failures.ts';
 import { counted } from '../words.ts';
 import type { ConnectionFact } from './facts.ts';
 import { evidence, type Found, page, quoted, type Rule } from './finding.ts';
@@ -35,29 +35,51 @@ export const untrustedTls: Rule = {
   },
 };
 
+/** Connections of one address that failed, as the finding of it tells them: for the last cause, and for the one before that. */
+export interface FailedBefore {
+  connections: readonly number[];
+  cause: string;
+  count: number;
+  other: { cause: string; count: number } | null;
+}
+
 /**
- * The same of an agent's connection that belongs to no run.
+ * The same of an agent's connection that belongs to no run. Behind one address may be many agents, or one on which several things are wrong.
  *
  * @param cause of {@link causeOf}
- * @param before those of the same address that failed alike
+ * @param before `null`: it is the first of its address
  */
 export function judgeConnection(
   connection: Pick<ConnectionFact, 'id' | 'peer' | 'error' | 'refusal'>,
   cause: TlsFailure,
-  before: { connections: readonly number[]; count: number },
+  before: FailedBefore | null,
 ): Required<Found> {
   const { id, error, refusal } = connection;
-  const count = before.count + 1;
+  const { count, other } = counting(cause.cause, before);
   const why = quoted(refusal ?? error ?? '');
+  const words = other === null ? null : wordsOf(other.cause);
+  const also =
+    other === null || words === null ? null : { summary: `; ${counted(other.count, 'other')}: ${words.what}`, fix: words.remedy };
   return {
     severity: 'error',
-    summary: `${counted(count, 'connection')} of the agent at ${quoted(addressOf(connection))} failed: ${cause.what} (${why})`,
-    fix: cause.remedy,
+    summary: `${counted(count, 'connection')} of the agent at ${quoted(addressOf(connection))} failed: ${cause.what} (${why})${also?.summary ?? ''}`,
+    fix: also === null ? cause.remedy : `${cause.remedy}; for the others: ${also.fix}`,
     evidence: evidence({
-      connections: [...before.connections, id],
-      figures: { cause: cause.cause, connections: count },
+      connections: [...(before?.connections ?? []), id],
+      figures: {
+        cause: cause.cause,
+        connections: count,
+        ...(other !== null && { otherCause: other.cause, otherConnections: other.count }),
+      },
     }),
   };
+}
+
+function counting(cause: string, before: FailedBefore | null): Pick<FailedBefore, 'count' | 'other'> {
+  if (before === null) return { count: 1, other: null };
+  if (before.cause === cause) return { count: before.count + 1, other: before.other };
+  const count = before.other?.cause === cause ? before.other.count + 1 : 1;
+  return { count, other: { cause: before.cause, count: before.count } };
 }
 
 /** Why a connection failed, when it is a matter of trust. */

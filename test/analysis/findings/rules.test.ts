@@ -26,6 +26,8 @@ beforeAll(async () => {
   world.failedConnection('10.9.9.9:40001', 'tlsv1 alert unknown ca');
   world.failedConnection('10.9.9.9:40002', 'tlsv1 alert unknown ca');
   world.failedConnection('10.9.9.8:40003', 'http request');
+  for (const error of ['tlsv1 alert unknown ca', 'tlsv1 alert unknown ca', 'left after the handshake', 'tlsv1 alert unknown ca'])
+    world.failedConnection('10.9.9.7:40004', error);
   store = await world.store();
   found = bySubject(store);
 }, 120_000);
@@ -76,6 +78,19 @@ describe('rules', () => {
       },
     ]);
     expect(found.get('10.9.9.8')).toBeUndefined();
+  });
+
+  test('agents behind one address that fail for different reasons are told together', () => {
+    const rows = found.get('10.9.9.7');
+    expect(rows).toHaveLength(1);
+    expect(rows?.[0]).toMatchObject({
+      summary: expect.stringMatching(
+        /^3 connections of the agent at 10\.9\.9\.7 failed: the agent does not know our CA.*; 1 other: the agent left after the handshake/,
+      ),
+      fix: expect.stringMatching(/--localcacert.*; for the others: --name NAME/),
+      evidence: { figures: { connections: 3, otherCause: 'agent-finds-another-name', otherConnections: 1 } },
+    });
+    expect(rows?.[0]?.evidence.connections).toHaveLength(4);
   });
 
   test('no finding holds a secret', () => {
