@@ -1,6 +1,7 @@
 import { deflateSync, gzipSync } from 'node:zlib';
 import { type Body, bodyOf, isStructured, parseBody } from '../decode/format.ts';
 import { attempt, DEFAULT_LIMITS } from '../decode/limits.ts';
+import { routeOf } from '../decode/route.ts';
 import { hideInBody } from '../decode/secret-bodies.ts';
 import { createHiding, type Hiding, hideInFields, hideInTarget, knownPattern, secretsIn } from '../decode/secrets.ts';
 import type { BodyTap, Exchange, ExchangeId, Fields, Side, Tape } from '../model.ts';
@@ -164,9 +165,11 @@ function withoutSecrets(exchange: Exchange, hiding: Hiding, types: { request?: s
       ? clean
       : clean.map(([name, value]) => [name, /^content-type$/i.test(name) ? mime : value] as const);
   };
+  const target = hideInTarget(request.target, hiding);
   return {
     ...exchange,
-    request: { ...request, target: hideInTarget(request.target, hiding), fields: fields(request.fields, types.request) },
+    route: target === request.target ? exchange.route : routeOf(request.method, target),
+    request: { ...request, target, fields: fields(request.fields, types.request) },
     response: response && { ...response, fields: fields(response.fields, types.response) },
     trailers: hideInFields(exchange.trailers, hiding),
   };

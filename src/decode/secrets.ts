@@ -14,6 +14,7 @@ import {
   textsOf,
 } from './data.ts';
 import { dataJson } from './data-json.ts';
+import { percentDecode } from './route.ts';
 
 /*
  * Where the secrets of Puppet's bodies are. What stands in their place is the caller's choice: `(hidden)` for a reader, a pseudonym for
@@ -300,15 +301,33 @@ export function hideInFields(fields: Fields, hiding: Hiding): Fields {
 /** A request target, or a URL, with the values of secret query fields and a password before the host hidden. */
 export function hideInTarget(target: string, hiding: Hiding): string {
   const start = target.indexOf('?');
-  const before = hideInText(start < 0 ? target : target.slice(0, start), hiding);
+  const before = hideInEscaped(hideInText(start < 0 ? target : target.slice(0, start), hiding), hiding, encodeURI);
   if (start < 0) return before;
   const pairs = target.slice(start + 1).split('&');
   const shown = pairs.map(pair => {
-    const equals = pair.indexOf('=');
-    const name = equals < 0 ? '' : pair.slice(0, equals);
-    const value = pair.slice(equals + 1);
-    if (!isSecretName(name) || isPlaceholder(value)) return hideInText(pair, hiding);
-    return `${name}=${encodeURIComponent(hiding.replace(value, 'named'))}`;
+    const [name, value] = halves(pair);
+    if (isSecretName(percentDecode(name)) && !isPlaceholder(value)) {
+      return `${name}=${encodeURIComponent(hiding.replace(value, 'named'))}`;
+    }
+    const hidden = hideInText(pair, hiding);
+    const [named, rest] = halves(hidden);
+    return `${hidden.includes('=') ? `${named}=` : ''}${hideInEscaped(rest, hiding, encodeURIComponent)}`;
   });
   return `${before}?${shown.join('&')}`;
+}
+
+function halves(pair: string): [name: string, value: string] {
+  const equals = pair.indexOf('=');
+  return [equals < 0 ? '' : pair.slice(0, equals), pair.slice(equals + 1)];
+}
+
+/** Of part of a target: what is known to be a secret may be percent-encoded there. */
+function hideInEscaped(text: string, hiding: Hiding, encode: (plain: string) => string): string {
+  if (hiding.known === null || !/[%+]/.test(text)) return text;
+  for (const spaced of [text, text.replaceAll('+', ' ')]) {
+    const plain = percentDecode(spaced);
+    const hidden = plain.replace(hiding.known, value => hiding.replace(value, 'known'));
+    if (hidden !== plain) return encode(hidden.toWellFormed());
+  }
+  return text;
 }

@@ -46,6 +46,7 @@ function headOf(exchange: ExchangeDetail, hiding: Hiding): object {
     agentConnection: `c${exchange.agentConnection}`,
     primaryConnection: primaryConnection === null ? null : `c${primaryConnection}`,
     target: hideInTarget(exchange.target, hiding),
+    key: exchange.key === null ? null : hideInText(exchange.key, hiding),
     request: { ...request, target: hideInTarget(request.target, hiding), fields: hideInFields(request.fields, hiding) },
     response: response === null ? null : { ...response, fields: hideInFields(response.fields, hiding) },
     trailers: hideInFields(exchange.trailers, hiding),

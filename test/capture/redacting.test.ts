@@ -122,3 +122,27 @@ test('an upload that goes on after its answer takes no room from what comes late
   expect(joined(store.body(kept, 'response')).toString()).toBe('hello');
   expect(tape.redacted.leftOut).toBe(0);
 });
+
+test('what is read out of a target holds no secret either', async () => {
+  using dir = tempDir();
+  const file = dir.file('a.db');
+  const recorder = await open(file);
+  const tape = redacting(recorder);
+  const line = agent(Object.assign(Object.create(recorder) as typeof recorder, tape), 'a.lab').connect();
+  await line.send('POST /puppet/v3/catalog/a.lab?environment=production', {
+    bodies: { response: Buffer.from(catalog) },
+    responseFields: JSON_TYPE,
+  });
+  const id = await line.send(`GET /puppet/v3/file_content/modules/m/${SECRET}.conf?environment=production`);
+  const escaped = encodeURIComponent(SECRET).replaceAll('-', '%2D');
+  const other = await line.send(`GET /puppet/v3/file_content/modules/m/${escaped}.conf?environment=production&what=a+${escaped}`);
+  line.close();
+  await recorder.close();
+  using store = closing(openStore(file, 'bodies'));
+  expect(store.exchange(other)).toMatchObject({
+    target: '/puppet/v3/file_content/modules/m/(hidden).conf?environment=production&what=a%2B(hidden)',
+    key: 'modules/m/(hidden).conf',
+  });
+  expect(store.exchange(id)).toMatchObject({ key: 'modules/m/(hidden).conf', environment: 'production', phase: 'file' });
+  expect(readFileSync(file, 'latin1').includes(SECRET)).toBe(false);
+});

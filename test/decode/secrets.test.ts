@@ -166,6 +166,10 @@ describe('text', () => {
 
   test('targets and fields', () => {
     expect(hideInTarget('/a?token=abc&environment=p', createHiding())).toBe('/a?token=(hidden)&environment=p');
+    const known = (target: string) => hideInTarget(target, createHiding(knownPattern(['cor rect/horse', 'c=mc squared'])));
+    expect(known('/a/cor%20rect%2Fhorse/b?x=cor+rect/horse&cor%20rect%2fhorse&c=mc squared&d=1%2B1')).toBe(
+      '/a/(hidden)/b?x=(hidden)&(hidden)&(hidden)&d=1%2B1',
+    );
     expect(
       hideInFields(
         [
