@@ -15,14 +15,23 @@ const OPEN: readonly { path: string; methods: readonly string[] }[] = [
 /** What servers read in more than one way: dot segments, path parameters (Jetty drops them), backslashes, and any of it escaped. */
 const AMBIGUOUS = /(^|\/)\.\.?(\/|$)|[;\\]|%(2e|2f|3b|5c)/i;
 
+/** Whether a server may take the path of a target for another one than it seems to be. */
+export function isAmbiguous(target: string): boolean {
+  return AMBIGUOUS.test(pathOf(target));
+}
+
 /** Whether a request may go upstream without any identity. */
 export function isOpen(method: string, target: string): boolean {
-  const [asked = ''] = target.split('?', 1);
-  if (AMBIGUOUS.test(asked)) return false;
+  if (isAmbiguous(target)) return false;
+  const asked = pathOf(target);
   return OPEN.some(({ path, methods }) => {
     const isBelow = asked.startsWith(path) && (path.endsWith('/') || asked[path.length] === '/' || asked.length === path.length);
     return isBelow && methods.includes(method);
   });
+}
+
+function pathOf(target: string): string {
+  return target.split('?', 1)[0]!;
 }
 
 /** What is known of the agent on a connection. */

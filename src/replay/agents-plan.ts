@@ -1,7 +1,8 @@
 import { greatest } from '../analysis/extremes.ts';
 import type { ConnectionRow, ExchangeDetail, RunRow, Store } from '../capture/store.ts';
 import { routeOf } from '../decode/route.ts';
-import { type Certname, type ConnectionId, type ExchangeId, type Phase, type Route, type RunId, toCertname } from '../model.ts';
+import { type Certname, type ConnectionId, type ExchangeId, type Phase, type RunId, toCertname } from '../model.ts';
+import { isAmbiguous } from '../proxy/gate.ts';
 import { madeByFault } from './faulted.ts';
 
 /** Kinds of requests that change the primary, each sent only when it was asked for. */
@@ -179,7 +180,7 @@ function plannedRequest(exchange: ExchangeDetail, options: PlanOptions): Planned
 
 function omissionOf(exchange: ExchangeDetail, { writes, renamed }: PlanOptions): Omission | null {
   if (!exchange.target.startsWith('/')) return { reason: 'elsewhere' };
-  const write = writeOf(exchange.method, routeOf(exchange.method, exchange.target));
+  const write = writeOf(exchange.method, exchange.target);
   if (write === 'other') return { reason: 'other-write' };
   if (write !== null && !writes.has(write)) return { reason: 'write', write };
   if (write === 'csr' && renamed) return { reason: 'csr-of-another' };
@@ -190,8 +191,10 @@ function omissionOf(exchange: ExchangeDetail, { writes, renamed }: PlanOptions):
 }
 
 /** How a request changes the primary, `null` when it does not. A catalog request is a question, although it is a POST. */
-function writeOf(method: string, { phase, indirection }: Route): Write | 'other' | null {
+function writeOf(method: string, target: string): Write | 'other' | null {
   if (method === 'GET' || method === 'HEAD') return null;
+  if (isAmbiguous(target)) return 'other';
+  const { phase, indirection } = routeOf(method, target);
   if (phase === 'catalog') return method === 'POST' ? null : 'other';
   if (phase === 'csr' && method === 'PUT') return 'csr';
   if (phase === 'report' && method === 'PUT') return 'report';

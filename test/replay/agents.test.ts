@@ -50,6 +50,38 @@ test('requests that are no HTTP fail, and those after them are sent all the same
   expect(code).toBe(3);
 });
 
+test('what a primary may take for another request than a catalog is never sent', async () => {
+  await using recorded = await record([AGENT]);
+  const capture = join(recorded.dir, 'odd.db');
+  const recorder = await open(capture);
+  const line = agent(recorder, AGENT).connect();
+  await line.send(`GET /puppet/v3/node/${AGENT}?environment=production`);
+  for (const way of ['..', '%2e%2E', '.;', 'a;x/..']) {
+    const body = Buffer.from(`{"certnames":["${AGENT}"]}`);
+    await line.send(`POST /puppet/v3/catalog/${way}/../../puppet-ca/v1/sign`, { bodies: { request: body } });
+  }
+  line.close();
+  await recorder.close();
+  const before = recorded.since().length;
+  const { out } = await replay(
+    { ...recorded, capture },
+    'r1',
+    ...to(recorded),
+    '--timing',
+    'fast',
+    '--writes',
+    'csr,report',
+    '--json',
+  );
+  expect(
+    recorded
+      .since()
+      .slice(before)
+      .map(one => one.method),
+  ).toEqual(['GET']);
+  expect(out).toContain('other-write');
+});
+
 describe('one run', () => {
   let recorded: Recorded;
   /** What the recorded agent itself caused at the primary. */
