@@ -88,7 +88,8 @@ export function exchangeColumns(
       title: 'REQUEST',
       width: 10,
       grow: true,
-      cell: row => span(`${shortTarget(row.target)}${remarkOn(row.failure, row.fault)}`),
+      // In front: the end of a line is cut, and the page has the rule.
+      cell: row => span(`${row.fault === null ? '' : 'FAULT '}${shortTarget(row.target)}${remarkOn(row.failure, null)}`),
     },
   ];
 }

@@ -128,6 +128,7 @@ function textOf(on: TextTerm): Texts | null {
     case 'res':
     case 'fact':
     case 'find':
+    case 'fault':
     case 'run':
       return null;
   }

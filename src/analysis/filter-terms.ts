@@ -32,6 +32,7 @@ export const TERMS: readonly TermInfo[] = [
   term('res', 'text', TRAFFIC, 'resource in the catalog or the report, as Type[title]', '~res File[/etc/motd]'),
   term('fact', 'text', TRAFFIC, 'fact, as path=value', '~fact os.family=Debian'),
   term('find', 'text', ALL, 'finding, by its rule, severity or words', '~find crl-expired'),
+  term('fault', 'text', TRAFFIC, 'the rule of --fault that interfered with it', '~fault status=503'),
   term('u', 'text', TRAFFIC, 'target of the request', '~u /puppet/v3/file_content'),
   term('m', 'text', TRAFFIC, 'method', '~m PUT'),
   term('c', 'status', TRAFFIC, 'status', '~c 4xx'),

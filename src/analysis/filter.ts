@@ -43,6 +43,7 @@ export const TEXT_TERMS = [
   'res',
   'fact',
   'find',
+  'fault',
   'run',
   'conn',
 ] as const;

@@ -168,6 +168,8 @@ function exchangeText(on: TextTerm, pattern: Pattern, known: Known): Condition {
     }
     case 'fact':
       return exists('fact t WHERE t.exchange = e.id', textIn("t.path || '=' || t.value", pattern));
+    case 'fault':
+      return exists('fault t WHERE t.exchange = e.id', textIn('t.rule', pattern));
     case 'find': {
       const { sql, values } = findingText(pattern);
       return { sql: `e.id IN (SELECT x.value FROM finding f, json_each(f.evidence, '$.exchanges') x WHERE ${sql})`, values };

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { compareRuns } from '../analysis/compare.ts';
+import type { RunData } from '../analysis/compare-data.ts';
 import { type CompareOptions, compareExchanges } from '../analysis/compare-exchange.ts';
 import { IgnoreError, type IgnoreRule, parseIgnore, parseIgnoreAttribute } from '../analysis/compare-ignore.ts';
 import type { ExchangeComparison, RunComparison } from '../analysis/compare-result.ts';
+import { counted } from '../analysis/words.ts';
 import { exchangeData, runData } from '../capture/run-data.ts';
 import type { Store } from '../capture/store.ts';
 import { exchangePage, runPage } from './diff-html.ts';
@@ -112,11 +114,11 @@ async function diff(io: Io, first: string, words: readonly string[], options: Di
   try {
     const other = elsewhere === null ? one : await openCapture(elsewhere, 'bodies');
     try {
-      if (b === null) show(io, compareWithPrevious(one, a.id, options), options);
+      if (b === null) show(io, compareWithPrevious(io, one, a.id, options), options);
       else if (a.kind === 'run') {
         show(
           io,
-          compareRuns(runData(one, requireRun(one, a.id)), runData(other, requireRun(other, b.id)), compareOptions(options)),
+          comparedRuns(io, runData(one, requireRun(one, a.id)), runData(other, requireRun(other, b.id)), options),
           options,
         );
       } else {
@@ -140,7 +142,7 @@ function exchangeOf(store: Store, id: number): ReturnType<typeof exchangeData> {
   return exchangeData(store, requireExchange(store, id));
 }
 
-function compareWithPrevious(store: Store, id: number, options: DiffOptions): RunComparison {
+function compareWithPrevious(io: Io, store: Store, id: number, options: DiffOptions): RunComparison {
   const run = requireRun(store, id);
   const before = [...store.runs({ certname: run.certname })].filter(one => one.id < id).at(-1);
   if (before === undefined) {
@@ -149,7 +151,19 @@ function compareWithPrevious(store: Store, id: number, options: DiffOptions): Ru
       'name two runs, as in: stringtap diff r3 r4',
     );
   }
-  return compareRuns(runData(store, before), runData(store, run), compareOptions(options));
+  return comparedRuns(io, runData(store, before), runData(store, run), options);
+}
+
+/** Says on stderr which of the two met faults on purpose: what differs may be of them. */
+function comparedRuns(io: Io, a: RunData, b: RunData, options: DiffOptions): RunComparison {
+  for (const { id, exchanges } of [a, b]) {
+    const faults = exchanges.filter(({ fault }) => fault !== null).length;
+    if (faults === 0) continue;
+    io.err(
+      `stringtap: ${id ?? 'a run'} met a fault on purpose in ${counted(faults, 'request')}: what differs may be of it (docs/faults.md)`,
+    );
+  }
+  return compareRuns(a, b, compareOptions(options));
 }
 
 function show(io: Io, comparison: RunComparison | ExchangeComparison, options: DiffOptions): void {

@@ -9,6 +9,7 @@ import type { RunRow } from '../capture/store.ts';
 import type { LiveOtlp } from '../export/otlp-live.ts';
 import type { Connection, Exchange, PoolPolicy, Tape } from '../model.ts';
 import type { RevocationMode } from '../pki/trust.ts';
+import type { FaultRule } from '../proxy/faults.ts';
 import { type KeyLog, KeyLogError, openKeyLog } from '../proxy/keylog.ts';
 import type { RunningProxy } from '../proxy/proxy.ts';
 import { srvAsker } from '../proxy/srv.ts';
@@ -228,8 +229,7 @@ async function runProxy(terminal: Io, flags: ProxyFlags): Promise<void> {
     if (!existed) discardCapture(file);
     throw listenError(error, flags.listen);
   }
-  io.out(greeting(proxy, flags, bundles, recorder, metrics?.address ?? null).join('\n'));
-  for (const line of faultLines(faults)) io.out(printable(line));
+  io.out(greeting(proxy, flags, faults, bundles, recorder, metrics?.address ?? null).join('\n'));
   if (flags.ui === true) screens = openScreens(terminal, recorder.file, false);
   await untilSignal();
   await screens?.close();
@@ -365,6 +365,7 @@ function writeBundles(certs: string, { trust }: RunningProxy): Bundles {
 function greeting(
   proxy: RunningProxy,
   flags: ProxyFlags,
+  faults: readonly FaultRule[],
   { caFile, crlFile }: Bundles,
   recorder: Recorder,
   metrics: { host: string; port: number } | null,
@@ -384,6 +385,7 @@ function greeting(
     `our CA       SHA-256 ${proxy.authority.fingerprint}`,
     `capture      ${recorder.file}`,
     ...(metrics === null ? [] : [`metrics      http://${address(metrics)}/metrics`]),
+    ...faultLines(faults).map(printable),
     '',
     'a new agent (empty ssldir), straight or by CONNECT:',
     `  puppet agent --test ${direct}`,

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { foldTimes, groupOf, TIMES_BY, type Times, type TimesBy } from '../analysis/times.ts';
-import { sized } from '../analysis/words.ts';
+import { counted, sized } from '../analysis/words.ts';
 import { PHASES, type Phase } from '../model.ts';
 import { CAPTURE_HELP, type Chosen, chosen, FILTER_HELP, openChosen } from './filter-argument.ts';
 import type { Io } from './io.ts';
@@ -57,7 +57,16 @@ async function measured(io: Io, which: Chosen, { by, since }: TimesOptions): Pro
   try {
     tellLosses(io, store);
     const rows = store.exchanges({ match: which.filter, ...(since !== undefined && { since }) });
-    return foldTimes(rows, row => groupOf(row, by));
+    let faults = 0;
+    const times = foldTimes(rows, row => {
+      if (row.fault !== null) faults += 1;
+      return groupOf(row, by);
+    });
+    if (faults > 0)
+      io.err(
+        `stringtap: ${counted(faults, 'request')} of these met a fault on purpose; '!~fault *' leaves them out (docs/faults.md)`,
+      );
+    return times;
   } finally {
     store.close();
   }

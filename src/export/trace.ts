@@ -203,6 +203,7 @@ function exchangeSpans(
       ...peerOf(connections.get(exchange.agentConnection), ATTR_CLIENT_ADDRESS, ATTR_CLIENT_PORT),
       [ATTR_NETWORK_PROTOCOL_VERSION]: request.httpVersion,
       'stringtap.answered_by': exchange.answeredBy,
+      ...(exchange.fault === null ? {} : { 'stringtap.fault': exchange.fault }),
       ...userAgentOf(exchange),
       ...statusOf(exchange.response?.status ?? null),
       ...errorAttribute(exchange),

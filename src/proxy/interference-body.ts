@@ -119,6 +119,7 @@ export function slowAnswer(to: Answering, bytesPerSecond: number, resume: () => 
       return false; // it is told when it may
     },
     hurry() {
+      stop();
       pace = Number.POSITIVE_INFINITY;
       allowed = Number.POSITIVE_INFINITY;
       go();

@@ -114,7 +114,7 @@ async function answerWith(file: string, delivery: Delivery, onNotice: (line: str
     const body = await readBounded(file);
     if (!delivery.over) delivery.answer(200, 'OK', [['Content-Type', typeOf(delivery.exchange)]], body);
   } catch (error) {
-    const detail = `the file cannot be used: ${reasonOf(error)}`;
+    const detail = `the file cannot be used: ${(error as NodeJS.ErrnoException).code ?? reasonOf(error)}`;
     onNotice(`--fault answer=${file}: ${detail}`);
     if (!delivery.over) sayFailure(delivery, faultOf('answer', detail), 502, []);
   }

@@ -75,8 +75,15 @@ test('so does everything that reads it', async () => {
   expect(found.filter(({ rule }) => rule === 'faults-injected')).toMatchObject([
     { severity: 'info', evidence: { exchanges: ['e1', 'e2', 'e3', 'e4'] } },
   ]);
-  const filtered = await command('exchanges', file, '~find faults-injected', '--json');
-  expect(filtered.out).toHaveLength(4);
+  const ids = async (filter: string): Promise<string[]> =>
+    (await command('exchanges', file, filter, '--json')).out.map(line => (JSON.parse(line) as { id: string }).id);
+  expect(await ids('~fault *')).toEqual(['e1', 'e2', 'e3', 'e4']);
+  expect(await ids('!~fault *')).toEqual(['e5']);
+  expect(await ids('~fault status=503')).toEqual(['e4']);
+  expect((await command('runs', file, '~fault delay', '--json')).out).toHaveLength(1);
+  const times = await command('times', file);
+  expect(times.err.join()).toContain('4 requests of these met a fault on purpose');
+  expect((await command('times', file, '!~fault *')).err).toEqual([]);
 });
 
 test('a HAR and back has it', async () => {
@@ -141,5 +148,7 @@ describe('what was made by a fault is not taken for the primary’s', () => {
   test('compared with another exchange it differs in that', async () => {
     const { out } = await command('diff', `${file}:e1`, `${file}:e3`, '--json');
     expect(out.join()).toContain('"fault"');
+    const runs = await command('diff', `${file}:r1`, `${file}:r1`);
+    expect(runs.err.join()).toContain('r1 met a fault on purpose in 4 requests');
   });
 });

@@ -22,8 +22,12 @@ interface Host extends AsyncDisposable {
   readonly capture: string;
   set(settings: Readonly<Record<string, string>>): void;
   env(more?: NodeJS.ProcessEnv): NodeJS.ProcessEnv;
-  start(command: readonly string[], env?: NodeJS.ProcessEnv): { child: ChildProcess; ended: Promise<Ended>; out(): string };
-  run(command: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended>;
+  start(
+    command: readonly string[],
+    env?: NodeJS.ProcessEnv,
+    options?: readonly string[],
+  ): { child: ChildProcess; ended: Promise<Ended>; out(): string };
+  run(command: readonly string[], env?: NodeJS.ProcessEnv, options?: readonly string[]): Promise<Ended>;
   /** Bytes of every file of the agent. */
   files(): Record<string, string>;
 }
@@ -89,8 +93,8 @@ async function makeHost(enrolled = true): Promise<Host> {
   });
   const capture = join(dir, 'run.db');
   const children = new Set<ChildProcess>();
-  const start: Host['start'] = (command, more) => {
-    const child = spawn(process.execPath, [BIN, 'run', '--capture', capture, '--', ...command], {
+  const start: Host['start'] = (command, more, options = []) => {
+    const child = spawn(process.execPath, [BIN, 'run', '--capture', capture, ...options, '--', ...command], {
       cwd: dir,
       env: env(more),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -117,7 +121,7 @@ async function makeHost(enrolled = true): Promise<Host> {
     set,
     env,
     start,
-    run: (command, more) => start(command, more).ended,
+    run: (command, more, options) => start(command, more, options).ended,
     files: () => Object.fromEntries(readdirSync(ssl).map(name => [name, readFileSync(join(ssl, name), 'latin1')])),
     async [Symbol.asyncDispose]() {
       for (const child of children) child.kill('SIGKILL');
@@ -135,6 +139,15 @@ async function said({ out }: { out(): string }): Promise<void> {
 const AGENT = ['puppet', 'agent', '--test'];
 
 describe('stringtap run', { timeout: 90_000 }, () => {
+  test('--fault does something on purpose, says so at the start, and the command fails by it', async () => {
+    await using host = await makeHost();
+    const { code, stderr } = await host.run(AGENT, {}, ['--fault', 'status=500 ~phase catalog']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^FAULTS {7}agents get answers that the primary did not give.*\n {13}status=500 ~phase catalog$/m);
+    expect(stderr).toContain('stringtap: a fault on purpose (--fault status=500)');
+    expect(host.primary.seen.some(({ target }) => target.startsWith('/puppet/v3/catalog/'))).toBe(false);
+  });
+
   test('an enrolled agent: its exit code, its own name at the primary, no file changed, nothing left', async () => {
     await using host = await makeHost();
     const before = host.files();

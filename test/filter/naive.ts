@@ -171,6 +171,7 @@ function onExchange(world: World, term: Term, row: ExchangeDetail): boolean {
       (world.resources.some(r => r.exchange === row.id && like(pattern, `${r.type}[${r.title}]`)) ||
         world.statuses.some(s => s.exchange === row.id && like(pattern, s.resource))),
     fact: () => world.facts.some(f => f.exchange === row.id && like(pattern, `${f.path}=${f.value}`)),
+    fault: () => like(pattern, row.fault),
     find: () => world.findings.some(f => f.exchanges.includes(row.id) && like(pattern, f.rule, f.severity, f.summary)),
   };
   return meanings[term.on]();

@@ -51,6 +51,7 @@ async function writeHostile(file: string): Promise<void> {
   });
   await line.send(`GET /puppet/v3/file_content/modules/%25/a_b%22,%22?environment=${encodeURIComponent('prod%_')}`, {
     status: 404,
+    fault: 'delay=5s ~u "a_b 100%" | motd',
     responseFields: [
       ['Content-Encoding', 'gzip'],
       ['Connection', 'close'],
@@ -76,7 +77,7 @@ const WORDS = [
   '/puppet/v3/catalog', 'file_content', 'production', 'environment', 'web01.lab', 'WEB', 'lab', 'PUT', 'motd', 'ntp', 'json', 'text/',
   'application/json', 'content-type: ', 'Content-Type: text/plain', 'accept', 'x-puppet-version: 7', ': ', ': : : : : : ', 'X: : a: : b: ', 'e:', ' a', 'connection: close',
   'File[', 'os.family=', 'kernel', 'Debian', 'error', '127.0.0.1', '10.0.0', '::1', 'puppet', '%', '_', 'a_b', '100%', '"', '\\', '","',
-  '["', 'Ä', 'é', 'É "', 'packed', 'MOTD', '\ufffd', '11111111-2222', 'catalog', 'null', 'X: ', 'odd: Ä', '7.23', 'e',
+  '["', 'Ä', 'é', 'É "', 'packed', 'MOTD', 'delay=', '\ufffd', '11111111-2222', 'catalog', 'null', 'X: ', 'odd: Ä', '7.23', 'e',
 ]; // biome-ignore format: a list of words
 
 function ids(store: Store, list: List, match: Filter): number[] {
