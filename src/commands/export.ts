@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
@@ -8,6 +8,7 @@ import { type Selection, select } from '../export/selection.ts';
 import { type CertsLayout, certsLayout } from '../pki/layout.ts';
 import type { PinnedPrimary } from '../pki/pinned.ts';
 import { packageVersion } from '../version.ts';
+import { withOutput, writeText } from './export-output.ts';
 import { runsAndCapture } from './filter-argument.ts';
 import { requireRun } from './ids.ts';
 import { CliError, type Io, printable } from './io.ts';
@@ -125,18 +126,23 @@ async function writeCurl(io: Io, selection: Selection, { output, certs, ssldir }
   };
   const { pinnedPrimaries } = await import('../pki/pinned.ts');
   const pinned = pinnedPrimaries(layout);
-  const places: CurlPlaces = {
+  const places: Omit<CurlPlaces, 'bodies' | 'keep'> = {
     identity: (certname, host, port) => {
       const found = ssldir === undefined ? identityFile(layout, pinned, certname, host, port) : inSsldir(ssldir, certname);
       return { cert: noted(found.cert), key: found.key === null ? null : noted(found.key) };
     },
     ca: (host, port) =>
       noted(resolve(ssldir === undefined ? join(layout.primary(host, port), 'ca.pem') : join(ssldir, 'certs', 'ca.pem'))),
-    bodies: output ?? null,
-    keep: (name, content) => writeFile(join(output ?? '.', name), content),
   };
-  if (output !== undefined) makeFolder(output);
-  await writeText(io, output === undefined ? undefined : join(output, 'curl.sh'), curlLines(selection, places));
+  if (output === undefined)
+    await writeText(io, undefined, curlLines(selection, { ...places, bodies: null, keep: () => undefined }));
+  else {
+    await withOutput(to => {
+      to.folder(output);
+      const keep: CurlPlaces['keep'] = (name, content) => to.file(join(output, name), content);
+      return writeText(io, join(output, 'curl.sh'), curlLines(selection, { ...places, bodies: output, keep }));
+    });
+  }
   const missing = [...named].filter(file => !existsSync(file));
   if (missing.length === 0) return;
   const more = missing.length === 1 ? '' : `, nor ${missing.length - 1} more files that commands name`;
@@ -167,89 +173,17 @@ async function writeFiles(io: Io, selection: Selection, output: string | undefin
   if (output === undefined) throw new CliError('--format files writes a folder', 'as in: --format files -o DIR', 2);
   const { filesOf } = await import('../export/files.ts');
   let count = 0;
-  let folder = '';
-  for await (const { path, content } of filesOf(selection)) {
-    const file = join(output, path);
-    if (dirname(file) !== folder) makeFolder(dirname(file));
-    folder = dirname(file);
-    if (typeof content === 'string' || content instanceof Uint8Array) writeFile(file, content);
-    else await writePieces(file, content);
-    count += 1;
-    await setImmediate();
-  }
+  await withOutput(async to => {
+    for (const { path, content } of filesOf(selection)) {
+      const file = join(output, path);
+      to.folder(dirname(file));
+      if (typeof content === 'string' || content instanceof Uint8Array) to.file(file, content);
+      else await to.pieces(file, content);
+      count += 1;
+      await setImmediate();
+    }
+  });
   io.chatter(`${counted(count, 'file')} in ${output}`);
   if (!selection.reveal)
     io.err('stringtap: secrets are hidden: a catalog with placeholders is to be read, not to be applied (--reveal)');
-}
-
-function makeFolder(dir: string): void {
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw cannotWrite(error, dir);
-  }
-}
-
-function writeFile(file: string, content: string | Uint8Array): void {
-  try {
-    writeFileSync(file, content, { mode: 0o600 });
-  } catch (error) {
-    throw cannotWrite(error, file);
-  }
-}
-
-async function writePieces(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  const fd = openOutput(file);
-  try {
-    for await (const piece of pieces) for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Pieces are gathered to so many characters before they are written; what decompressed the bodies in them is freed when the event loop turns. */
-const GATHERED = 64 << 10;
-
-/** To a file that only its owner may read, or to stdout. */
-async function writeText(io: Io, file: string | undefined, pieces: AsyncIterable<string> | Iterable<string>): Promise<void> {
-  const fd = file === undefined || file === '-' ? null : openOutput(file);
-  const put = (text: string): void => {
-    if (fd === null) io.write(Buffer.from(text));
-    else for (let rest = Buffer.from(text); rest.length > 0; rest = rest.subarray(writeSync(fd, rest)));
-  };
-  let gathered = '';
-  let isWhole = false;
-  try {
-    for await (const piece of pieces) {
-      gathered += piece;
-      if (gathered.length < GATHERED) continue;
-      put(gathered);
-      gathered = '';
-      await setImmediate();
-    }
-    put(gathered);
-    isWhole = true;
-  } catch (error) {
-    if (error instanceof Error && 'syscall' in error && error.syscall === 'write') throw cannotWrite(error, file ?? '-');
-    throw error;
-  } finally {
-    // Part of a file may well pass for a file.
-    if (fd !== null && !isWhole && fstatSync(fd).isFile()) rmSync(file!, { force: true });
-    if (fd !== null) closeSync(fd);
-  }
-}
-
-function openOutput(file: string): number {
-  try {
-    return openSync(file, 'w', 0o600);
-  } catch (error) {
-    throw cannotWrite(error, file);
-  }
-}
-
-function cannotWrite(error: unknown, file: string): CliError {
-  return new CliError(
-    `cannot write ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`,
-    '-o names another place',
-  );
 }

@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -284,13 +294,55 @@ describe('what only looks leaves no folder behind', () => {
 });
 
 describe('an export that fails leaves no part of itself', () => {
-  // A limit in place of a full disk.
-  test.skipIf(process.platform === 'win32')('har', async () => {
-    const command = `ulimit -f 8; exec "$0" "$@"`;
+  /** With a limit in place of a full disk. */
+  function exported(format: string, to: string): string {
     const bin = fileURLToPath(new URL('../../dist/src/bin.js', import.meta.url));
-    const args = [process.execPath, bin, 'export', '--format', 'har', 'a.db', '-o', 'part.har'];
-    const { status, stderr } = spawnSync('sh', ['-c', `trap '' XFSZ; ${command}`, ...args], { cwd: dir, encoding: 'utf8' });
-    expect([status, stderr]).toEqual([1, 'stringtap: cannot write part.har: EFBIG\nhint: -o names another place\n']);
-    expect(existsSync(join(dir, 'part.har'))).toBe(false);
+    const args = [process.execPath, bin, 'export', '--format', format, 'a.db', '-o', to];
+    const command = `trap '' XFSZ; ulimit -f 8; exec "$0" "$@"`;
+    const { status, stderr } = spawnSync('sh', ['-c', command, ...args], { cwd: dir, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^stringtap: cannot write [^\n]+: EFBIG\nhint: -o names another place\n$/),
+    ]);
+    return stderr;
+  }
+
+  describe.skipIf(process.platform === 'win32')('as', () => {
+    test('har', () => {
+      expect(exported('har', 'part.har')).toContain('cannot write part.har: EFBIG');
+      expect(existsSync(join(dir, 'part.har'))).toBe(false);
+    });
+
+    test.each(['files', 'curl'])('%s: the folders that it made go, too', format => {
+      mkdirSync(join(dir, `of-${format}`));
+      exported(format, `of-${format}/new/deep`);
+      expect(readdirSync(join(dir, `of-${format}`))).toEqual([]);
+    });
+
+    test('files, over those of an earlier one: what was there stays', () => {
+      const run = join(dir, 'earlier', 'r1-web01.lab');
+      mkdirSync(join(run, 'files', 'mine'), { recursive: true });
+      const mine = { 'notes.txt': 'mine', 'files/mine/a': 'a', 'run.json': 'old' };
+      for (const [name, text] of Object.entries(mine)) writeFileSync(join(run, name), text);
+      symlinkSync('run.json', join(run, 'node.json'));
+      exported('files', 'earlier');
+      expect(all(join(dir, 'earlier'))).toEqual(
+        ['files/mine/a', 'node.json', 'notes.txt', 'run.json'].map(name => `r1-web01.lab/${name}`),
+      );
+      expect(readFileSync(join(run, 'notes.txt'), 'utf8')).toBe('mine');
+    });
+
+    test('curl, into a folder with other things', () => {
+      mkdirSync(join(dir, 'other'));
+      writeFileSync(join(dir, 'other', 'mine.sh'), 'mine');
+      exported('curl', 'other');
+      expect(all(join(dir, 'other'))).toEqual(['mine.sh']);
+    });
   });
 });
+
+/** Files, and links, below a folder. */
+function all(root: string): string[] {
+  const found = readdirSync(root, { recursive: true, withFileTypes: true }).filter(entry => !entry.isDirectory());
+  return found.map(({ parentPath, name }) => join(parentPath, name).slice(root.length + 1)).sort();
+}
