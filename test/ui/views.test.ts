@@ -355,3 +355,22 @@ test('read aloud, nothing is said by a picture alone', async () => {
   await ui.shows('waiting for primary');
   isWords();
 });
+
+test.each([
+  [{ columns: 80, rows: 24 }, 2],
+  [{ columns: 60, rows: 30 }, 2],
+  [{ columns: 60, rows: 15 }, 1],
+  [{ columns: 160, rows: 50 }, 1],
+])('what is known of a run is never cut in the middle: %o', async (size, lines) => {
+  using ui = openUi(store, size);
+  await ui.send('G', KEY.enter);
+  await ui.shows('1 Requests');
+  const head = ui
+    .frame()
+    .slice(2, 2 + lines)
+    .join('  ');
+  expect(head).not.toContain('…');
+  expect(head).toContain('23 requests');
+  if (lines === 2 || size.columns > 100) expect(head).toMatch(/12 kB down\s+Puppet 7\.23\.0\s+ended by report/);
+  expect(ui.frame()[2 + lines]).not.toContain('kB');
+});

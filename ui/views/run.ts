@@ -7,7 +7,7 @@ import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { isSettled } from '../source.ts';
 import { tabAfter } from '../tabs.ts';
-import { type Line, line, type Span, span, wrapText } from '../text.ts';
+import { type Line, line, type Span, span, widthOf, wrapText } from '../text.ts';
 import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
 import { certificatesPane, filesPane } from './run-files.ts';
@@ -80,13 +80,14 @@ const VIEW: View<Run> = {
   subject: ({ row, tab, panes }) => panes.get(tab)?.subject() ?? { type: 'run', id: row.id },
 };
 
-/** Rows of a terminal from which on there is room to say why a run went wrong. */
+/** Rows of a terminal from which on there is room for all of the head, and to say why a run went wrong. */
 const ROOMY = 15;
 const WHY_LINES = 2;
+const HEAD_LINES = 2;
 
 /** What is known of the run, and the first of what the rules call an error in it. */
 function headOf(row: RunRow, env: Env): Line[] {
-  const head = [headLine(row, env)];
+  const head = headLines(row, env);
   if (env.size.rows < ROOMY || !env.source.findings(row).has('error')) return head;
   const [worst] = env.source.store.findings({ run: row.id, severity: 'error', limit: 1 });
   if (worst === undefined) return head;
@@ -99,9 +100,26 @@ function below(row: RunRow, env: Env): Env {
   return paneEnv(env, headOf(row, env).length);
 }
 
-function headLine(row: RunRow, env: Env): Line {
+/** One part after the other; those that have no room in a line go on in the next, where there is room for it, and are left out elsewhere. */
+function headLines(row: RunRow, env: Env): Line[] {
+  const lines: Span[][] = [[]];
+  let used = 0;
+  for (const part of headParts(row, env)) {
+    const width = widthOf(part.text) + 2;
+    if (used > 0 && used + width > env.size.columns) {
+      if (lines.length === HEAD_LINES || env.size.rows < ROOMY) break;
+      lines.push([]);
+      used = 0;
+    }
+    lines.at(-1)!.push(span(used === 0 ? ' ' : '  '), part);
+    used += used === 0 ? width - 1 : width;
+  }
+  return lines;
+}
+
+function headParts(row: RunRow, env: Env): Span[] {
   const took = (row.endedAt === null ? env.now() : Date.parse(row.endedAt)) - Date.parse(row.startedAt);
-  const parts: Span[] = [
+  return [
     resultSpan(env.source.result(row), env.theme.signs),
     span(duration(Math.max(0, took))),
     span(row.environment ?? 'no environment'),
@@ -112,7 +130,6 @@ function headLine(row: RunRow, env: Env): Line {
     ...(row.puppetVersion === null ? [] : [span(`Puppet ${row.puppetVersion}`, 'dim')]),
     span(row.end === null ? 'still open' : `ended by ${row.end}`, 'dim'),
   ];
-  return parts.flatMap((part, i) => [span(i === 0 ? ' ' : '  '), part]);
 }
 
 export function runScreen(id: number, env: Env): Screen | null {
