@@ -34,6 +34,7 @@ const TABS: readonly { name: string; pane(exchange: ExchangeDetail, env: Env): S
   { name: 'Raw', pane: exchange => rawPane(exchange, exchange.response === null ? 'request' : 'response') },
 ];
 
+export const RESPONSE_TAB = TABS.findIndex(({ name }) => name === 'Response');
 const CONNECTION = TABS.findIndex(({ name }) => name === 'Connection');
 
 /** Its run may not be known at once. */
@@ -97,12 +98,12 @@ function neighbour({ exchange, tab }: Exchange, next: boolean, env: Env): { stat
   return { state: openedAt(detail, tab, env) };
 }
 
-export function exchangeScreen(id: number, env: Env): Screen | null {
+export function exchangeScreen(id: number, env: Env, tab = 0): Screen | null {
   const exchange = env.source.store.exchange(id);
-  return exchange === null ? null : screenOf(VIEW, openedAt(exchange, 0, env));
+  return exchange === null ? null : screenOf(VIEW, openedAt(exchange, tab, env));
 }
 
-export function openExchange(id: number, env: Env): Step {
-  const screen = exchangeScreen(id, env);
+export function openExchange(id: number, env: Env, tab = 0): Step {
+  const screen = exchangeScreen(id, env, tab);
   return screen === null ? { say: { text: `there is no exchange e${id}`, kind: 'error' } } : { push: screen };
 }

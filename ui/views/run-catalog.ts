@@ -6,6 +6,7 @@ import { treePane } from '../panes/tree.ts';
 import type { Env, Screen } from '../screen.ts';
 import { type Line, span } from '../text.ts';
 import type { TreeNode } from '../tree.ts';
+import { resourceScreen } from './resource.ts';
 
 /** Catalog and facts of a run, as trees. */
 
@@ -19,6 +20,7 @@ export function catalogPane(run: number, env: Env): Screen {
     roots: read(env),
     levels: 0,
     reread: read,
+    open: (node, at) => (node.key.startsWith(STORY) ? { push: resourceScreen(node.key.slice(STORY.length), run, at) } : null),
     empty: at => {
       const refusal = at.source.store.decoded.rows('refusal', { run }).find(row => row.error !== null);
       if (refusal === undefined)
@@ -65,7 +67,11 @@ function containment(resources: readonly ResourceRow[], edges: readonly EdgeRow[
       key: name,
       label,
       expanded: below.length > 0,
-      kids: () => [...parameters.map(([key, value]) => parameter(key, value)), ...below.map(kid => node(kid, [...above, name]))],
+      kids: () => [
+        ...parameters.map(([key, value]) => parameter(key, value)),
+        ...(below.length === 0 ? [storyOf(name)] : []),
+        ...below.map(kid => node(kid, [...above, name])),
+      ],
     };
   };
   const roots = resources.map(resourceName).filter(name => !contained.has(name));
@@ -84,6 +90,13 @@ function labelOf(name: string, row: ResourceRow | undefined, kids: number): Line
     span(flags.length > 0 ? ` ${flags.join(', ')}` : '', 'warning'),
     span(place, 'dim'),
   ];
+}
+
+/** Key of the row that leads to all that the run says of a resource. */
+const STORY = 'story of ';
+
+function storyOf(name: string): TreeNode {
+  return { key: `${STORY}${name}`, label: [span('enter: what became of it, its content, the run before', 'dim')] };
 }
 
 function parameter(name: string, value: unknown): TreeNode {

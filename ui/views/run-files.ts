@@ -1,7 +1,5 @@
 import { counted, sized } from '../../src/analysis/words.ts';
 import type { FileContentRow, FileMetadataRow } from '../../src/capture/decoded-shapes.ts';
-
-import { percentDecode } from '../../src/decode/route.ts';
 import { emptyLines } from '../frame.ts';
 import { treePane } from '../panes/tree.ts';
 import { pkiNodes } from '../pki-tree.ts';
@@ -10,6 +8,7 @@ import { type Line, type Span, span } from '../text.ts';
 import type { Signs } from '../theme.ts';
 import { leavesOf, type TreeNode } from '../tree.ts';
 import { openExchange } from './exchange.ts';
+import { contentKey, keyOf } from './file-keys.ts';
 
 /** Files and certificates of a run, as trees; enter on an exchange opens it. */
 
@@ -37,11 +36,6 @@ export function filesPane(run: number, env: Env): Screen {
         'and for each File resource with a source',
       ]),
   });
-}
-
-/** `modules/motd/motd` of `/puppet/v3/file_content/modules/motd/motd?…`. */
-function keyOf(target: string): string {
-  return percentDecode((target.split('?', 1)[0] ?? '').replace(/^\/puppet\/v3\//, ''));
 }
 
 function fileNodes(
@@ -86,13 +80,6 @@ function fileNodes(
     ...nodes,
     { key: 'rest', label: [span('fetched without metadata of this run', 'bold'), span(`  ${rest.length}`, 'dim')], kids: others },
   ];
-}
-
-/** The key of the content request that an agent makes for an entry. */
-function contentKey(row: FileMetadataRow, base: string): string {
-  if (row.contentUri !== null) return percentDecode(row.contentUri.replace(/^puppet:\/\/[^/]*\//, ''));
-  const relative = row.relativePath === null || row.relativePath === '.' ? '' : `/${row.relativePath}`;
-  return `${base}${relative}`;
 }
 
 function entryLabel(row: FileMetadataRow, content: FileContentRow | undefined, signs: Signs): Line {

@@ -10,6 +10,7 @@ import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
 import { clockOf, momentOf } from '../time.ts';
 import { openConnection } from './connection.ts';
+import { resourceScreen } from './resource.ts';
 
 /** Events, log lines and connections of a run, as lists. */
 
@@ -40,6 +41,7 @@ export function eventsPane(run: number, env: Env): Screen {
     reread: read,
     title: row => row.resource,
     isProblem: row => row.status === 'failure',
+    open: (row, at) => ({ push: resourceScreen(row.resource, run, at) }),
     details: row => [
       ['resource', row.resource],
       ['property', dash(row.property)],
