@@ -9,7 +9,7 @@ import { readCrls } from '../pki/crl.ts';
 import { openIdentities } from '../pki/identity.ts';
 import { certsLayout } from '../pki/layout.ts';
 import { pinnedPrimaries } from '../pki/pinned.ts';
-import { type Certificate, readCertificate } from '../pki/x509.ts';
+import { type Certificate, commonNameOf, readCertificate } from '../pki/x509.ts';
 import type { PrimaryAddress } from '../proxy/contact.ts';
 import { reasonOf } from '../proxy/failure.ts';
 import { clientFields } from '../proxy/header-identity.ts';
@@ -245,10 +245,8 @@ function checkCa(pinned: Authority | null, given: string | null, add: Add): stri
     const from = known === null ? 'not pinned yet' : `as in ${pinned!.from}`;
     if (same) add({ level: 'ok', name: 'ca', detail: `${bundle.roots[0]!.fingerprint}, ${from}`, remedy: null });
     else add({ level: 'fail', name: 'ca', detail: `the primary gives another CA than ${pinned!.from}`, remedy });
-    for (const { x509, notAfter } of bundle.certificates) {
-      add(
-        validity('ca-validity', x509.subject.replaceAll('\n', ', '), notAfter, "renew the primary's CA (puppetlabs-ca_extend)"),
-      );
+    for (const one of bundle.certificates) {
+      add(validity('ca-validity', subjectText(one), one.notAfter, "renew the primary's CA (puppetlabs-ca_extend)"));
     }
     return bundle.pem;
   } catch (error) {
@@ -260,6 +258,10 @@ function checkCa(pinned: Authority | null, given: string | null, add: Add): stri
     });
     return null;
   }
+}
+
+function subjectText({ x509 }: Certificate): string {
+  return x509.subject.replaceAll('\n', ', ');
 }
 
 function checkLeaf({ host }: PrimaryAddress, leaf: Certificate, add: Add): void {
@@ -278,7 +280,7 @@ async function checkVerified(primary: PrimaryAddress, givesCrl: boolean, flags: 
     if (!primary.plain) add({ level: 'ok', name: 'trust', detail: 'its certificate verifies against that CA', remedy: null });
     const list = await get(socket, primary, '/puppet-ca/v1/certificate_revocation_list/ca');
     checkClock(list.headers.date, list.at, add);
-    if (givesCrl) checkCrls(list.status === 200 ? list.body : null, add);
+    if (givesCrl) checkCrls(list.status === 200 ? list.body : null, ca, add);
     checkKeepAlive(socket.destroyed || list.headers.connection === 'close', add);
     socket.destroy();
   } catch (error) {
@@ -309,7 +311,8 @@ function checkClock(date: string | undefined, at: number, add: Add): void {
   });
 }
 
-function checkCrls(pem: string | null, add: Add): void {
+/** @param ca bundle of the primary, whose CAs the lists are of */
+function checkCrls(pem: string | null, ca: string, add: Add): void {
   const remedy = 'puppetserver ca prune, or any revocation, signs the list anew on the primary';
   const lists = pem === null ? [] : readCrls(pem);
   if (lists.length === 0) {
@@ -317,8 +320,11 @@ function checkCrls(pem: string | null, add: Add): void {
     add({ level: 'fail', name: 'crl', detail, remedy });
     return;
   }
-  for (const { nextUpdate, revoked } of lists) {
-    const what = `a CRL with ${counted(revoked.size, 'certificate')}`;
+  const { certificates } = readBundle(ca);
+  for (const { issuer, nextUpdate, revoked } of lists) {
+    const its = certificates.find(({ subject }) => subject.equals(issuer));
+    const name = its === undefined ? `${commonNameOf(issuer) ?? 'a CA'}, which is not in that bundle,` : subjectText(its);
+    const what = `the CRL of ${name} with ${counted(revoked.size, 'certificate')}`;
     if (nextUpdate !== null) add(validity('crl', what, nextUpdate, remedy));
   }
 }

@@ -161,6 +161,17 @@ describe('stringtap doctor', { timeout: 60_000 }, () => {
     expect(failed(nobody.rows)).toEqual(['dns']);
   });
 
+  test('of each CRL it is said whose it is', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec', ca: 'chain' });
+    primary.ca.revokeMany(1);
+    const { rows } = await doctor('--primary', `localhost:${primary.port}`);
+    const lists = rows.filter(row => row.name === 'crl').map(row => row.detail.replace(/ is valid until .*/, ''));
+    expect(lists.sort()).toEqual([
+      'the CRL of CN=Puppet CA: puppet.example.com with 1 certificate',
+      'the CRL of CN=Puppet Root CA: puppet.example.com with 0 certificates',
+    ]);
+  });
+
   test('another CA than the pinned one', async () => {
     await using primary = await startDemoPrimary({ keyType: 'ec' });
     const other = await makeDemoCa('other.example', 'self', 'ec');
