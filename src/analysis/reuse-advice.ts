@@ -7,6 +7,9 @@ export const AGENT_KEEPALIVE_MS = 4_000;
 /** Default of `idle-timeout-milliseconds` of the primary's web server, Jetty. */
 export const JETTY_IDLE_MS = 30_000;
 
+/** From so many connections that were closed right after an answer on it is a habit, and no error. */
+export const NO_KEEPALIVE = 3;
+
 /** Something to change, with the figures that say so. */
 export interface Advice {
   leg: Leg;
@@ -45,6 +48,16 @@ export function advise(reuse: Reuse): Advice[] {
 
 function adviseAgent(agent: LegReuse): Advice[] {
   const found: Advice[] = [];
+  const never = find(agent, 'agent', 'agent-no-keep-alive');
+  if (never !== undefined && never.connections >= NO_KEEPALIVE) {
+    found.push({
+      leg: 'agent',
+      setting: 'http_keepalive_timeout',
+      where: "the agent's puppet.conf, [agent]",
+      seen: `the agent closed ${connections(never.connections)} right after an answer and opened others: it keeps none (http_keepalive_timeout = 0)`,
+      change: 'http_keepalive_timeout = 4s is the default',
+    });
+  }
   const idle = find(agent, 'agent', 'agent-idle-limit');
   if (idle !== undefined) {
     const longest = idle.idleMs?.max ?? AGENT_KEEPALIVE_MS;

@@ -15,7 +15,8 @@ import { type Carried, type ConnectionFacts, type ConnectionUse, idleBeforeClose
  *   contexts nothing uses again.
  * - `agent-idle-limit`: the agent closed it after a pause and its run went on over a new one: `http_keepalive_timeout` was over.
  * - `agent-at-once`: the agent closed it right after an answer, and its run went on over a new one: it never pools an unverified
- *   connection, nor one that met an error.
+ *   connection.
+ * - `agent-no-keep-alive`: the same where the agent had shown its certificate: `http_keepalive_timeout` is 0, or the connection met an error.
  * - `primary-idle-limit`, `primary-at-once`: the same of the primary, or of what stands in front of it.
  */
 export type Ending =
@@ -28,6 +29,7 @@ export type Ending =
   | 'left-idle'
   | 'agent-idle-limit'
   | 'agent-at-once'
+  | 'agent-no-keep-alive'
   | 'primary-idle-limit'
   | 'primary-at-once';
 
@@ -103,7 +105,8 @@ export function endingOf(facts: ConnectionFacts, uses: readonly ConnectionUse[],
   if (closedBy !== 'agent' || last.run === null) return 'end';
   if (activity.elsewhere(last.run, facts.id, last.endMono, closedMono)) return 'left-idle';
   if (!activity.elsewhere(last.run, facts.id, closedMono, Number.POSITIVE_INFINITY)) return 'end-of-run';
-  return idle >= AT_ONCE_MS ? 'agent-idle-limit' : 'agent-at-once';
+  if (idle >= AT_ONCE_MS) return 'agent-idle-limit';
+  return facts.peerName === null ? 'agent-at-once' : 'agent-no-keep-alive';
 }
 
 /** Endings that say that a time without an exchange was too long for somebody. */

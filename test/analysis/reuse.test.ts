@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { foldReuse } from '../../src/analysis/reuse.ts';
+import { advise } from '../../src/analysis/reuse-advice.ts';
 import type { Ending } from '../../src/analysis/reuse-endings.ts';
 import type { ConnectionFacts, ExchangeFacts } from '../../src/analysis/reuse-rows.ts';
 import { closedAt, connection, exchange, unnamed } from './reuse-rig.ts';
@@ -145,6 +146,21 @@ describe('why a connection ended', () => {
     const exchanges = [exchange(1, [1, 1], [20, 100]), exchange(2, [2, 1], [5220, 5900], { phase: 'report' })];
     expect(endings(connections, exchanges)).toEqual({ 1: 'agent-idle-limit', 2: 'end-of-run' });
     expect(foldReuse(connections, exchanges).agent.shortestClosedMs).toEqual({ agent: 5100, proxy: null, primary: null });
+  });
+
+  test('an agent without keep-alive closes each connection when it wants the next one', () => {
+    const connections = [0, 100, 200, 300].map((openedMono, n) =>
+      connection(n + 1, { openedMono, ...closedAt(openedMono + 99, 'agent', 'end') }),
+    );
+    const exchanges = connections.map(({ id, openedMono }, n) => exchange(n + 1, [id, 1], [openedMono + 20, openedMono + 80]));
+    const none = 'agent-no-keep-alive';
+    expect(endings(connections, exchanges)).toEqual({ 1: none, 2: none, 3: none, 4: 'end-of-run' });
+    const [advice, ...more] = advise(foldReuse(connections, exchanges));
+    expect(advice).toMatchObject({
+      setting: 'http_keepalive_timeout',
+      seen: expect.stringContaining('closed 3 connections right after'),
+    });
+    expect(more).toEqual([]);
   });
 
   test("the primary's goodbye after a pause is its idle limit, right after an answer it is not", () => {

@@ -7,7 +7,7 @@ const asked = (environment: string) => ({
 });
 const compiled = async (node: Node): Promise<void> => void (await node.catalog());
 
-/** Runs as they were seen of a real agent, and all that is said of them. */
+/** Runs as a real agent makes them, and all that is said of them. */
 const CASES: readonly (readonly [string, (node: Node) => Promise<unknown>, readonly (readonly [string, RegExp])[]])[] = [
   [
     'SIGTERM while the catalog is applied',
@@ -62,6 +62,22 @@ const CASES: readonly (readonly [string, (node: Node) => Promise<unknown>, reado
       await node.report();
     },
     [['info', /^keepalive-gap: .* 29 s .*fix: find what takes so long \(puppet facts --timing\)/]],
+  ],
+  [
+    'an agent that keeps no connection open',
+    async node => {
+      for (let n = 0; n < 3; n += 1) {
+        await node.ask('GET /puppet/v3/file_metadatas/plugins?environment=production&recurse=true', { response: '[]' });
+        node.dropAgent();
+      }
+      await node.report();
+    },
+    [
+      [
+        'warning',
+        /^keepalive-gap: the agent closed 3 connections of this run right after an answer, and opened others: 0\.0\d s of handshakes$/,
+      ],
+    ],
   ],
   [
     'a long pause while the catalog is applied',
