@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { ExchangeDetail } from '../capture/store.ts';
 import { hideInFields, hideInTarget, isSecretField } from '../decode/secrets.ts';
+import { toCertname } from '../model.ts';
 import { contentOf } from './content.ts';
 import { hidingOr, type Selection } from './selection.ts';
 
@@ -40,7 +41,9 @@ export function* curlLines(selection: Selection, places: CurlPlaces): Generator<
     const { id, phase, run, certname } = exchange;
     const answer = exchange.primaryStatus ?? exchange.response?.status ?? null;
     const whose = certname === null ? 'no certificate' : certname;
-    yield `# e${id}${run === null ? '' : ` r${run}`} ${phase}, ${whose}, answered ${answer ?? 'nothing'}${warning(exchange)}\n`;
+    const said = `e${id}${run === null ? '' : ` r${run}`} ${phase}, ${whose}, answered ${answer ?? 'nothing'}${warning(exchange)}`;
+    // A word of a stranger's capture may have lines, of which only the first would be a comment.
+    yield `# ${said.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?')}\n`;
     yield `${curlOf(selection, exchange, places) ?? '# not for a primary: nothing to send'}\n`;
   }
 }
@@ -59,7 +62,8 @@ export function curlOf(selection: Selection, exchange: ExchangeDetail, places: C
   const place = placeOf(selection, exchange);
   const hiding = hidingOr(selection, exchange.run);
   const target = hideInTarget(request.target, hiding);
-  if (place === null || !target.startsWith('/') || CONTROL.test(target)) return null;
+  if (place === null || !target.startsWith('/') || CONTROL.test(target) || CONTROL.test(request.method)) return null;
+  if (certname !== null && toCertname(certname) === null) return null; // names a file below
   const { host, port, name, plain } = place;
   const authority = (text: string): string => (text.includes(':') ? `[${text}]` : text);
   const words = ['curl', '--silent', '--show-error', '--http1.1', '--path-as-is', '--globoff', '--compressed'];
