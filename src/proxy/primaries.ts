@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import type { Connection, Route } from '../model.ts';
 import type { Authority } from '../pki/authority.ts';
+import { removeFolder } from '../pki/files.ts';
 import type { CertsLayout } from '../pki/layout.ts';
 import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
 import { contact, type PrimaryAddress, readCrl, renewCa } from './contact.ts';
@@ -87,6 +89,7 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
     if (known && !isFailing) return known;
     const given = options.caPem ?? ca?.caPem() ?? null;
     const dir = options.layout.primary(at.host, at.port, at.plain);
+    const isNew = start !== null && !existsSync(dir);
     const trust = known?.trust ?? openTrust(dir, options.authority, given === null ? {} : { caPem: given });
     if (start !== null && trust.ca?.id !== start.trust.ca?.id) joinCa(trust, start, at);
     const isVouched = trust.pinned || options.caFingerprint !== null;
@@ -95,6 +98,9 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
     await contact(at, trust, options.caFingerprint, {
       vet: certificate => revocationError(trust, options.revocation, certificate),
       lists,
+    }).catch((error: unknown) => {
+      if (isNew) removeFolder(dir); // it has not shown that it is of that CA
+      throw error;
     });
     if (known) return known;
     if (at.plain && !isVouched) {

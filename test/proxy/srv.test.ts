@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -175,6 +175,8 @@ describe('a proxy that runs for long', () => {
     return {
       notices,
       dns,
+      /** Folders of primaries. */
+      pinned: () => readdirSync(join(dir, 'certs', 'primaries')),
       async ask(): Promise<number> {
         const agent = await dial({ ...proxy.address, serverName: null, caPem: null, pair });
         agent.write('GET /puppet/v3/node/agent1.example?environment=production HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -222,6 +224,9 @@ describe('a proxy that runs for long', () => {
     expect(await rig.ask()).toBe(200);
     expect([one.seen.length, stranger.seen.length]).toEqual([2, 0]);
     expect(rig.notices.join('\n')).toContain(`localhost:${stranger.port}`);
+    zone['_x-puppet._tcp.example.com'] = [['localhost', one.port, 0, 0]];
+    await eventually(() => !rig.pinned().includes(`localhost_${stranger.port}`));
+    expect(rig.pinned()).toEqual([`localhost_${one.port}`]);
   });
 
   test.each(['has the CA, too', 'is another than the CA'])('goes to a standby when its primary is down, which %s', async what => {
