@@ -80,8 +80,8 @@ describe('the mouse', () => {
     const line = (await ui.shows('1 Requests'))[1]!;
     click(ui, line.indexOf('3 Facts') + 3, 1);
     await ui.shows('[3 Facts]');
-    click(ui, 4, 5);
-    expect((await ui.shows('3 of '))[5]!.startsWith('▌')).toBe(true);
+    click(ui, 4, 6);
+    expect((await ui.shows('3 of '))[6]!.startsWith('▌')).toBe(true);
     click(ui, 0, 1);
     await ui.shows('[1 Requests]');
   });
