@@ -265,7 +265,7 @@ function files(store: Store, run: RunRow): Markup[] {
 function requests(exchanges: readonly ExchangeDetail[]): Markup {
   const rows = exchanges.slice(0, ROWS * 4).map(row => {
     const bad = row.outcome !== 'answered' || (row.status ?? 0) >= 500;
-    return markup`<tr><td class="id">e${String(row.id)}</td><td class="id">${row.startedAt.slice(11, 23)}</td><td>${row.phase}</td><td class="n ${bad ? 'err' : ''}">${String(row.status ?? row.outcome)}</td><td>${row.request.method}</td><td>${cut(shortTarget(row.request.target))}</td><td class="n">${sized(row.requestBytes)}</td><td class="n">${sized(row.responseBytes)}</td><td class="n">${duration(row.durationMs)}</td><td class="id">c${String(row.agentConnection)}#${String(row.agentOrdinal)}</td></tr>`;
+    return markup`<tr><td class="id">e${String(row.id)}</td><td class="id">${row.startedAt.slice(11, 23)}</td><td>${row.phase}</td><td class="n ${bad ? 'err' : ''}">${String(row.status ?? row.outcome)}${row.fault === null ? '' : ' FAULT'}</td><td>${row.request.method}</td><td>${cut(shortTarget(row.request.target))}</td><td class="n">${sized(row.requestBytes)}</td><td class="n">${sized(row.responseBytes)}</td><td class="n">${duration(row.durationMs)}</td><td class="id">c${String(row.agentConnection)}#${String(row.agentOrdinal)}</td></tr>`;
   });
   const titles = ['', 'time', 'phase', 'status', 'method', 'target', 'up', 'down', 'took', 'connection'];
   const heads = join(titles.map(title => markup`<th>${title}</th>`));

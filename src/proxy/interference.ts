@@ -8,7 +8,7 @@ import { field } from './fields.ts';
 import { cutAnswer, passedOn, type SlowAnswer, slowAnswer } from './interference-body.ts';
 
 /** A file that is an answer is held whole. */
-export const MAX_FILE_BYTES = 64 * 1024 * 1024;
+export const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
 /** What a rule of `--fault` does to one exchange. */
 export interface Interference {

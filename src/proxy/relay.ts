@@ -95,13 +95,15 @@ class Carriage implements Answering, DeliveryHooks {
   }
 
   #refuse(failure: Failure): void {
-    this.#request.resume();
+    if (this.#body === null) this.#request.resume();
+    else this.#body.release();
     this.#delivery.fail(failure);
   }
 
   #carry(method: string, primary: Primary, identity: Presented | null): void {
     const { faults, onNotice } = this.#options;
-    const rule = faults === null ? null : faults.take(this.#delivery.exchange, this.#agent.record);
+    const isLate = this.#interference !== null;
+    const rule = faults === null || isLate ? null : faults.take(this.#delivery.exchange, this.#agent.record);
     if (faults === null || rule === null) {
       this.#send(method, primary, identity, this);
       return;
@@ -113,7 +115,8 @@ class Carriage implements Answering, DeliveryHooks {
       case 'before':
         // An agent that leaves is only seen by who reads; the bootstrap reads for itself, and little.
         if (!isBootstrap) this.#takeBody()?.readAhead();
-        interference.delay(() => this.#send(method, primary, identity, this));
+        // What it may do is looked at anew: minutes may have passed.
+        interference.delay(() => this.start());
         return;
       case 'instead':
         this.#onRead = () => void interference.answer();

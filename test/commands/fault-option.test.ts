@@ -12,7 +12,7 @@ beforeAll(() => {
   writeFileSync(join(dir, 'my file.json'), '{}');
   mkdirSync(join(dir, 'folder'));
   writeFileSync(join(dir, 'large.json'), '');
-  truncateSync(join(dir, 'large.json'), 64 * 1024 * 1024 + 1);
+  truncateSync(join(dir, 'large.json'), 16 * 1024 * 1024 + 1);
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -80,7 +80,7 @@ describe('what is wrong is said in one line, with a hint', () => {
     ['answer=DIR/a.json', 'answer needs a filter', '~phase catalog'],
     ['answer=DIR/none.json ~phase catalog', 'cannot read DIR/none.json: ENOENT', 'answer="my catalog.json"'],
     ['answer=DIR/folder ~phase catalog', 'DIR/folder is no file', 'the bytes of a file'],
-    ['answer=DIR/large.json ~phase catalog', 'larger than 64 MiB', 'held in memory'],
+    ['answer=DIR/large.json ~phase catalog', 'larger than 16 MiB', 'held in memory'],
     ['answer=DIR/a.json ~phase ca', 'answer is not for the bootstrap (~phase ca)', 'take delay, status'],
     ['cut=5 ~phase csr ~certname x', 'cut is not for the bootstrap', 'take delay, status'],
     [`reset ${'x'.repeat(6000)}`, 'longer than 5000', 'rules'],

@@ -208,6 +208,20 @@ describe('delay', () => {
     expect(proxy.raw.accepted).toEqual([]);
   });
 
+  test('is no way around the gate: who may no longer go to the primary when it is over does not', async () => {
+    await using proxy = await rig(['delay=1s ~phase catalog'], { raw: answering('late') });
+    const agent = await proxy.agent();
+    agent.write(post(CATALOG, 'facts'));
+    await eventually(() => proxy.tape.body(1 as Exchange['id'], 'request')?.size === 5);
+    rmSync(join(proxy.dir, 'certs', 'identities'), { recursive: true });
+    expect(statusOf(await agent.answer())).toBe(403);
+    expect(proxy.raw.accepted).toEqual([]);
+    expect(await proxy.exchange()).toMatchObject({
+      fault: 'delay=1s ~phase catalog',
+      outcome: { type: 'failed', failure: { reason: 'no-identity' } },
+    });
+  });
+
   test('in the bootstrap swaps what is to be swapped', async () => {
     await using proxy = await rig(['delay=20ms ~phase ca']);
     const agent = await proxy.agent({ pair: null });
