@@ -49,6 +49,7 @@ export function createMetrics(losses: () => readonly Loss[], withCertname = fals
     'use',
   ]);
   const resent = counter('resent_total', 'Requests sent again because a pooled connection turned out closed', []);
+  const faults = counter('faults_total', 'Requests that met a fault on purpose (--fault)', ['phase']);
   const opened = counter('connections_opened_total', 'Connections opened', ['leg']);
   const closed = counter('connections_closed_total', 'Connections closed, by whom and why', ['leg', 'by', 'cause']);
   const unused = counter('connections_unused_total', 'Connections closed that carried no exchange', ['leg']);
@@ -151,6 +152,7 @@ export function createMetrics(losses: () => readonly Loss[], withCertname = fals
     responseBytes.inc(labels, one.responseBytes);
     duration.observe(labels, Math.max(0, one.timing.endMono - one.timing.startMono) / 1000);
     resent.inc(one.resent);
+    if (one.fault !== null) faults.inc({ phase: one.route.phase });
     count('agent', one.agent.ordinal);
     if (one.primary !== null) count('primary', one.primary.ordinal);
   }

@@ -4,6 +4,7 @@ import { get } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { Loss } from '../../src/capture/recorder.ts';
+import { faultRules } from '../../src/commands/fault-option.ts';
 import { createMetrics, type Metrics, serveMetrics } from '../../src/commands/metrics.ts';
 import { startDemoPrimary } from '../peers/primary.ts';
 import { makeRig } from '../rig/rig.ts';
@@ -115,6 +116,19 @@ describe('the figures of a running proxy', () => {
       expect(closed[`stringtap_connections_closed_total{leg="${leg}",by="proxy",cause="shutdown"}`]).toBe(1);
     }
     expect(await metrics.text()).not.toMatch(/agent1\.example|127\.0\.0\.1/);
+  });
+
+  test('tell exchanges that met a fault on purpose', async () => {
+    const memory = memoryTape();
+    const metrics = createMetrics(() => []);
+    const tape = Object.assign(Object.create(memory) as typeof memory, metrics.counted(memory));
+    await using rig = await makeRig({ tape, proxy: { faults: faultRules(['status=503 times=2 ~phase file']) } });
+    const agent = await rig.agent();
+    for (let i = 0; i < 3; i += 1) {
+      agent.write(GET);
+      await agent.answer();
+    }
+    expect((await samples(metrics))['stringtap_faults_total{phase="file"}']).toBe(2);
   });
 
   test('are served at /metrics and nowhere else', async () => {
