@@ -165,23 +165,27 @@ function promptLine({ label, input, problem }: Prompt, columns: number): Line {
   ];
 }
 
-const HELP = specOf('help').short;
+/** What leads on, back, and to all that there is no room for. */
+const ALWAYS: ReadonlySet<string | undefined> = new Set((['open', 'back', 'help'] as const).map(name => specOf(name).short));
 
 /** Keys of this view, as many as fit; the view's own come first. */
 function keyLine(map: KeyMap, scopes: readonly Scope[], tabs: Tabs | null, state: AppState): Line {
   if (state.prompt !== null) return [span('enter', 'key'), span(' run  ', 'dim'), span('esc', 'key'), span(' leave  ', 'dim')];
   const leadsBack = state.stack.length > 1 || scopes.includes('filtered');
-  const does = ({ name }: { name: CommandName }): boolean =>
-    name === 'next-tab' ? tabs !== null : name === 'back' ? leadsBack : true;
+  const does = ({ name }: { name: CommandName }): boolean => {
+    if (name === 'next-tab') return tabs !== null;
+    if (name === 'back') return leadsBack;
+    // Nothing newer comes to a capture that has ended.
+    return name !== 'follow' || state.live;
+  };
   const shown = commandsFor(scopes).filter(spec => spec.short !== undefined && does(spec));
   const hints = shown.flatMap(spec => hint(map, spec));
   const widthOfHint = ({ key, short }: { key: string; short: string }): number => widthOf(key) + 1 + widthOf(short) + 2;
-  // Help leads to all that there is no room for.
-  const kept = hints.find(({ short }) => short === HELP);
-  let left = state.size.columns - (kept === undefined ? 0 : widthOfHint(kept));
+  const isKept = ({ short }: { short: string }): boolean => ALWAYS.has(short);
+  let left = hints.filter(isKept).reduce((room, one) => room - widthOfHint(one), state.size.columns);
   const spans: Span[] = [];
   for (const one of hints) {
-    const width = one === kept ? 0 : widthOfHint(one);
+    const width = isKept(one) ? 0 : widthOfHint(one);
     if (width > left) continue;
     left -= width;
     spans.push(span(one.key, 'key'), span(` ${one.short}  `, 'dim'));

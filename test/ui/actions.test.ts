@@ -21,9 +21,10 @@ describe.each([
     let lines = await ui.shows('2 marked');
     expect(lines.filter(line => line.includes('✱')).length).toBe(2);
     await ui.send('d');
-    lines = await ui.shows(`r${newest.id} and r${before.id}`);
-    expect(lines.some(line => line.includes(`- r${newest.id}  ${newest.certname}`))).toBe(true);
-    expect(lines.some(line => line.includes(`+ r${before.id}  ${before.certname}`))).toBe(true);
+    // What was first is held against what came later, whichever was marked first.
+    lines = await ui.shows(`r${before.id} and r${newest.id}`);
+    expect(lines.some(line => line.includes(`- r${before.id}  ${before.certname}`))).toBe(true);
+    expect(lines.some(line => line.includes(`+ r${newest.id}  ${newest.certname}`))).toBe(true);
     const open = lines.filter(line => line.trim() !== '').length;
     await ui.send('Z');
     const folded = ui.frame().filter(line => line.trim() !== '').length;
@@ -38,6 +39,17 @@ describe.each([
     const before = runs.findLast(run => run.id < later.id && run.certname === later.certname)!;
     await ui.send(...Array.from({ length: runs.length - later.id }, () => 'j'), 'd');
     await ui.shows(`r${before.id} and r${later.id}`);
+  });
+
+  test('diff: where options of the command are spoken of, the command is told', async () => {
+    using ui = openUi(store, size);
+    await ui.send(':');
+    await ui.type('diff r1 r2');
+    await ui.shows('r1 and r2');
+    await ui.send('/');
+    await ui.type('log lines of notice and info not shown: --format html');
+    await ui.send('G');
+    expect((await ui.shows('with such options in a shell: stringtap diff')).join('')).toContain(':r1');
   });
 
   test('diff: two exchanges by name', async () => {

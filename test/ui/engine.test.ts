@@ -148,7 +148,7 @@ test('keys that a tab has nothing for are not offered there', async () => {
   using ui = openUi(store, { columns: 160, rows: 24 });
   await ui.send(KEY.enter);
   const offered = async (text: string): Promise<string> => (await ui.shows(text)).at(-1)!;
-  expect(await offered('[1 Requests]')).toMatch(/F follow .*max .*e error/);
+  expect(await offered('[1 Requests]')).toMatch(/^\+ zoom .*max .*e error/);
   await ui.send('3');
   expect(await offered('[3 Facts]')).not.toMatch(/follow|max|error/);
   await ui.send('4');
@@ -159,6 +159,15 @@ test('keys that a tab has nothing for are not offered there', async () => {
   await ui.shows(`export r${last.id}: `);
   await ui.send(KEY.esc, '6', 'x');
   await ui.shows('x as hex');
+});
+
+test.each([40, 60, 80])('what leads on, back and to help is offered in %i columns', async columns => {
+  using ui = openUi(store, { columns, rows: 24 });
+  await ui.send(KEY.enter);
+  const keys = (await ui.shows('1 Requests')).at(-1)!;
+  for (const hint of ['enter open', 'esc back', '? help']) expect(keys).toContain(hint);
+  // Nothing newer comes to a capture that has ended.
+  expect(keys).not.toContain('follow');
 });
 
 test('a key that does nothing is not offered: open where nothing opens, back where there is nothing behind', async () => {

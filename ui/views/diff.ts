@@ -40,7 +40,7 @@ export function diffStep(argument: string | null, subject: Subject | null, env: 
         const words = b === undefined ? [a] : [a, b];
         const named = words.map(name => `${env.source.store.file}:${name}`);
         const comparison = await askStringtap<Comparison>(['diff', ...named, '--json'], { signal });
-        return { push: diffScreen(withoutCapture(comparison)) };
+        return { push: diffScreen(withoutCapture(comparison), `stringtap diff ${named.join(' ')}`) };
       },
     },
   };
@@ -59,21 +59,35 @@ function pairOf(subject: Subject | null, { marks }: Env): string[] | string {
   const same = marks.filter(mark => mark.type === type);
   const [first, second] = same;
   if (same.length > 2) return `${same.length} rows are marked: two are compared (U takes all marks away)`;
-  if (first !== undefined && second !== undefined) return [subjectText(first), subjectText(second)];
+  if (first !== undefined && second !== undefined) return inTime(first, second);
   const isOther = subject !== null && (first === undefined || first.id !== subject.id);
-  if (first !== undefined && isOther) return [subjectText(first), subjectText(subject)];
+  if (first !== undefined && isOther) return inTime(first, subject);
   // A run alone is held against the one before it of the same agent.
   if (first === undefined && subject?.type === 'run') return [subjectText(subject)];
   return 'space marks a row: mark two, then d compares them';
 }
 
-/** A comparison as a screen of its own. */
-export function diffScreen(comparison: Comparison): Screen {
+/** What came first is what the other is held against, whichever was marked first: lists begin with the newest. */
+function inTime(a: Subject, b: Subject): string[] {
+  return [a, b].sort((one, other) => one.id - other.id).map(subjectText);
+}
+
+/** A comparison as a screen of its own. @param command prints the same in a shell, where it has the options that lines speak of */
+export function diffScreen(comparison: Comparison, command: string | null = null): Screen {
   const [a, b] = [comparison.a.id ?? '?', comparison.b.id ?? '?'];
-  const roots = comparisonNodes(comparison);
+  const nodes = comparisonNodes(comparison);
+  const where = command === null ? [] : [{ key: 'command', label: [span(`with such options in a shell: ${command}`, 'dim')] }];
+  const roots = nodes.some(speaksOfOptions) ? [...nodes, ...where] : nodes;
   const pane = treePane({ roots, levels: 1, open: openLine });
   return titled(pane, { title: `${a} and ${b}${comparison.same ? ', the same' : ''}`, scopes: ['diff'] });
 }
+
+function speaksOfOptions({ label, kids }: TreeNode): boolean {
+  return label.some(({ text }) => OPTION.test(text)) || (kids?.() ?? []).some(speaksOfOptions);
+}
+
+/** As in diff-lines.ts. */
+const OPTION = /: --(reveal|all-facts|format html)\b/;
 
 export function comparisonNodes(comparison: Comparison): TreeNode[] {
   const lines = comparison.compared === 'runs' ? runLines(comparison) : exchangeLines(comparison);

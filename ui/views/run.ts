@@ -7,7 +7,7 @@ import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { isSettled } from '../source.ts';
 import { tabAfter } from '../tabs.ts';
-import { type Line, line, type Span, span, widthOf, wrapText } from '../text.ts';
+import { cut, type Line, line, type Span, span, widthOf, wrapText } from '../text.ts';
 import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
 import { certificatesPane, filesPane } from './run-files.ts';
@@ -84,6 +84,8 @@ const VIEW: View<Run> = {
 const ROOMY = 15;
 const WHY_LINES = 2;
 const HEAD_LINES = 2;
+/** An environment may have any name. */
+const LONGEST_PART = 24;
 
 /** What is known of the run, and the first of what the rules call an error in it. */
 function headOf(row: RunRow, env: Env): Line[] {
@@ -122,7 +124,7 @@ function headParts(row: RunRow, env: Env): Span[] {
   return [
     resultSpan(env.source.result(row), env.theme.signs),
     span(duration(Math.max(0, took))),
-    span(row.environment ?? 'no environment'),
+    span(cut(row.environment ?? 'no environment', LONGEST_PART)),
     span(counted(row.exchanges, 'request')),
     ...(row.failed > 0 ? [span(`${row.failed} failed`, 'error')] : []),
     span(`${row.agentConnections}/${row.primaryConnections} connections`),

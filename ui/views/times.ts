@@ -339,7 +339,6 @@ function detailsOf(row: GroupTimes, all: Measured, by: TimesBy): [name: string, 
   const failed = row.failed === 0 ? '' : `, ${row.failed} failed`;
   const times = { p50: row.p50Ms, p95: row.p95Ms, p99: row.p99Ms, max: row.maxMs, total: row.totalMs };
   return [
-    [by, row.group ?? NAMELESS[by]],
     ['requests', `${row.requests} of ${all.requests}${failed}; ${sized(row.requestBytes)} up, ${sized(row.responseBytes)} down`],
     [
       'took',
@@ -347,6 +346,8 @@ function detailsOf(row: GroupTimes, all: Measured, by: TimesBy): [name: string, 
         .map(([name, ms]) => `${name} ${duration(ms)}`)
         .join('  ')}${part}`,
     ],
+    // However long it is, the figures have their room.
+    [by, row.group ?? NAMELESS[by]],
   ];
 }
 
