@@ -249,3 +249,26 @@ test('a list of a capture that grows costs the same for few rows and for many', 
     await recorder.close();
   }
 });
+
+test('an empty capture says that nothing is to come once its proxy has ended', async () => {
+  using dir = tempDir();
+  const recorder = await open(dir.file('empty.db'));
+  const store = openStore(dir.file('empty.db'));
+  using ui = openUi(store, SMALL);
+  await ui.shows('waiting for an agent');
+  await recorder.close();
+  ui.engine.refresh();
+  expect((await ui.shows('its proxy has ended, and no agent had come')).join('\n')).not.toContain('as soon as');
+  for (const [keys, text] of [
+    ['T', 'no requests in this capture'],
+    ['C', 'its proxy has ended, and no agent had come'],
+  ] as const) {
+    await ui.send(keys);
+    await ui.shows(text);
+    await ui.send(KEY.esc);
+  }
+  await ui.send(':');
+  await ui.type('requests');
+  await ui.shows('no requests in this capture');
+  store.close();
+});

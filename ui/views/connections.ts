@@ -159,7 +159,11 @@ function drawLanes({ lanes, place, run }: Connections, env: Env): Line[] {
     return emptyLines(env, [
       'no connections',
       '',
-      run === null ? 'an agent has not come yet' : 'this run used none that is still here',
+      run !== null
+        ? 'this run used none that is still here'
+        : env.source.isLive()
+          ? 'an agent has not come yet'
+          : 'its proxy has ended, and no agent had come',
     ]);
   }
   const { columns } = env.size;

@@ -95,6 +95,7 @@ function noRequests(list: RowList<'exchange'>, reading: boolean, env: Env): Line
       'esc shows all, ctrl-t filters again, / changes it',
     ]);
   }
+  if (!env.source.isLive()) return emptyLines(env, ['no requests in this capture', '', 'its proxy has ended, and none had come']);
   return emptyLines(env, [
     'no requests yet',
     '',

@@ -136,10 +136,18 @@ function noRuns({ list, refused }: Runs, reading: boolean, env: Env): Line[] {
   }
   const requests = env.source.store.exchanges({ limit: 1 })[Symbol.iterator]().next().done !== true;
   if (requests) return emptyLines(env, ['no agent runs in this capture', '', 'but there are requests: :requests shows them']);
+  if (!env.source.isLive()) {
+    return emptyLines(env, [
+      'no agent runs in this capture',
+      '',
+      'its proxy has ended, and no agent had come through it',
+      'stringtap proxy prints the line for an agent when it starts',
+    ]);
+  }
   const listen = env.source.store.recordings().at(-1)?.listen ?? 'PROXY:8140';
   const [host, port] = [listen.replace(/:\d+$/, ''), /\d+$/.exec(listen)?.[0] ?? '8140'];
   return emptyLines(env, [
-    env.source.isLive() ? 'waiting for an agent' : 'no agent runs in this capture',
+    'waiting for an agent',
     '',
     'a run shows here as soon as an agent comes through the proxy:',
     `  puppet agent --test --server ${host === '0.0.0.0' ? 'PROXY' : host === '127.0.0.1' ? 'localhost' : host} --serverport ${port}`,

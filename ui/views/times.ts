@@ -352,7 +352,13 @@ function detailsOf(row: GroupTimes, all: Measured, by: TimesBy): [name: string, 
 }
 
 function noTimes(state: Times, env: Env): Line[] {
-  if (filterOf(state) === null) return emptyLines(env, ['no requests yet', '', 'how long they took shows here']);
+  if (filterOf(state) === null)
+    return emptyLines(
+      env,
+      env.source.isLive()
+        ? ['no requests yet', '', 'how long they took shows here']
+        : ['no requests in this capture', '', 'its proxy has ended, and none had come'],
+    );
   return emptyLines(env, [
     'no request is like this',
     '',
