@@ -174,7 +174,9 @@ export function scopesOfRows(rows: RowList<BrowsedList>): readonly Scope[] {
 /** Place, count, filter and order, for the status line. */
 export function statusOf<List extends BrowsedList>(rows: RowList<List>): string {
   const filter = rows.filterText === '' ? '' : `/${rows.filterText}${rows.filterOff ? ' (off)' : ''}  `;
-  const sort = rows.sort.by === 'time' ? '' : `by ${rows.sort.by}  `;
+  // The column that is marked has the bytes of one direction.
+  const by = rows.sort.by === 'bytes' ? 'bytes up and down' : rows.sort.by;
+  const sort = by === 'time' ? '' : `by ${by}  `;
   const follow = rows.follow ? 'following  ' : '';
   const { rows: from } = rows;
   const place = from.from === 'store' ? placeText(from.window, from.counted?.count ?? null) : browsedPlace(from.browsed);

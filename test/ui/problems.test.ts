@@ -79,7 +79,7 @@ describe('in a list that is sorted or filtered, the next that went wrong is foun
     const places = sorted.flatMap((row, i) => (failed(row.id) && i > 0 ? [i] : []));
     expect(places.at(-1), 'beyond the rows that are read at once').toBeGreaterThan(300);
     await ui.send('o', 'o');
-    await ui.shows('by bytes  1 of');
+    await ui.shows('by bytes up and down  1 of');
     for (const place of places) {
       await ui.send('e');
       await ui.shows(`▌ r${sorted[place]!.id} `);
