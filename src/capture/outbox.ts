@@ -61,7 +61,7 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
   const sent: Sent[] = [];
   let n = 0;
   let waitingExchanges = 0;
-  let waitingSenders: Array<() => void> = [];
+  const waitingSenders = new Set<() => void>();
   let urgent: NodeJS.Immediate | null = null;
   let lazy: NodeJS.Timeout | null = null;
   let overdue: NodeJS.Timeout | null = null;
@@ -134,11 +134,12 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
     flushSometime();
   }
 
+  /** In the order in which they came, each as long as there is room: hundreds at once, with a piece each, would overrun the ring. */
   function wakeSenders(): void {
-    if (waitingSenders.length === 0) return;
-    const senders = waitingSenders;
-    waitingSenders = [];
-    for (const go of senders) go();
+    for (const go of waitingSenders) {
+      if (ring.used() >= RING_READY_BYTES) return;
+      go();
+    }
   }
 
   return {
@@ -179,11 +180,11 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
       flushSoon();
       const once = (): void => {
         clearTimeout(timer);
-        waitingSenders = waitingSenders.filter(waiting => waiting !== once);
+        waitingSenders.delete(once);
         go();
       };
       const timer = setTimeout(once, commitWaitMs);
-      waitingSenders.push(once);
+      waitingSenders.add(once);
     },
     flush,
     acknowledged(upTo, lost) {
@@ -195,7 +196,7 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
         runCommitted(batch);
       }
       if (next.committed.length > 0) flushSoon();
-      if (ring.used() < RING_READY_BYTES) wakeSenders();
+      wakeSenders();
     },
     abandon() {
       stopTimers();
@@ -205,7 +206,7 @@ export function createOutbox(writer: Worker, ring: Ring, losses: Losses, commitW
       for (const batch of sent.splice(0)) runCommitted(batch);
       runCommitted(next);
       next = emptyContent();
-      wakeSenders();
+      for (const go of [...waitingSenders]) go();
       return unacknowledged;
     },
   };

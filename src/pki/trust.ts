@@ -83,7 +83,7 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
   let listsPem = '';
   /** The last text with lists. Each new agent makes the primary send it again; reading 100,000 entries takes 200 ms. */
   let seen: Buffer | null = null;
-  let served: { pem: string; bytes: Buffer } | null = null;
+  let served: { own: string; lists: string; pem: string; bytes: Buffer } | null = null;
   /** The lists are on disk as they are here. */
   let isKept = true;
   let listsAt = writtenAt(crlFile) ?? 0;
@@ -201,9 +201,13 @@ export function openTrust(dir: string, authority: Authority, options: TrustOptio
     },
     crlBundle() {
       const own = authority.crl();
-      const pem = own.pem + listsPem;
-      if (served?.pem !== pem) served = { pem, bytes: Buffer.from(pem) };
-      return { ...served, modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
+      // The parts are the same strings as long as nothing changed; the whole would be put together, and held against the last one, for each agent.
+      if (served?.own !== own.pem || served.lists !== listsPem) {
+        const pem = own.pem + listsPem;
+        served = { own: own.pem, lists: listsPem, pem, bytes: Buffer.from(pem) };
+      }
+      const { pem, bytes } = served;
+      return { pem, bytes, modifiedAt: Math.max(own.modifiedAt, wholeSecond(listsAt)) };
     },
     matchesFingerprint: fp => bundle !== null && isVouchedFor(bundle, fp),
     check(certificate, at) {

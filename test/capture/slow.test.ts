@@ -51,6 +51,35 @@ describe('a writer that cannot keep up', () => {
     expect(store.exchange(id)?.bodies).toMatchObject([{ size: 24 * MIB, kept: 24 * MIB, cut: null }]);
   });
 
+  test('lets go those who wait one after another: together they would overrun it', async () => {
+    using dir = tempDir();
+    const recorder = await open(dir.file('a.db'), { commitWaitMs: 60_000 });
+    const line = agent(recorder, 'web1.lab').connect();
+    await line.send('GET /first');
+    const chunk = noise(64 << 10, 1);
+    const filling = recorder.exchangeId();
+    recorder.tap(filling, 'response').write(noise(10 * MIB, 2));
+    const senders = Array.from({ length: 400 }, async () => {
+      const id = recorder.exchangeId();
+      const tap = recorder.tap(id, 'response');
+      expect(recorder.ready(() => undefined)).toBe(false);
+      for (let part = 0; part < 3; part++) {
+        await new Promise<void>(resolve => {
+          const go = (): void => {
+            tap.write(chunk);
+            resolve();
+          };
+          if (recorder.ready(go)) go();
+        });
+      }
+      recorder.drop(id);
+    });
+    await Promise.all(senders);
+    recorder.drop(filling);
+    await recorder.close();
+    expect(recorder.losses).toEqual([]);
+  });
+
   test('is waited for no longer than an answer is', async () => {
     using dir = tempDir();
     const recorder = await open(dir.file('a.db'), { commitWaitMs: 100 });
