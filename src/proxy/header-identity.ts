@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { Certname, Fields } from '../model.ts';
 import type { Authority } from '../pki/authority.ts';
 import type { IdentitySource } from '../pki/identity.ts';
+import type { Identity } from '../pki/identity-file.ts';
 import { readCertificates } from '../pki/x509.ts';
 import type { Presented } from './dial.ts';
 import type { AgentConnection } from './intercept.ts';
@@ -13,19 +14,21 @@ import type { AgentConnection } from './intercept.ts';
 export function openHeaderIdentities(
   authority: Authority,
 ): (certname: Certname, agent: AgentConnection, identities: IdentitySource) => Presented | null {
-  const known = new WeakMap<AgentConnection, Presented>();
+  /** `from`: the identity that it was read out of; of an agent that shows the primary's own certificate there is none. */
+  const known = new WeakMap<AgentConnection, { presented: Presented; from: Identity | null }>();
   return (certname, agent, identities) => {
-    let presented = known.get(agent) ?? null;
-    if (presented === null) {
-      const shown = agent.certificatePem();
-      const [own] = shown === null ? [] : readCertificates(shown);
-      if (own === undefined) return null;
-      // An agent that enrolled through us shows a certificate of our CA: the one that the primary signed for it is ours to show.
-      const certPem = authority.issued(own) ? identities.get(certname)?.certPem : shown;
-      if (certPem === undefined || certPem === null) return null;
-      presented = saidOf(certname, certPem);
-      known.set(agent, presented);
-    }
+    const last = known.get(agent);
+    if (last !== undefined && (last.from === null || last.from === identities.get(certname))) return last.presented;
+    const shown = agent.certificatePem();
+    const [own] = shown === null ? [] : readCertificates(shown);
+    if (own === undefined) return null;
+    // An agent that enrolled through us shows a certificate of our CA: the one that the primary signed for it is ours to show.
+    const isOurs = authority.issued(own);
+    const from = isOurs ? identities.get(certname) : null;
+    const certPem = isOurs ? (from?.certPem ?? null) : shown;
+    if (certPem === null) return null;
+    const presented = saidOf(certname, certPem);
+    known.set(agent, { presented, from });
     return presented;
   };
 }

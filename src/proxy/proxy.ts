@@ -175,6 +175,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     identityOf(certname, agent, primary) {
       try {
         const identities = proofs.identities(certname, agent);
+        if (agent.record.certname !== certname) return null;
         return isSaid(primary) ? headerIdentity(certname, agent, identities) : identities.get(certname);
       } catch (error) {
         // A file that is damaged, or that others may read: nothing is presented, and the operator reads why.

@@ -41,7 +41,7 @@ export function openStanding(options: StandingOptions): Standing {
   const { upstream, trustOf, readCrl, revocation = 'chain', standingMs = STANDING_MS } = options;
   /** Of a connection, for each primary that its requests go to: SRV records may send reports and files elsewhere. */
   const asked = new WeakMap<AgentConnection, Map<Primary, Promise<null> | null>>();
-  const judged = new WeakMap<AgentConnection, { of: Trust; by: number; refused: Failure | null }>();
+  const judged = new WeakMap<AgentConnection, { of: Trust; by: number; whose: Presented; refused: Failure | null }>();
   const readAt = new WeakMap<Trust, number>();
   const failedAt = new WeakMap<Trust, number>();
   const reading = new WeakMap<Trust, Promise<void>>();
@@ -99,9 +99,9 @@ export function openStanding(options: StandingOptions): Standing {
   function judge(agent: AgentConnection, trust: Trust, identity: Presented): Failure | null {
     const by = readAt.get(trust) ?? 0;
     let known = judged.get(agent);
-    if (known?.by !== by || known.of !== trust) {
+    if (known?.by !== by || known.of !== trust || known.whose !== identity) {
       const detail = whyRefused(trust, identity.certPem, revocation);
-      known = { of: trust, by, refused: detail === null ? null : { reason: 'certificate-refused', detail } };
+      known = { of: trust, by, whose: identity, refused: detail === null ? null : { reason: 'certificate-refused', detail } };
       judged.set(agent, known);
     }
     return known.refused;

@@ -1,7 +1,11 @@
+import { createPublicKey } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { toCertname } from '../../src/model.ts';
+import type { Authority } from '../../src/pki/authority.ts';
+import { type Identity, identityOf } from '../../src/pki/identity-file.ts';
 import { type ProxyOptions, startProxy } from '../../src/proxy/proxy.ts';
 import { makeKey } from '../peers/ca.ts';
 import { type HeaderPrimary, startHeaderPrimary } from '../rig/header-primary.ts';
@@ -16,6 +20,7 @@ interface HeaderRig extends AsyncDisposable {
   primary: HeaderPrimary;
   tape: MemoryTape;
   notices: string[];
+  authority: Authority;
   issue(certname: string): Promise<Pair>;
   agent(pair: Pair | null): Promise<Dialled>;
 }
@@ -44,6 +49,7 @@ async function makeHeaderRig(plain: boolean, more: Partial<ProxyOptions> = {}): 
     primary,
     tape,
     notices,
+    authority: proxy.authority,
     async issue(certname) {
       const key = await makeKey('ec');
       return { keyPem: key.pem, certPem: primary.ca.issue(certname, key.publicKey) };
@@ -151,4 +157,20 @@ test('a list that is young enough is not asked for again', async () => {
   rig.primary.givesCrl = false;
   agent.write(node('agent1.example'));
   expect(statusOf(await agent.answer())).toBe(200);
+});
+
+test('a connection of an agent whose enrolment was removed is named to the primary no more', async () => {
+  let enrolled: Identity | null = null;
+  await using rig = await makeHeaderRig(false, { identities: { get: () => enrolled } });
+  const signed = await rig.issue('agent1.example');
+  const key = await makeKey('ec');
+  const agentCertPem = await rig.authority.issue({ publicKey: createPublicKey(key.pem), like: signed.certPem });
+  enrolled = identityOf({ certname: toCertname('agent1.example')!, ...signed, agentCertPem });
+  const agent = await rig.agent({ keyPem: key.pem, certPem: agentCertPem });
+  agent.write(node('agent1.example'));
+  expect(statusOf(await agent.answer())).toBe(200);
+  enrolled = null;
+  agent.write(node('agent1.example'));
+  expect((await agent.answer()).start).toBe('HTTP/1.1 403 Client certificate refused');
+  expect(rig.primary.seen.map(({ name }) => name)).toEqual(['agent1.example']);
 });
