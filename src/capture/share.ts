@@ -1,6 +1,7 @@
 import { createHash, hash, randomBytes } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import type { Database } from 'better-sqlite3';
+import { counted } from '../analysis/words.ts';
 import { createPseudonyms, type Level, type Pseudonyms } from '../decode/pseudonyms.ts';
 import { routeOf } from '../decode/route.ts';
 import { hideInFields, hideInTarget, hideInText } from '../decode/secrets.ts';
@@ -52,10 +53,17 @@ const NAMED = 1000;
  *
  * @param store the capture, opened for `bodies`
  * @param runs `null` for all, with what belongs to no run
- * @throws CaptureError when the file exists or cannot be written
+ * @throws CaptureError when the file exists or cannot be written, and when not all of the runs is decoded
  */
 export function shareCapture(store: Store, runs: readonly number[] | null, file: string, level: Level): Shared {
   if (existsSync(file)) throw new CaptureError(`${file} exists`, 'give another name with -o, or remove it');
+  const late = runs === null ? store.decoded.behind() : runs.reduce((sum, run) => sum + store.decoded.behind({ run }), 0);
+  if (late > 0) {
+    throw new CaptureError(
+      `${counted(late, 'exchange')} of ${store.file} not decoded yet: not all secrets and names in it are known`,
+      'try again in a moment; share runs that have ended; what a proxy left that was killed is decoded where it can be written',
+    );
+  }
   const from = openForReading(store.file);
   try {
     from.exec('BEGIN'); // one snapshot, also of a capture that is being written

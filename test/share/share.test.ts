@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { lockCapture } from '../../src/capture/lock.ts';
 import { shareCapture } from '../../src/capture/share.ts';
 import { openStore, type Store } from '../../src/capture/store.ts';
 import { createPseudonyms, type Level } from '../../src/decode/pseudonyms.ts';
@@ -115,6 +117,27 @@ describe('the sample, shared', () => {
     const { file, shared } = share(sample(), 'full', [2]);
     expect(shared.runs).toEqual([{ from: 2, to: 1 }]);
     expect(asked(file, 'SELECT id FROM v_run')).toEqual([[1]]);
+  });
+
+  test('what is not decoded yet is not shared: its secrets are not known', () => {
+    const file = sample();
+    const db = new Database(file);
+    const seq = db
+      .prepare('SELECT e.seq FROM exchange e JOIN run_exchange m ON m.exchange = e.id WHERE m.run = 7 AND m.n = 1')
+      .pluck()
+      .get();
+    db.prepare("UPDATE derived SET seq = ? WHERE name = 'bodies'").run(Number(seq) - 1);
+    db.close();
+    // As a proxy that writes it.
+    const lock = lockCapture(file, 0);
+    try {
+      expect(() => share(file, 'low')).toThrow(/^9 exchanges of .* not decoded yet: not all secrets/);
+      expect(() => share(file, 'low', [6, 7])).toThrow('not decoded yet');
+      expect(existsSync(dir.file('low.db'))).toBe(false);
+      expect(share(file, 'low', [6]).shared.runs).toHaveLength(1);
+    } finally {
+      lock?.release();
+    }
   });
 
   test('what exists is not overwritten, and a failure leaves nothing', () => {
