@@ -1,3 +1,4 @@
+import { Tagged, textOf } from '../decode/data.ts';
 import type { Facts } from '../decode/facts.ts';
 import type { Rich } from '../decode/rich-data.ts';
 import type { FactsComparison, ValueChange } from './compare-result.ts';
@@ -95,5 +96,6 @@ function isWord(character: string | undefined): boolean {
 
 function scalarText(value: unknown): string | null {
   if (typeof value === 'string') return value.slice(0, MAX_TEXT);
+  if (value instanceof Tagged) return textOf(value);
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
 }

@@ -1,3 +1,4 @@
+import type { Tagged } from '../decode/data.ts';
 import type { Leg, Phase } from '../model.ts';
 
 /*
@@ -6,7 +7,8 @@ import type { Leg, Phase } from '../model.ts';
  * escapes it. Sensitive values are `(sensitive)` and other secrets `(hidden)` unless they were asked for; private keys are never in it.
  */
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+/** A whole Float is a `Tagged`, which JSON.stringify writes as `1.0`. */
+export type Json = null | boolean | number | string | Tagged | readonly Json[] | { readonly [key: string]: Json };
 
 /** `reordered`: an array with the same items in another order. */
 export type ChangeKind = 'added' | 'removed' | 'changed' | 'reordered';

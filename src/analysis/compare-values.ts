@@ -1,3 +1,4 @@
+import { FLOAT, Tagged } from '../decode/data.ts';
 import type { Rich, RichMap, Typed } from '../decode/rich-data.ts';
 import type { Json, ValueChange } from './compare-result.ts';
 import type { Secrecy } from './compare-secrets.ts';
@@ -225,7 +226,7 @@ export function jsonOf(value: Rich, secrecy: Secrecy): Json {
     case 'Default':
       return { __ptype: 'Default' };
     case 'Float':
-      return value.value;
+      return new Tagged(FLOAT, value.value);
     case 'LocalRef':
       return { __ptype: 'LocalRef', __pvalue: value.path };
     case 'Object':
@@ -237,30 +238,23 @@ function clip(text: string): string {
   return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}… (${text.length} characters)`;
 }
 
-/** Whether two values are the same, whatever the order of a hash's keys. A number equals itself however it was written (1, 1n). */
+/** Whether two values are the same, whatever the order of a hash's keys. An integer equals itself however it is held (1, 1n); 1.0
+ * is a Float, and equals no Integer. */
 export function equal(a: Rich | undefined, b: Rich | undefined): boolean {
-  const [one, other] = [plainNumber(a), plainNumber(b)];
-  if (one === other) return true;
-  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) {
-    if (typeof one === 'number' && typeof other === 'number') return Number.isNaN(one) && Number.isNaN(other);
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
+    if (typeof a === 'number' && typeof b === 'number') return Number.isNaN(a) && Number.isNaN(b);
     // biome-ignore lint/suspicious/noDoubleEquals: 1 and 1n are the same integer from two formats
-    return isNumber(one) && isNumber(other) && one == other;
+    return isNumber(a) && isNumber(b) && a == b;
   }
-  if (Array.isArray(one)) {
-    return Array.isArray(other) && one.length === other.length && one.every((item, at) => equal(item, other[at]));
-  }
-  if (Array.isArray(other)) return false;
-  if (isMap(one) || isMap(other)) {
-    if (!isMap(one) || !isMap(other) || one.size !== other.size) return false;
-    for (const [key, value] of one) if (!other.has(key) || !equal(value, other.get(key))) return false;
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, at) => equal(item, b[at]));
+  if (Array.isArray(b)) return false;
+  if (isMap(a) || isMap(b)) {
+    if (!isMap(a) || !isMap(b) || a.size !== b.size) return false;
+    for (const [key, value] of a) if (!b.has(key) || !equal(value, b.get(key))) return false;
     return true;
   }
-  return equalTyped(one, other);
-}
-
-/** 2048.0 equals 2048, as in Puppet. */
-function plainNumber(value: Rich | undefined): Rich | undefined {
-  return typeof value === 'object' && value !== null && 'type' in value && value.type === 'Float' ? value.value : value;
+  return equalTyped(a, b);
 }
 
 function equalTyped(one: Typed, other: Typed): boolean {

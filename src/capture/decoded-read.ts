@@ -1,5 +1,5 @@
 import type { Database, Statement } from 'better-sqlite3';
-import type { Data } from '../decode/data.ts';
+import { type Data, FLOAT, Tagged } from '../decode/data.ts';
 import { mayHoldSecrets, secretsIn } from '../decode/secrets.ts';
 import { createContentPlaces } from './content-places.ts';
 import type { DecodedKind, DecodedRows, DecodedStore, OfExchange, RowsByKind } from './decoded-shapes.ts';
@@ -179,17 +179,18 @@ function cellOf({ name: column }: { name: string }): { name: string; read: ((val
   return { name, read: null };
 }
 
-/** JSON of a cell; an integer that no double holds is given as text, with all its digits. */
+/** JSON of a cell; a whole Float stays one, an integer that no double holds is given as text, with all its digits. */
 function parsed(text: string): unknown {
   try {
-    return /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
+    return /\d{16}|\d(?:\.0|e)/i.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
   } catch {
     return text;
   }
 }
 
 function exact(_key: string, value: unknown, ...rest: unknown[]): unknown {
-  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+  if (typeof value !== 'number') return value;
   const source = String((rest[0] as { source?: string } | undefined)?.source ?? '');
-  return /^-?\d+$/.test(source) ? source : value;
+  if (Number.isInteger(value) && /[.e]/i.test(source)) return new Tagged(FLOAT, value);
+  return !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? source : value;
 }

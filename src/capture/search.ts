@@ -145,7 +145,7 @@ function hideMembers(text: string, hiding: Hiding): string {
 }
 
 function parsed(text: string): Data {
-  const data = attempt(() => parseJson(Buffer.from(text), DEFAULT_LIMITS));
+  const data = attempt(() => parseJson(Buffer.from(text), DEFAULT_LIMITS, true));
   return 'value' in data ? data.value : null;
 }
 

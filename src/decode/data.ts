@@ -18,7 +18,16 @@ export class Tagged {
     this.tag = tag;
     this.value = value;
   }
+
+  /** For JSON.stringify: a {@link FLOAT} is `1.0`, which no number of JavaScript's gives. */
+  toJSON(): unknown {
+    const { tag, value } = this;
+    return tag === FLOAT && typeof value === 'number' ? rawJson(floatText(value)) : { tag, value };
+  }
 }
+
+/** In every engine that stringtap runs on, and not yet in its types. */
+const { rawJSON: rawJson } = JSON as unknown as { rawJSON(text: string): object };
 
 /** Tag of Ruby symbols: `:absent`, `!ruby/sym absent`. */
 export const SYMBOL = '!ruby/sym';

@@ -134,7 +134,7 @@ function decodePhase(phase: Phase, context: Context): Phased {
       return {
         phase,
         request: nodeRequest(input.target),
-        response: map(response, body => nodeOf(parseBody(body, limits), limits)),
+        response: map(response, body => nodeOf(parseBody(body, limits, true), limits)),
       };
     case 'pluginsync':
     case 'file':
@@ -143,7 +143,7 @@ function decodePhase(phase: Phase, context: Context): Phased {
       return {
         phase,
         request: askedCatalog(context),
-        response: map(response, body => catalogOf(parseBody(body, limits), limits)),
+        response: map(response, body => catalogOf(parseBody(body, limits, true), limits)),
       };
     case 'filebucket': {
       const key = bucketKey(input.route.key, input.target);
@@ -153,7 +153,7 @@ function decodePhase(phase: Phase, context: Context): Phased {
     case 'report':
       return {
         phase,
-        request: map(request, body => reportOf(parseBody(body, limits), limits)),
+        request: map(request, body => reportOf(parseBody(body, limits, true), limits)),
         response: map(response, body => textsOf(parseBody(body, limits))),
       };
     case 'other':

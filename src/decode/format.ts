@@ -95,7 +95,7 @@ export function isStructured(format: Format): boolean {
 /**
  * Parses a structured body.
  *
- * @param floats whole numbers that are written as floats stay that, in JSON and PSON; see parseJson
+ * @param floats whole numbers that are written as floats stay that; see parseJson
  * @throws Malformed, also for a format that has no structure
  */
 export function parseBody(body: Body, limits: Limits, floats = false): Data {
@@ -117,9 +117,9 @@ function parse(format: Format, bytes: Uint8Array, limits: Limits, floats: boolea
       return parsePson(bytes, limits, floats);
     case 'msgpack':
     case 'rich-msgpack':
-      return parseMessagePack(bytes, limits);
+      return parseMessagePack(bytes, limits, floats);
     case 'yaml':
-      return parseYaml(bytes, limits);
+      return parseYaml(bytes, limits, floats);
     case 'form':
     case 'pem':
     case 'html':

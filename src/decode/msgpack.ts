@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type Data, type DataMap, Tagged } from './data.ts';
+import { type Data, type DataMap, FLOAT, Tagged } from './data.ts';
 import { type Limits, Malformed } from './limits.ts';
 
 /**
@@ -11,15 +11,17 @@ import { type Limits, Malformed } from './limits.ts';
  * Maps become Maps. Text that is no UTF-8 (Ruby's msgpack marks binary strings as text when told so) stays bytes. Integers
  * beyond 2^53 stay exact. Extensions become {@link Tagged} bytes.
  *
+ * @param floats whole numbers that are written as floats stay that: see FLOAT in data.ts
  * @throws Malformed
  */
-export function parseMessagePack(bytes: Uint8Array, limits: Limits): Data {
+export function parseMessagePack(bytes: Uint8Array, limits: Limits, floats = false): Data {
   const reader: Reader = {
     buffer: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
     at: 0,
     items: limits.items,
     promised: 1,
     limits,
+    floats,
   };
   const value = readAll(reader);
   if (reader.at < bytes.length) throw new Malformed(`MessagePack ends at byte ${reader.at} of ${bytes.length}`);
@@ -34,6 +36,7 @@ interface Reader {
   /** Values that open containers still claim; each needs a byte at least. */
   promised: number;
   limits: Limits;
+  floats: boolean;
 }
 
 /** An open container; `key` waits for its value. */
@@ -105,9 +108,9 @@ function readTyped(reader: Reader, head: number): Read {
     case 0xc9:
       return { value: extension(reader, unsigned(reader, 1 << (head - 0xc7))) };
     case 0xca:
-      return { value: take(reader, 4).readFloatBE() };
+      return { value: float(reader, take(reader, 4).readFloatBE()) };
     case 0xcb:
-      return { value: take(reader, 8).readDoubleBE() };
+      return { value: float(reader, take(reader, 8).readDoubleBE()) };
     case 0xcc:
     case 0xcd:
     case 0xce:
@@ -141,6 +144,10 @@ function readTyped(reader: Reader, head: number): Read {
     default:
       throw new Malformed(`not MessagePack at byte ${reader.at - 1}`);
   }
+}
+
+function float({ floats }: Reader, value: number): Data {
+  return floats && Number.isInteger(value) ? new Tagged(FLOAT, value) : value;
 }
 
 function take(reader: Reader, length: number): Buffer {

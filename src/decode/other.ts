@@ -42,7 +42,7 @@ const MAX_TEXT = 1024 * 1024;
 export function otherOf(body: Body, limits: Limits): Other {
   if (isStructured(body.format)) {
     const rich = body.format === 'rich-json' || body.format === 'rich-msgpack';
-    return { type: 'data', value: richOf(parseBody(body, limits), budgetOf(limits), rich) };
+    return { type: 'data', value: richOf(parseBody(body, limits, true), budgetOf(limits), rich) };
   }
   if (body.format === 'form') return { type: 'form', pairs: parseForm(body.bytes) };
   if (!isPrintable(body.bytes)) return { type: 'binary' };

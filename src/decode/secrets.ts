@@ -2,6 +2,7 @@ import type { Fields } from '../model.ts';
 import {
   type Data,
   entriesOf,
+  FLOAT,
   field,
   has,
   isMapping,
@@ -179,7 +180,11 @@ function walk(data: Data, hiding: Hiding, secret: boolean): Data {
     const items = data.map(item => walk(item, hiding, secret));
     return items.some((item, i) => item !== data[i]) ? items : data;
   }
-  if (data instanceof Tagged) return data.tag === SYMBOL ? data : new Tagged(data.tag, walk(data.value, hiding, secret));
+  if (data instanceof Tagged) {
+    const shown = data.tag === SYMBOL ? data.value : walk(data.value, hiding, secret);
+    if (shown === data.value) return data;
+    return data.tag === FLOAT ? shown : new Tagged(data.tag, shown);
+  }
   const ptype = textOf(ptypeOf(data));
   if (ptype === 'Sensitive') {
     const shown = hiding.replace(plain(pvalueOf(data)), 'sensitive');

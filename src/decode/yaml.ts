@@ -11,7 +11,7 @@ import {
   type Schema,
   YAMLException,
 } from 'js-yaml';
-import { type Data, type DataMap, SYMBOL, Tagged } from './data.ts';
+import { type Data, type DataMap, SYMBOL, Tagged, FLOAT as WHOLE_FLOAT } from './data.ts';
 import { type Limits, Malformed } from './limits.ts';
 
 /**
@@ -19,20 +19,21 @@ import { type Limits, Malformed } from './limits.ts';
  * other tag is kept as a {@link Tagged} mapping, sequence or text. Aliases share their target, and what they multiply to counts as
  * if it were written out.
  *
+ * @param floats whole numbers that are written as floats stay that: see FLOAT in data.ts
  * @throws Malformed
  */
-export function parseYaml(bytes: Uint8Array, limits: Limits): Data {
+export function parseYaml(bytes: Uint8Array, limits: Limits, floats = false): Data {
   // Ruby 1.8 wrote text in whatever encoding it had; latin1 keeps every byte.
   const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(isUtf8(bytes) ? 'utf8' : 'latin1');
   checkSize(source, limits);
-  const data = loadYaml(source, limits);
+  const data = loadYaml(source, limits, floats ? RUBY_SCHEMA_WITH_FLOATS : RUBY_SCHEMA);
   if (source.includes('*')) measure(data, { limits, known: new Map() }, 0);
   return data;
 }
 
-function loadYaml(source: string, limits: Limits): Data {
+function loadYaml(source: string, limits: Limits, schema: Schema): Data {
   try {
-    return load(source, { schema: RUBY_SCHEMA, json: true, maxDepth: limits.depth, maxAliases: limits.aliases }) as Data;
+    return load(source, { schema, json: true, maxDepth: limits.depth, maxAliases: limits.aliases }) as Data;
   } catch (error) {
     if (!(error instanceof YAMLException)) throw new Malformed('not YAML');
     const line = error.mark === undefined ? '' : ` at line ${error.mark.line + 1}`;
@@ -127,6 +128,11 @@ function resolveNumber(source: string): Data | typeof NOT_RESOLVED {
   return SPECIAL.get(source.toLowerCase()) ?? NOT_RESOLVED;
 }
 
+function resolveExactly(source: string): Data | typeof NOT_RESOLVED {
+  const number = resolveNumber(source);
+  return FLOAT.test(source) && Number.isInteger(number) ? new Tagged(WHOLE_FLOAT, number as number) : number;
+}
+
 function resolveBoolean(source: string): Data | typeof NOT_RESOLVED {
   if (TRUE.test(source)) return true;
   return FALSE.test(source) ? false : NOT_RESOLVED;
@@ -152,7 +158,7 @@ function binary(source: string): Data {
 
 /** A symbol as a key is that name: Puppet 2 wrote `:name: value` where later ones write `name: value`. */
 function keyOf(key: unknown): Data {
-  return key instanceof Tagged && key.tag === SYMBOL ? key.value : (key as Data);
+  return key instanceof Tagged && (key.tag === SYMBOL || key.tag === WHOLE_FLOAT) ? key.value : (key as Data);
 }
 
 const rubyMap = defineMappingTag<DataMap>('tag:yaml.org,2002:map', {
@@ -199,24 +205,27 @@ function taggedSequence(prefix: string) {
 }
 
 /** Times stay text: a Date would lose Puppet's nanoseconds, and a zone says something. */
-const RUBY_SCHEMA: Schema = FAILSAFE_SCHEMA.withTags(
-  nullYaml11Tag,
-  mergeTag,
-  rubyMap,
-  implicitTag('tag:yaml.org,2002:bool', 'tTfFyYnNoO', resolveBoolean),
-  implicitTag('tag:yaml.org,2002:int', '-+.0123456789', resolveNumber),
-  symbolTag,
-  scalarTag('tag:yaml.org,2002:float', source => {
-    const number = resolveNumber(source);
-    return typeof number === 'symbol' ? source : number;
-  }),
-  scalarTag('tag:yaml.org,2002:binary', binary),
-  scalarTag('!binary', binary),
-  scalarTag('!ruby/symbol', source => new Tagged(SYMBOL, source)),
-  scalarTag('tag:yaml.org,2002:timestamp', source => source),
-  ...['!', 'tag:'].flatMap(prefix => [
-    scalarTag(prefix, (source, tag) => new Tagged(tag, source), true),
-    taggedMap(prefix),
-    taggedSequence(prefix),
-  ]),
-);
+const rubySchema = (numberOf: typeof resolveNumber): Schema =>
+  FAILSAFE_SCHEMA.withTags(
+    nullYaml11Tag,
+    mergeTag,
+    rubyMap,
+    implicitTag('tag:yaml.org,2002:bool', 'tTfFyYnNoO', resolveBoolean),
+    implicitTag('tag:yaml.org,2002:int', '-+.0123456789', numberOf),
+    symbolTag,
+    scalarTag('tag:yaml.org,2002:float', source => {
+      const number = numberOf(source);
+      return typeof number === 'symbol' ? source : number;
+    }),
+    scalarTag('tag:yaml.org,2002:binary', binary),
+    scalarTag('!binary', binary),
+    scalarTag('!ruby/symbol', source => new Tagged(SYMBOL, source)),
+    scalarTag('tag:yaml.org,2002:timestamp', source => source),
+    ...['!', 'tag:'].flatMap(prefix => [
+      scalarTag(prefix, (source, tag) => new Tagged(tag, source), true),
+      taggedMap(prefix),
+      taggedSequence(prefix),
+    ]),
+  );
+const RUBY_SCHEMA = rubySchema(resolveNumber);
+const RUBY_SCHEMA_WITH_FLOATS = rubySchema(resolveExactly);

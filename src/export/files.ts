@@ -191,6 +191,6 @@ function factsPart(selection: Selection, exchange: ExchangeDetail, wanted: strin
     if (mime !== 'b64_zlib_yaml') return parseBody(facts, DEFAULT_LIMITS, true);
     const packed = Buffer.from(Buffer.from(encoded).toString('latin1'), 'base64');
     const { bytes } = decodeContent(packed, ['deflate'], DEFAULT_LIMITS.bodyBytes);
-    return parseBody({ ...facts, format: 'yaml', bytes }, DEFAULT_LIMITS);
+    return parseBody({ ...facts, format: 'yaml', bytes }, DEFAULT_LIMITS, true);
   });
 }
