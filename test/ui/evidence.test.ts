@@ -134,7 +134,7 @@ test('what there is more of is said: details below a list, and findings of a lar
   await ui.send('4');
   expect((await ui.shows('[4 Events]')).join('\n')).toMatch(/─ there is more $/m);
   await ui.send('5');
-  expect((await ui.shows('[5 Logs]')).join('\n')).not.toContain('enter shows all');
+  expect((await ui.shows('[5 Logs]')).join('\n')).not.toContain('there is more');
   await ui.send(':');
   await ui.type('findings');
   await ui.shows('1 of 5000, more are not shown');
