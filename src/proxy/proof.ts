@@ -12,10 +12,18 @@ import type { Known, Primaries } from './primaries.ts';
 /** Of the name in a certificate that proves nothing: anybody makes one of any length. */
 const MAX_NAME_CHARACTERS = 300;
 
+/** From here on the operator is told that an agent's certificate ends: Puppet 8 renews it from then on (hostcert_renewal_interval). */
+const ENDING_MS = 30 * 86_400_000;
+
+/** Certificates that were told of; more than a fleet has. */
+const MAX_TOLD = 20_000;
+
 export interface ProofOptions {
   authority: Authority;
   primaries: Primaries;
   identitiesOf(primary: Known): IdentitySource;
+  /** A line that the operator should read. */
+  onNotice(line: string): void;
 }
 
 /** What the connections of agents have proved. */
@@ -30,12 +38,25 @@ export interface Proofs {
   identities(certname: Certname, agent: AgentConnection): IdentitySource;
 }
 
-export function openProofs({ authority, primaries, identitiesOf }: ProofOptions): Proofs {
+export function openProofs({ authority, primaries, identitiesOf, onNotice }: ProofOptions): Proofs {
   const proved = new WeakMap<Connection, { to: Known; by: Identity | null }>();
   const nobody: IdentitySource = { get: () => null };
 
   function verdictOn(certificate: X509Certificate, to: Known): Verdict {
     return judge(certificate, { authority, trusts: [to.trust], identities: identitiesOf(to), now: Date.now() });
+  }
+
+  const told = new Map<Certname, number>();
+
+  function tellOfEnd(certname: Certname, notAfter: number): void {
+    const left = notAfter - Date.now();
+    if (left > ENDING_MS || told.get(certname) === notAfter) return;
+    if (told.size >= MAX_TOLD) told.clear();
+    told.set(certname, notAfter);
+    const day = new Date(notAfter).toISOString().slice(0, 10);
+    onNotice(
+      `the certificate of ${certname} ends on ${day}; puppetserver ca clean --certname ${certname} on the CA, puppet ssl clean on the node, and a run renew it (Puppet 8 does it by itself when allow-auto-renewal is on)`,
+    );
   }
 
   /** A damaged one is none here; whoever asks for it hears why. */
@@ -60,6 +81,7 @@ export function openProofs({ authority, primaries, identitiesOf }: ProofOptions)
       else {
         record.certname = verdict.certname;
         proved.set(record, { to, by: at(verdict.certname, to) });
+        tellOfEnd(verdict.certname, verdict.notAfter);
       }
     },
     identities(certname, agent) {

@@ -128,7 +128,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const isSaid = (primary: Primary): boolean => primary.plain === true || options.identity === 'headers';
   const headerIdentity = openHeaderIdentities(authority);
   const agents = new Map<number, AgentConnection>();
-  const proofs = openProofs({ authority, primaries, identitiesOf });
+  const proofs = openProofs({ authority, primaries, identitiesOf, onNotice });
   const upstream = openUpstream({
     tape,
     pool: options.pool,

@@ -313,3 +313,20 @@ describe('the end of the proxy', () => {
     expect(row?.closed).toMatchObject({ by: 'proxy', cause: 'shutdown' });
   });
 });
+
+test('an agent whose certificate ends within a month is told of once', async () => {
+  await using rig = await makeRig();
+  const day = 86_400_000;
+  const notAfter = Date.now() + 9 * day;
+  const soon = await rig.issue('agent1.example', { notBefore: Date.now() - day, notAfter });
+  const later = await rig.issue('agent1.example', { notBefore: Date.now() - day, notAfter: Date.now() + 40 * day });
+  for (const pair of [later, soon, soon]) {
+    const agent = await rig.agent({ pair });
+    agent.end();
+    await agent.ended;
+  }
+  const ends = new Date(notAfter).toISOString().slice(0, 10);
+  expect(rig.notices).toEqual([
+    expect.stringContaining(`the certificate of agent1.example ends on ${ends}; puppetserver ca clean`),
+  ]);
+});
