@@ -32,7 +32,7 @@ export function named(e: ExchangeEvent): Certname | null {
 
 /** Requests without a name that an agent begins with; with server_list it first asks for the server's status. */
 export function opensRuns(e: ExchangeEvent): boolean {
-  return e.phase === 'ca' || e.phase === 'crl' || e.target.startsWith('/status/v1/simple');
+  return e.phase === 'ca' || e.phase === 'crl' || asksStatus(e);
 }
 
 export function stageOf(e: ExchangeEvent): Stage {
@@ -75,9 +75,16 @@ export function begins(e: ExchangeEvent, { run, reported, agent, open, lastAt, s
       return stage >= 1;
     case 'pluginsync':
       return stage >= 2 && checksEnvironment(e);
+    case 'other':
+      return stage >= 1 && asksStatus(e);
     default:
       return false;
   }
+}
+
+/** With server_list an agent looks for a server that answers, first of all in each run (configurer.rb, find_functional_server). */
+function asksStatus(e: ExchangeEvent): boolean {
+  return e.target.startsWith('/status/v1/simple');
 }
 
 /**

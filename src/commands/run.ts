@@ -230,7 +230,7 @@ async function open(
       if (connections === 0) {
         io.err('stringtap: the command made no connection through stringtap');
         io.err(
-          'hint: puppet must be started by its name, with settings that a wrapper does not take away; `puppet ssl verify`, `config` and the like make none',
+          'hint: an agent that stops before it asks for anything (its lock, its certificate) says so above, and `puppet ssl verify`, `config` and the like never ask; else puppet must be started by its name, with settings that a wrapper does not take away',
         );
         if (!existed) discardCapture(file);
         return;

@@ -69,6 +69,24 @@ describe('one run', () => {
     expect(connections).toEqual({ 1: '1 2 1000 3 4 5', 2: '7 1000', 3: '6 8 1000' });
   });
 
+  test('with server_list a run begins with the status of a server, also after one that sent no report', () => {
+    const status = 'GET /status/v1/simple/server';
+    const { runs, of } = play(`
+      c1 open
+      c1 [web1] ${status} 200
+      c1 [web1] ${CHECK} 200
+      c1 [web1] ${CATALOG} 200 uuid=u1
+      c1 closed
+      wait 1800
+      c2 open
+      c2 [web1] ${status} 200
+      c2 [web1] ${CHECK} 200
+      c2 [web1] ${CATALOG} 200 uuid=u2
+      c2 closed`);
+    expect(brief(runs)).toEqual(['web1 connections-closed 3', 'web1 connections-closed 3']);
+    expect([4, 5, 6].map(of)).toEqual(['r2.1', 'r2.2', 'r2.3']);
+  });
+
   test('the agent drops an idle connection in the middle and connects anew', () => {
     const { runs } = play(`
       c1 open

@@ -6,7 +6,7 @@ export const reportMissing: Rule = {
   title: 'the agent got a catalog, and sent no report',
   meaning:
     'It was killed (kill -9, out of memory, a reboot), it crashed, or it could not make a report of what it did; what it applied of the catalog nobody knows. Info when no run of the node sent any: report = false does that.',
-  fix: 'look on the node for what ended it: its own log, journalctl, dmesg (out of memory)',
+  fix: 'look on the node for what ended it: its own log, journalctl, dmesg (out of memory); puppet agent --no-report sends none either',
   threshold:
     'a catalog answered with 200, no request for a report, and connections that the agent closed itself; a warning when an earlier run of the node in this capture sent one',
   page: page('configuration.html#report'),

@@ -38,7 +38,7 @@ export const resourceFailed: Rule = {
     if (report === null) return [];
     const events = run.events(['failure']);
     const resources = [...new Set(events.map(event => event.resource))];
-    const hasCatalog = run.phase('catalog').some(one => one.status === 200);
+    const hasCatalog = run.phase('catalog').some(one => one.status === 200 && one.outcome === 'answered');
     if (resources.length === 0 && (report.report.status !== 'failed' || !hasCatalog || neverSettled(run))) return [];
     const [first] = resources;
     const more = resources.length > 2 ? `, and ${resources.length - 2} more` : '';

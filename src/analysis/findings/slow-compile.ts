@@ -1,3 +1,4 @@
+import type { ExchangeFact, RunFacts } from './facts.ts';
 import { evidence, lasting, page, type Rule } from './finding.ts';
 
 /** Earlier catalogs that are needed to know what is usual, and how many are looked at. */
@@ -11,6 +12,11 @@ const ABSOLUTE_MS = 60_000;
 /** Default of http_read_timeout (defaults.rb): the agent then gives up. */
 const GIVES_UP_MS = 600_000;
 
+/** The setting may be shorter: then the agent's own log says that it left (http/client.rb). */
+function gaveUp(run: RunFacts, { outcome }: ExchangeFact): boolean {
+  return outcome === 'abandoned' && run.logs('timed out read operation').some(line => line.message.includes('/v3/catalog/'));
+}
+
 export const slowCompile: Rule = {
   id: 'slow-compile',
   severities: ['error', 'warning'],
@@ -23,7 +29,9 @@ export const slowCompile: Rule = {
   judge(run) {
     const catalogs = run.phase('catalog').filter(one => one.fault === null);
     const late = catalogs.find(
-      one => one.outcome !== 'answered' && (one.failure?.reason === 'primary-timeout' || one.durationMs >= GIVES_UP_MS - 1_000),
+      one =>
+        one.outcome !== 'answered' &&
+        (one.failure?.reason === 'primary-timeout' || one.durationMs >= GIVES_UP_MS - 1_000 || gaveUp(run, one)),
     );
     if (late !== undefined) {
       const summary = `no catalog after ${lasting(late.durationMs)}: http_read_timeout was over`;

@@ -53,6 +53,16 @@ const CASES: readonly (readonly [string, (node: Node) => Promise<unknown>, reado
     [['info', /^report-missing: the agent got a catalog and sent no report, nor did an earlier run: it went away/]],
   ],
   [
+    'an http_read_timeout that is shorter than the compilation',
+    async node => {
+      await node.catalog({}, { abandoned: true, ms: 2_000, response: '' });
+      const message =
+        'Request to https://p:8140/puppet/v3/catalog/agent.example?environment=e timed out read operation after 2.01 seconds';
+      await node.report({ status: 'failed', logs: [{ ...line(message), level: 'err' }] });
+    },
+    [['error', /^slow-compile: no catalog after 2\.0 s: http_read_timeout was over$/]],
+  ],
+  [
     'a long pause before the catalog, and one after it',
     async node => {
       await node.ask('GET /puppet/v3/file_metadatas/plugins?environment=production&recurse=true', { response: '[]' });
