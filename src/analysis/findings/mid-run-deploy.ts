@@ -33,10 +33,14 @@ export const midRunDeploy: Rule = {
           )
       );
     }
+    const onlyStatic = gone.length === 0 && changed.every(one => one.target.includes('/static_file_content/'));
     const key = quoted(run.head(first.id)?.key ?? first.target);
     return [
       {
         severity: 'warning',
+        ...(onlyStatic && {
+          fix: 'the primary gave another version than the one of the code_id that was asked for: code-content-command (puppetserver.conf, versioned-code) has to read the file as of that code_id',
+        }),
         summary: `${counted(changed.length + gone.length, 'file')} changed on the primary during the run, first ${key}`,
         evidence: evidence({
           exchanges: [...changed, ...gone].map(one => one.id),

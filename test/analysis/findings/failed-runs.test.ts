@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { makeWorld, type Node } from './world.ts';
 
@@ -51,6 +52,29 @@ const CASES: readonly (readonly [string, (node: Node) => Promise<unknown>, reado
       node.end();
     },
     [['info', /^report-missing: the agent got a catalog and sent no report, nor did an earlier run: it went away/]],
+  ],
+  [
+    'a code-content-command that gives the present version, whatever code_id is asked for',
+    async node => {
+      const checksum = { type: 'sha256', value: `{sha256}${createHash('sha256').update('one').digest('hex')}` };
+      const uri = 'puppet:///modules/d/files/s.txt';
+      const metadata = {
+        type: 'file',
+        source: 'puppet:///modules/d/s.txt',
+        content_uri: uri,
+        checksum,
+        mode: 420,
+        owner: 0,
+        group: 0,
+      };
+      await node.catalog({ metadata: { '/s.txt': metadata } });
+      await node.ask('GET /puppet/v3/static_file_content/modules/d/files/s.txt?environment=production&code_id=c0de', {
+        response: 'two',
+        type: 'application/octet-stream',
+      });
+      await node.report();
+    },
+    [['warning', /^mid-run-deploy: 1 file changed on the primary .*modules\/d\/files\/s\.txt fix: .*code-content-command/]],
   ],
   [
     'an http_read_timeout that is shorter than the compilation',
