@@ -21,6 +21,8 @@ export interface ExchangeEvent {
   status: number | null;
   outcome: 'answered' | 'failed' | 'abandoned';
   requestBytes: number;
+  /** The same bytes have the same number; `null` when there were none. */
+  requestBody: number | null;
   responseBytes: number;
   /** From the query, the catalog form or the report. */
   transactionUuid: string | null;

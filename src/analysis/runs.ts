@@ -73,6 +73,8 @@ interface State extends Progress {
   primary: Set<ConnectionId>;
   lastAt: number;
   reported: boolean;
+  /** Body of the latest CSR. */
+  csr: number | null;
   /** Requests of later phases know the environment better: what the agent asks for first may be changed by the primary. */
   environmentBy: Stage;
 }
@@ -125,6 +127,7 @@ export function createRunFold(lastRun: number): RunFold {
       primary: new Set(),
       lastAt: e.startedAt,
       reported: false,
+      csr: null,
       environmentBy: 0,
     };
     byCertname.delete(certname); // so that the map is in the order of the latest runs
@@ -144,9 +147,12 @@ export function createRunFold(lastRun: number): RunFold {
     return neighbour === undefined || neighbour.run.certname === certname;
   }
 
-  /** An agent that waits for its certificate has the CA's files and asks for them no more: who did was wiped, and is started anew. */
-  function startsOver(e: ExchangeEvent, { run, agent, lastAt }: State): boolean {
-    if (e.phase !== 'csr' || agent.has(e.connection) || !alone(run.certname, e.address)) return false;
+  /**
+   * An agent that waits for its certificate has the CA's files and asks for them no more, and sends the same CSR again: one with another key that
+   * asks for the CA was wiped, and is started anew. With an EC key the bytes differ each time, and only the first sign is left.
+   */
+  function startsOver(e: ExchangeEvent, { agent, lastAt, csr }: State): boolean {
+    if (e.phase !== 'csr' || agent.has(e.connection) || e.requestBody === csr) return false;
     return preludes.enrolling(e.address, lastAt, e.openedAt);
   }
 
@@ -193,6 +199,7 @@ export function createRunFold(lastRun: number): RunFold {
       state.environmentBy = stage;
     }
     if (stage > state.stage) state.stage = stage;
+    if (e.phase === 'csr') state.csr = e.requestBody;
     state.lastAt = Math.max(state.lastAt, e.endedAt);
     if (e.phase === 'report' && e.status !== null && e.outcome !== 'abandoned') {
       state.reported = true;

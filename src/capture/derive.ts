@@ -161,6 +161,7 @@ export function createDerivation(db: Database): Derivation {
       status: row.status,
       outcome: row.outcome,
       requestBytes: row.requestBytes,
+      requestBody: row.requestBody,
       responseBytes: row.responseBytes,
       transactionUuid: row.transactionUuid ?? peeked.transactionUuid,
       environment: peeked.environment ?? row.environment,

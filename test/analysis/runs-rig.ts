@@ -10,6 +10,7 @@ import { toCertname } from '../../src/model.ts';
  *   `c5@10.0.0.2 open`                 of another address
  *   `c5 [web1] GET /target 200`        an exchange on it; the name in brackets is the client certificate's; `abandoned`, `failed`
  *   `c5 [web1] GET /target 200 uuid=…` with what was read out of its body
+ *   `c5 PUT /target 200 body=2`        … with another body than the rest
  *   `c5 GET /target 304 since`         … that had If-Modified-Since
  *   `c5 closed` / `c5 idle-closed`     by the agent / by the proxy, because it was idle; `c5 [web1] closed`: it had proved that name
  *   `wait 30`                          seconds pass
@@ -55,10 +56,11 @@ export function play(script: string): { runs: Run[]; of: (exchange: number) => s
       const certname = name === undefined ? null : toCertname(name);
       return [{ type: 'closed', connection, certname, via: 'direct', address, openedAt, closedAt: at, by, cause, exchanges }];
     }
-    const request = /^(?:\[(\S+)\] )?(\S+) (\S+) (\d+|abandoned|failed)(?: uuid=(\S+))?(?: env=(\S+))?( since)?$/.exec(what);
+    const request =
+      /^(?:\[(\S+)\] )?(\S+) (\S+) (\d+|abandoned|failed)(?: uuid=(\S+))?(?: env=(\S+))?(?: body=(\d+))?( since)?$/.exec(what);
     if (!request) throw new Error(line);
     opened.get(connection)!.exchanges++;
-    const [, name, method, target, end, uuid, env, since] = request;
+    const [, name, method, target, end, uuid, env, body, since] = request;
     const route = routeOf(method!, target!);
     exchange++;
     return [
@@ -79,6 +81,7 @@ export function play(script: string): { runs: Run[]; of: (exchange: number) => s
         status: /^\d/.test(end!) ? Number(end) : end === 'failed' ? 502 : null,
         outcome: end === 'failed' || end === 'abandoned' ? end : 'answered',
         requestBytes: 10,
+        requestBody: Number(body ?? 1),
         responseBytes: 100,
         transactionUuid: uuid ?? route.transactionUuid,
         environment: env ?? route.environment,
