@@ -19,6 +19,8 @@ export interface TablePaneOptions<Row> {
   title(row: Row): string;
   /** In place of the details on a screen of their own. */
   open?(row: Row, env: Env): Step | null;
+  /** What opens has all of the details. */
+  opensAll?: true;
   isProblem?(row: Row): boolean;
   empty(env: Env): readonly Line[];
   /** So many rows are read at most. */
@@ -112,7 +114,8 @@ function viewOf<Row>(): View<Table<Row>> {
       const blank = Array.from({ length: height + 1 - list.length }, () => line(''));
       const room = env.size.rows - height - 2;
       const below = detailLines(options.details(current), env.size.columns, room + 1);
-      const more = below.length <= room ? '' : options.open === undefined ? ' enter shows all ' : ' there is more ';
+      const more =
+        below.length <= room ? '' : options.open === undefined || options.opensAll ? ' enter shows all ' : ' there is more ';
       const rule = line(`${env.theme.signs.rule.repeat(env.size.columns - more.length)}${more}`, 'dim');
       return [...list, ...blank, rule, ...below.slice(0, room)];
     },

@@ -42,6 +42,7 @@ export function eventsPane(run: number, env: Env): Screen {
     title: row => row.resource,
     isProblem: row => row.status === 'failure',
     open: (row, at) => ({ push: resourceScreen(row.resource, run, at) }),
+    opensAll: true,
     details: row => [
       ['resource', row.resource],
       ['property', dash(row.property)],
