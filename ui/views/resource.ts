@@ -8,6 +8,7 @@ import { emptyLines } from '../frame.ts';
 import { titled } from '../panes/titled.ts';
 import { treePane } from '../panes/tree.ts';
 import type { Env, Screen } from '../screen.ts';
+import { isSettled } from '../source.ts';
 import { type Span, span } from '../text.ts';
 import type { StyleName } from '../theme.ts';
 import { momentOf } from '../time.ts';
@@ -24,15 +25,26 @@ const CONTENT = 'content ';
 
 /** @param name as in `File[/etc/motd]` */
 export function resourceScreen(name: string, run: number, env: Env): Screen {
+  // Asked before it is read: what comes meanwhile is read the next time.
+  let settled = isOver(run, env);
   const pane = treePane({
     roots: nodesOf(name, run, env),
     levels: 2,
-    reread: at => nodesOf(name, run, at),
+    reread(at) {
+      if (settled) return null;
+      settled = isOver(run, at);
+      return nodesOf(name, run, at);
+    },
     open: (node, at) =>
       node.ref === undefined ? null : openExchange(node.ref, at, node.key.startsWith(CONTENT) ? RESPONSE_TAB : undefined),
     empty: at => emptyLines(at, ['nothing is known of this resource', '', name]),
   });
   return titled(pane, { title: name, scopes: [], of: { type: 'run', id: run } });
+}
+
+function isOver(run: number, { source: { store } }: Env): boolean {
+  const row = store.run(run);
+  return row === null || isSettled(store, row);
 }
 
 function nodesOf(name: string, run: number, env: Env): TreeNode[] {
