@@ -47,7 +47,15 @@ export function registerExport(program: Command, io: Io): void {
       try {
         const rows = runs.map(id => requireRun(store, id));
         const selection = select(store, rows.length === 0 ? null : rows, options.reveal === true);
+        const { behind } = store.decoded;
+        const late = rows.length === 0 ? behind() : rows.reduce((sum, { id }) => sum + behind({ run: id }), 0);
         await write(io, selection, options);
+        if (late > 0 && !selection.reveal) {
+          io.err(
+            `stringtap: ${counted(late, 'exchange')} not decoded yet: what a catalog of them calls secret is hidden in it alone`,
+          );
+          io.err('hint: export again when the runs have ended');
+        }
       } finally {
         store.close();
       }

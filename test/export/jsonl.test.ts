@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { lockCapture } from '../../src/capture/lock.ts';
 import { agent, open } from '../capture/rig.ts';
 import { stringtap } from '../commands/reuse-rig.ts';
 import { type Folder, folder, sample } from './rig.ts';
@@ -104,4 +106,25 @@ test('the event loop turns while a capture is exported: what read its bodies is 
   });
   clearInterval(timer);
   expect(seen.size).toBeGreaterThan(2);
+});
+
+test('who exports what is not decoded yet reads that not all of its secrets are known', async () => {
+  const file = dir.path('live.db');
+  copyFileSync(sample(dir), file);
+  const db = new Database(file);
+  db.exec("UPDATE derived SET seq = seq - 2 WHERE name = 'bodies'");
+  db.close();
+  // As a proxy that writes it.
+  const lock = lockCapture(file, 0);
+  try {
+    const said = async (...words: string[]) =>
+      (await stringtap('export', '--capture', file, '--format', 'jsonl', '-o', dir.path('late.jsonl'), ...words)).err;
+    const late = [expect.stringMatching(/^stringtap: \d+ exchanges? not decoded yet: /), expect.stringMatching(/^hint: /)];
+    expect(await said()).toEqual(late);
+    expect(await said('r7')).toEqual(late);
+    expect(await said('r6')).toEqual([]);
+    expect(await said('r7', '--reveal')).toEqual([]);
+  } finally {
+    lock?.release();
+  }
 });
