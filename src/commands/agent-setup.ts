@@ -54,8 +54,9 @@ async function setup(certname: Certname, { proxy, certs }: SetupFlags): Promise<
     ...identity,
     `# on the host of ${certname}, as the user of its agent; each file can be fetched once, within an hour`,
     'd=$(mktemp -d)',
-    `curl -fsS --noproxy '*' -o "$d/ca.pem" ${base}/ca.pem && curl -fsS --noproxy '*' -o "$d/crl.pem" ${base}/crl.pem`,
-    `echo "${sum}  $d/ca.pem" | sha256sum -c`,
+    // One command, as lines that are pasted go on after one that fails: the files come over plain HTTP, and whose they are is seen by the sum.
+    `curl -fsS --noproxy '*' -o "$d/ca.pem" ${base}/ca.pem && curl -fsS --noproxy '*' -o "$d/crl.pem" ${base}/crl.pem && \\`,
+    `echo "${sum}  $d/ca.pem" | sha256sum -c && \\`,
     // Puppet takes a proxy of the environment before any setting, and goes past one for what no_proxy names.
     'env -u http_proxy -u HTTP_PROXY -u no_proxy -u NO_PROXY \\',
     `  puppet agent --test --http_proxy_host ${proxy.host} --http_proxy_port ${proxy.port} --localcacert "$d/ca.pem" --hostcrl "$d/crl.pem" --no_proxy ${straight(layout)}`,

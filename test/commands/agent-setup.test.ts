@@ -56,6 +56,19 @@ describe('stringtap agent-setup', { timeout: 60_000 }, () => {
     expect(other.status).toBe(400);
   });
 
+  test('pasted line by line, they call no puppet when the files are not those of the proxy', async () => {
+    await using primary = await startDemoPrimary({ keyType: 'ec' });
+    await using proxy = await startProxyCommand(dir, '--primary', `localhost:${primary.port}`);
+    const { stdout } = await stringtap(dir, 'agent-setup', 'web1.example', '--proxy', `127.0.0.1:${proxy.port}`);
+    writeFileSync(join(dir, 'puppet'), `#!/bin/sh\necho called > ${join(dir, 'seen')}\n`, { mode: 0o755 });
+    const env = { PATH: `${dir}:/usr/bin:/bin`, TMPDIR: dir };
+    await promisify(execFile)('sh', ['-c', stdout.replace(/[0-9a-f]{64}/, '0'.repeat(64))], { env });
+    expect(readdirSync(dir)).not.toContain('seen');
+    const again = await stringtap(dir, 'agent-setup', 'web1.example', '--proxy', `127.0.0.1:${proxy.port}`);
+    await promisify(execFile)('sh', ['-c', again.stdout], { env });
+    expect(readdirSync(dir)).toContain('seen');
+  });
+
   test("a list of the agent's that names the primary does not lead past the proxy", async () => {
     mkdirSync(join(dir, 'certs', 'primaries', 'puppet.example.com_8140'), { recursive: true });
     mkdirSync(join(dir, 'certs', 'bundle'));
