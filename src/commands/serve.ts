@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { RunRow, Store } from '../capture/store.ts';
+import { toCertname } from '../model.ts';
 import { type Pace, parsePace } from '../replay/pace.ts';
 import type { Served } from '../replay/serve-shapes.ts';
 import { runsAndCapture } from './filter-argument.ts';
@@ -84,6 +85,14 @@ function chosen(store: Store, ids: readonly number[], as: readonly string[]): Ru
   const runs = ids.length === 0 ? [...store.runs()] : ids.map(id => requireRun(store, id));
   if (runs.length === 0)
     throw new CliError(`there is no run in ${store.file}`, 'capture one with: stringtap proxy --primary HOST');
+  // It goes into the command line that is printed, and no agent has another.
+  const odd = runs.find(({ certname }) => toCertname(certname) === null);
+  if (odd !== undefined) {
+    throw new CliError(
+      `${idText('run', odd.id)} is of ${JSON.stringify(odd.certname)}, which is no certname`,
+      'name the runs to serve, as in r3',
+    );
+  }
   const exchanges = runs.reduce((sum, run) => sum + run.exchanges, 0);
   if (exchanges > MAX_EXCHANGES) {
     throw new CliError(`these runs have ${exchanges} exchanges, over ${MAX_EXCHANGES}`, 'name the runs to serve, as in r3');

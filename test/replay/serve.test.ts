@@ -6,12 +6,14 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { encode } from '@msgpack/msgpack';
+import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import type { Fields } from '../../src/model.ts';
 import { utf8 } from '../../src/pki/der.ts';
 import { basicConstraints, extension, readCertificates } from '../../src/pki/x509.ts';
 import { OWN_PHASES } from '../../src/replay/serve-entries.ts';
 import { agent, joined, open, tempDir } from '../capture/rig.ts';
+import { stringtap } from '../commands/reuse-rig.ts';
 import { runDemoAgent } from '../peers/agent.ts';
 import { makeCsr, makeDemoCa, makeKey } from '../peers/ca.ts';
 import { newAgentState } from '../peers/options.ts';
@@ -434,4 +436,19 @@ test('the command: what cannot be served is said at once', async () => {
   expect(await wrong('--as', 'x.lab')).toEqual([1, expect.stringMatching(/^stringtap: --as with runs of 2 agents\nhint: /)]);
   expect(await wrong('r1', '--timing', 'slowly')).toEqual([2, expect.stringContaining('expected fast, recorded or x2')]);
   expect(await wrong('r1', '--missing', '200')).toEqual([2, expect.stringContaining('expected 404, 500 or close')]);
+});
+
+test('a run of what is no certname is not served: it would be in the command line that is printed', async () => {
+  using dir = tempDir();
+  const file = dir.file('a.db');
+  const recorder = await open(file);
+  const line = agent(recorder, 'web1.lab').connect();
+  await line.send('GET /puppet/v3/node/web1.lab?environment=production');
+  line.close();
+  await recorder.close();
+  const db = new Database(file);
+  db.exec("UPDATE run SET certname = 'x; id'");
+  db.close();
+  const { code, err } = await stringtap('serve', 'r1', file, '--listen', '127.0.0.1:0', '--certs', dir.file('certs'));
+  expect([code, err[0]]).toEqual([1, 'stringtap: r1 is of "x; id", which is no certname']);
 });
