@@ -3,6 +3,7 @@ import type { Connection, Route } from '../model.ts';
 import type { Authority } from '../pki/authority.ts';
 import { removeFolder } from '../pki/files.ts';
 import type { CertsLayout } from '../pki/layout.ts';
+import { pinnedPrimaries } from '../pki/pinned.ts';
 import { openTrust, type RevocationMode, type Trust } from '../pki/trust.ts';
 import { contact, type PrimaryAddress, readCrl, renewCa } from './contact.ts';
 import { ContactError } from './contact-error.ts';
@@ -103,6 +104,15 @@ export async function openPrimaries(options: PrimariesOptions): Promise<Primarie
       throw error;
     });
     if (known) return known;
+    const other =
+      isVouched || options.services === null
+        ? undefined
+        : pinnedPrimaries(options.layout).find(one => one.ca.id !== trust.ca?.id);
+    if (other !== undefined) {
+      onNotice(
+        `${addressOf(at)}, which DNS names, has another CA than ${other.name}, which is known: --ca-fingerprint checks it`,
+      );
+    }
     if (at.plain && !isVouched) {
       onNotice(
         `the CA of ${authorityOf(at.host, at.port)} came over plain HTTP, and nobody vouches for it: --ca-fingerprint checks it`,

@@ -252,3 +252,33 @@ describe('a proxy that runs for long', () => {
     expect(two.seen).toHaveLength(what === 'has the CA, too' ? 0 : 1);
   });
 });
+
+test('at a start it is said that DNS names a place with another CA than what is known', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'stringtap-srv-'));
+  await using one = await startHeaderPrimary(false);
+  await using same = await startHeaderPrimary(false, one.ca);
+  await using stranger = await startHeaderPrimary(false);
+  const said: string[][] = [];
+  for (const { port } of [one, same, stranger, stranger]) {
+    const primary = { host: 'localhost', port };
+    const notices: string[] = [];
+    const proxy = await startProxy({
+      listen: { host: '127.0.0.1', port: 0 },
+      primary,
+      services: { ca: [primary], report: [primary], fileserver: [primary] },
+      certsDir: join(dir, 'certs'),
+      names: [],
+      pool: 'pooled',
+      connectOnlyPrimary: false,
+      caPem: null,
+      caFingerprint: null,
+      tape: memoryTape(),
+      onNotice: line => void notices.push(line),
+    });
+    await proxy.close();
+    said.push(notices);
+  }
+  rmSync(dir, { recursive: true, force: true });
+  const place = `localhost:${stranger.port}, which DNS names, has another CA than localhost:`;
+  expect(said).toEqual([[], [], [expect.stringContaining(place)], []]);
+});
