@@ -21,14 +21,14 @@ function column(make: (length: number) => Numbers): Column {
   let length = 0;
   /** Which piece the n-th number is in, and where the piece begins. */
   const pieceOf = (n: number): number => 31 - Math.clz32((n >> FIRST_BITS) + 1);
-  const beginOf = (piece: number): number => (2 ** piece - 1) << FIRST_BITS;
+  const beginOf = (piece: number): number => ((1 << piece) - 1) << FIRST_BITS;
   return {
     get length() {
       return length;
     },
     push(value) {
       const piece = pieceOf(length);
-      pieces[piece] ??= make((2 ** piece) << FIRST_BITS);
+      pieces[piece] ??= make((1 << piece) << FIRST_BITS);
       pieces[piece][length - beginOf(piece)] = value;
       length += 1;
     },

@@ -54,9 +54,10 @@ export function runActivity(all: readonly Carried[]): RunActivity {
   const places = new Map<RunId, number>();
   /** Moments and connections, by place of the run. */
   const groups = createGroups();
-  for (const { facts, uses } of all) {
+  for (const carried of all) {
+    const { facts } = carried;
     if (facts.leg !== 'agent') continue;
-    for (const { run, startMono } of uses) {
+    for (const { run, startMono } of carried.uses) {
       if (run === null) continue;
       const place = places.get(run) ?? places.size;
       places.set(run, place);

@@ -111,7 +111,7 @@ export interface LegReuse {
 
 /** One connection of the report. */
 export interface ConnectionReuse extends Carried {
-  /** Those that are reported on. */
+  /** Those that are reported on; 0: it carried nothing. */
   exchanges: number;
   inherited: boolean;
   bootstrap: boolean;
@@ -188,7 +188,7 @@ function foldLeg(all: readonly ConnectionReuse[], leg: Leg, resent: number): Leg
     connections: mine.length,
     opened: opened.length,
     inherited: mine.length - opened.length,
-    unused: opened.filter(connection => connection.uses.length === 0).length,
+    unused: opened.filter(({ exchanges }) => exchanges === 0).length,
     handshakes: {
       full: full.length,
       resumed: resumed.length,
@@ -235,7 +235,7 @@ function handshakeFailed(facts: ConnectionFacts): boolean {
 /** The shortest time without an exchange after which this side's idle limit closed a connection. */
 function limitOf(mine: readonly ConnectionReuse[], by: Leg | 'proxy'): number | null {
   const idle = mine
-    .filter(({ ending, facts, uses }) => isIdleEnding(ending) && facts.closedBy === by && uses.length > 0)
+    .filter(({ ending, facts, exchanges }) => isIdleEnding(ending) && facts.closedBy === by && exchanges > 0)
     .flatMap(({ idleBeforeCloseMs }) => idleBeforeCloseMs ?? []);
   return idle.length === 0 ? null : idle.reduce((a, b) => Math.min(a, b));
 }
@@ -282,7 +282,7 @@ function cost(mine: readonly ConnectionReuse[], leg: Leg): Cost {
   const inherited = setups(mine.filter(connection => connection.inherited && connection.facts.resumed === false));
   const meanFullMs = spread(full.length > 0 ? full : inherited)?.mean ?? null;
   const apart = setups(opened.filter(connection => connection.bootstrap));
-  const unused = setups(opened.filter(({ uses }) => uses.length === 0));
+  const unused = setups(opened.filter(({ exchanges }) => exchanges === 0));
   const needed = leastConnections(
     mine.filter(connection => !connection.bootstrap),
     leg,

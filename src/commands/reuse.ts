@@ -121,8 +121,11 @@ function measure(store: Store, scope: Scope): Measured {
 
 /** One object. Connections are written one by one: as data they would take some hundred bytes for each exchange. */
 function jsonOf(main: Measured, other: Measured | null): string {
-  const pieces = ({ json, reuse }: Measured): string =>
-    `${JSON.stringify(json).slice(0, -1)},"connections":[${reuse.connections.map(one => JSON.stringify(connectionJson(one))).join(',')}]`;
+  const pieces = ({ json, reuse }: Measured): string => {
+    let text = `${JSON.stringify(json).slice(0, -1)},"connections":[`;
+    for (const [n, one] of reuse.connections.entries()) text += `${n === 0 ? '' : ','}${JSON.stringify(connectionJson(one))}`;
+    return `${text}]`;
+  };
   return `${pieces(main)},"compare":${other === null ? 'null' : `${pieces(other)}}`}}`;
 }
 
