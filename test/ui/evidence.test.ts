@@ -132,9 +132,9 @@ test('what there is more of is said: details below a list, and findings of a lar
   await ui.send(':');
   await ui.type(`run r${carried!.run}`);
   await ui.send('4');
-  expect((await ui.shows('[4 Events]')).join('\n')).toMatch(/─ there is more $/m);
+  expect((await ui.shows('[4 Events]')).join('\n')).toMatch(/─ enter shows all $/m);
   await ui.send('5');
-  expect((await ui.shows('[5 Logs]')).join('\n')).not.toContain('there is more');
+  expect((await ui.shows('[5 Logs]')).join('\n')).not.toContain('enter shows all');
   await ui.send(':');
   await ui.type('findings');
   await ui.shows('1 of 5000, more are not shown');
