@@ -45,6 +45,8 @@ const HINTS = new Map([
   ['EROFS', 'the file system is read-only: give another folder with --certs'],
   ['ENOSPC', 'the disk is full'],
   ['EDQUOT', 'the disk quota is used up'],
+  ['EMFILE', 'too many files and connections are open: a higher limit, by ulimit -n, before stringtap is started'],
+  ['ENFILE', 'too many files are open on this machine'],
   ['ENAMETOOLONG', 'the name is too long for this file system'],
 ]);
 

@@ -8,6 +8,18 @@ import { mode, refusal, tempDir } from './rig.ts';
 
 const secret = { secret: true };
 
+test('what cannot be opened, as too much is open, is said to be that', () => {
+  const file = join(tempDir(), 'x');
+  writeOwn(file, 'one');
+  const code = `import { openSync } from 'node:fs';
+    import { readOwn } from ${JSON.stringify(new URL('../../src/pki/files.ts', import.meta.url).href)};
+    try { for (;;) openSync('/dev/null'); } catch {}
+    try { readOwn(${JSON.stringify(file)}, { secret: true }); } catch (error) { process.stdout.write(error.message + '; ' + error.hint); }`;
+  const node = [process.execPath, '--no-warnings', '--input-type=module', '-e', code];
+  const said = execFileSync('sh', ['-c', 'ulimit -n 60; exec "$@"', 'sh', ...node], { encoding: 'utf8' });
+  expect(said).toMatch(/^cannot read .*: EMFILE; too many files and connections are open: /);
+});
+
 describe('writing', () => {
   test('makes 0600 in 0700, whatever the umask, and leaves nothing beside it', () => {
     const dir = join(tempDir(), 'a', 'b');
