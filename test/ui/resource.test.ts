@@ -75,3 +75,13 @@ test('a file leads to the content that was fetched for it', async () => {
   await ui.shows('[3 Response]');
   await ui.shows('types {');
 });
+
+test('the finding of a resource that failed leads to it', async () => {
+  using ui = openUi(store, SMALL);
+  await open(ui, 'r4', '9');
+  await ui.shows('1 resource failed');
+  await ui.send(KEY.enter);
+  await goTo(ui, 'resource: Exec[maintenance is over]');
+  await ui.send(KEY.enter);
+  await ui.shows('failure returns notrun');
+});

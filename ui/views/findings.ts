@@ -16,6 +16,7 @@ import { momentOf } from '../time.ts';
 import type { TreeNode } from '../tree.ts';
 import { openConnection } from './connection.ts';
 import { openExchange } from './exchange.ts';
+import { resourceScreen } from './resource.ts';
 
 /** What the rules found: in a run, or in all of the capture; enter shows the evidence, and leads to it. */
 
@@ -77,7 +78,9 @@ function findingScreen(row: FindingRow, env: Env): Screen {
     leaf('summary', row.summary),
     leaf('fix', row.fix),
     ...(rule === undefined ? [] : [leaf('what it means', rule.meaning), leaf('when it is found', rule.threshold)]),
-    ...Object.entries(row.evidence.figures).flatMap(([name, value]) => (value === null ? [] : [leaf(name, String(value))])),
+    ...Object.entries(row.evidence.figures).flatMap(([name, value]) =>
+      value === null ? [] : [figure(name, String(value), row)],
+    ),
   ];
   const exchanges = row.evidence.exchanges.slice(0, 500).map((id): TreeNode => {
     const exchange = env.source.store.exchange(id);
@@ -97,6 +100,8 @@ function findingScreen(row: FindingRow, env: Env): Screen {
     ...evidenceNode('connections', connections, row.evidence.connections.length),
   ];
   const open = (node: TreeNode, at: Env): Step | null => {
+    if (node.key.startsWith(RESOURCE) && row.run !== null)
+      return { push: resourceScreen(node.key.slice(RESOURCE.length), row.run, at) };
     const connection = /^c(\d+)$/.exec(node.key)?.[1];
     if (connection !== undefined) return openConnection(Number(connection), row.run, at);
     return node.ref === undefined ? null : openExchange(node.ref, at);
@@ -114,6 +119,16 @@ function evidenceNode(name: string, kids: TreeNode[], count: number): TreeNode[]
   if (kids.length === 0) return [];
   const words = count > kids.length ? `the first ${kids.length} of ${count}` : String(count);
   return [{ key: name, label: [span(`${name} `, 'bold'), span(`${words}; enter opens one`, 'dim')], kids: () => kids }];
+}
+
+/** How the key of a row begins that leads to a resource. */
+const RESOURCE = 'resource ';
+
+/** A resource by its name, as in `Exec[apt update]`, leads to all that its run says of it. */
+function figure(name: string, value: string, { run }: FindingRow): TreeNode {
+  if (name !== 'resource' || run === null || !/^[A-Z][\w:]*\[/.test(value)) return leaf(name, value);
+  const { label } = leaf(name, value);
+  return { key: `${RESOURCE}${value}`, label: [...label, span('  enter: what became of it', 'dim')] };
 }
 
 function leaf(name: string, value: string): TreeNode {
