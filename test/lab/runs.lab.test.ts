@@ -88,6 +88,50 @@ describe.skipIf(skipLab())('with a real agent and a real primary: runs', () => {
     }
   });
 
+  test('each run has what is its own: without keep-alive, with server_list and no report, and after an ssldir that was wiped', {
+    timeout: SCENARIO_MS,
+  }, async () => {
+    await using proxy = await lab.proxy();
+    const agent = lab.through(proxy, 'own.lab');
+    expectCode(await agent.run(), 2);
+    expectCode(await agent.run(['--http_keepalive_timeout', '0']), 0);
+    for (let n = 0; n < 2; n += 1) expectCode(await agent.run(['--server_list', `localhost:${proxy.port}`, '--no-report']), 0);
+    const waiting = lab.through(proxy, 'waiting.hand');
+    expectCode(await waiting.run(), 1);
+    waiting.wipeSsl();
+    expectCode(await waiting.run(), 1);
+    expectCode(await lab.through(proxy, 'next.lab').run(), 2);
+    await proxy.stop();
+
+    const rows = await stringtapJson<RunJson & { outcome: string }>(['runs', proxy.capture]);
+    expect(rows.map(row => [row.certname, row.outcome, row.exchanges])).toEqual([
+      ['own.lab', 'changed', 28],
+      ['own.lab', 'unchanged', 9],
+      ['own.lab', 'no report', 9],
+      ['own.lab', 'no report', 9],
+      ['waiting.hand', 'bootstrap', 4],
+      ['waiting.hand', 'bootstrap', 4],
+      ['next.lab', 'changed', 28],
+    ]);
+    const [, hasty] = rows;
+    expect(hasty!.agentConnections).toBeGreaterThan(9);
+    const connections = await stringtapJson<ConnectionJson>(['connections', proxy.capture, '--leg', 'agent']);
+    expect(connections.filter(one => one.error !== null)).toEqual([]);
+    const found = await stringtapJson<{ run: string | null; rule: string }>(['findings', proxy.capture]);
+    const hers = (id: string) => found.filter(one => one.run === id).map(one => one.rule);
+    expect(hers(hasty!.id)).toContain('keepalive-gap');
+    const meant = ['report-missing', 'csr-conflict', 'waiting-for-signature', 'untrusted-tls'];
+    expect(rows.map(row => hers(row.id).filter(rule => meant.includes(rule)))).toEqual([
+      [],
+      [],
+      ['report-missing'],
+      ['report-missing'],
+      ['waiting-for-signature'],
+      ['csr-conflict', 'waiting-for-signature'],
+      [],
+    ]);
+  });
+
   test('two agents at once keep apart', { timeout: SCENARIO_MS }, async () => {
     const baseline = await lab.baseline();
     await using proxy = await lab.proxy();
