@@ -81,10 +81,8 @@ test('a long question holds up no key, and esc ends it', async () => {
     execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
       .split('\n')
       .filter(line => line.includes('with recursive n(i)') && line.includes(capture.file) && !line.includes('ps -eo'));
-  const began = performance.now();
   await ui.send('j');
-  await ui.shows('2 of ');
-  expect(performance.now() - began).toBeLessThan(1000);
+  await ui.shows('2 of '); // the question never ends by itself
   await ui.send(KEY.esc);
   await ui.shows('cancelled');
   for (let i = 0; i < 100 && running().length > 0; i += 1) await new Promise(resolve => setTimeout(resolve, 50));
