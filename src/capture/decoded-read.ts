@@ -74,6 +74,15 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
     statements.set(sql, statement);
     return statement;
   };
+  const listings = new Map<string, DecodedListing>();
+  const listing = (sql: string): DecodedListing => {
+    const known = listings.get(sql);
+    if (known !== undefined) return known;
+    const statement = db.prepare<unknown[], unknown>(sql).raw();
+    const made = { statement, cells: statement.columns().map(cellOf) };
+    listings.set(sql, made);
+    return made;
+  };
   const secrets = db.prepare<[number], { n: number; secrets: string }>(
     `SELECT b.id & ${N_MASK} AS n, r.secrets FROM list l ${joined('resource')}
     WHERE l.owner = +? AND l.kind = ${LIST_TABLES.resource.code} AND r.secrets IS NOT NULL`,
@@ -104,8 +113,7 @@ export function createDecodedStore(db: Database, reading: <T>(read: () => T) => 
 
   function ordered(kind: DecodedKind, sql: string, values: readonly unknown[], reveal: boolean): OfExchange[] {
     const order = SINGLE.has(kind) ? 'exchange' : (ORDER[kind] ?? 'exchange, n');
-    const statement = prepared(`${sql} ORDER BY ${order}`).raw();
-    const cells = statement.columns().map(cellOf);
+    const { statement, cells } = listing(`${sql} ORDER BY ${order}`);
     const rows = (statement.all(...values) as unknown[][]).map(stored => {
       const row: Record<string, unknown> = {};
       for (const [i, { name, read }] of cells.entries()) row[name] = read === null ? stored[i] : read(stored[i]);
@@ -171,8 +179,19 @@ function chosen(
   return { sql: `SELECT ${columns} FROM v_${kind}${where}`, values: [run, exchange].filter(value => value !== undefined) };
 }
 
-/** How a column of a view is in a row; `read` is `null` where it is as it is stored. */
-function cellOf({ name: column }: { name: string }): { name: string; read: ((value: unknown) => unknown) | null } {
+/** How a column of a view is in a row. */
+interface Cell {
+  name: string;
+  /** `null` where it is as it is stored. */
+  read: ((value: unknown) => unknown) | null;
+}
+
+interface DecodedListing {
+  statement: Statement<unknown[], unknown>;
+  cells: readonly Cell[];
+}
+
+function cellOf({ name: column }: { name: string }): Cell {
   const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   if (JSON_COLUMNS.has(name)) return { name, read: value => (typeof value === 'string' ? parsed(value) : value) };
   if (FLAGS.has(name)) return { name, read: value => (value === 0 || value === 1 ? value === 1 : value) };
