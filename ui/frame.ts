@@ -1,10 +1,11 @@
 import { basename } from 'node:path';
+import { widthOf } from '../src/commands/columns.ts';
 import { type AppState, type Engine, viewSize } from './engine.ts';
 import { characterAt } from './input.ts';
 import { type CommandName, type CommandSpec, commandsFor, type KeyMap, type Scope, specOf } from './keymap.ts';
 import { paint } from './paint.ts';
 import type { Env, Prompt, Screen, Tabs } from './screen.ts';
-import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, widthOf, wrapText } from './text.ts';
+import { cut, cutStart, EMPTY, type Line, line, pad, type Span, span, wrapText } from './text.ts';
 
 /** Below this nothing can be laid out. */
 export const SMALLEST = { columns: 40, rows: 10 } as const;

@@ -1,4 +1,5 @@
-import { clean, cut, type Line, widthOf } from './text.ts';
+import { widthOf } from '../src/commands/columns.ts';
+import { clean, cut, type Line } from './text.ts';
 import type { StyleName, Theme } from './theme.ts';
 
 /**

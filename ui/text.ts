@@ -1,5 +1,5 @@
 import sliceAnsi from 'slice-ansi';
-import stringWidth from 'string-width';
+import { columnsOf, NARROW, padTo, widthOf } from '../src/commands/columns.ts';
 import { printable } from '../src/commands/io.ts';
 import type { StyleName } from './theme.ts';
 
@@ -16,20 +16,9 @@ export interface Span {
 
 export type Line = readonly Span[];
 
-/**
- * Characters of one column that are one UTF-16 unit each, and that nothing steers a terminal with: ASCII, Latin, and the signs of the
- * theme. Nearly every text is of these, and need not be measured.
- */
-const NARROW = /^[\x20-\x7e\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205e\u2190-\u2319\u2500-\u25fc\u2713-\u2718\u270e\u2731]*$/;
-
 /** Text that is safe to count and print. */
 export function clean(text: string): string {
   return NARROW.test(text) ? text : printable(text);
-}
-
-/** Terminal columns of a clean text. */
-export function widthOf(text: string): number {
-  return NARROW.test(text) ? text.length : stringWidth(text);
 }
 
 /** Cuts a text to `columns`, with `…` where something was cut. Wide characters are never halved. */
@@ -38,15 +27,12 @@ export function cut(text: string, columns: number): string {
   // Escaping makes texts longer only: what is far beyond the edge needs no look.
   const safe = clean(text.length > columns * 8 ? text.slice(0, columns * 8) : text);
   if (widthOf(safe) <= columns) return safe;
-  if (NARROW.test(safe)) return `${safe.slice(0, columns - 1)}…`;
-  return `${sliceAnsi(safe, 0, columns - 1)}…`;
+  return `${columnsOf(safe, 0, columns - 1)}…`;
 }
 
 /** A text in exactly `columns`: cut or filled up. */
 export function pad(text: string, columns: number, align: 'left' | 'right' = 'left'): string {
-  const shown = cut(text, columns);
-  const blank = ' '.repeat(Math.max(0, columns - widthOf(shown)));
-  return align === 'left' ? `${shown}${blank}` : `${blank}${shown}`;
+  return padTo(cut(text, columns), columns, align);
 }
 
 /** Keeps the end of a text instead of its start: for paths, whose end tells more. */
@@ -55,7 +41,7 @@ export function cutStart(text: string, columns: number): string {
   const width = widthOf(safe);
   if (width <= columns) return safe;
   if (columns <= 1) return columns === 1 ? '…' : '';
-  return `…${sliceAnsi(safe, width - columns + 1)}`;
+  return `…${columnsOf(safe, width - columns + 1)}`;
 }
 
 export function span(text: string, style?: StyleName): Span {

@@ -1,6 +1,7 @@
 import { explainTls, type TlsCause } from '../analysis/tls-failures.ts';
 import { sized } from '../analysis/words.ts';
 import type { Connection, Exchange, Failure } from '../model.ts';
+import { columnsOf, padTo, widthOf } from './columns.ts';
 import { printable } from './io.ts';
 
 /** Figures and rows as people read them. All text of the wire goes through `printable`. */
@@ -33,16 +34,23 @@ export function day(at: number): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
-/** Cuts to `width` columns with an ellipsis. Certnames and targets are ASCII, so one character is one column. */
+/** UTF-16 units that are looked at for a column, at most: to measure a text of megabytes takes seconds. */
+const AHEAD = 8;
+
+/** Cuts to `width` columns with an ellipsis. */
 export function clip(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+  const isLong = text.length > width * AHEAD;
+  if (!isLong && widthOf(text) <= width) return text;
+  return `${columnsOf(isLong ? text.slice(0, width * AHEAD) : text, 0, Math.max(0, width - 1))}…`;
 }
 
 /** The same with the ellipsis in the middle: paths and titles differ at their ends. */
 function clipMiddle(text: string, width: number): string {
-  if (text.length <= width) return text;
+  const isLong = text.length > width * AHEAD;
+  if (!isLong && widthOf(text) <= width) return text;
   const tail = Math.floor((width - 1) / 2);
-  return `${text.slice(0, width - 1 - tail)}…${text.slice(text.length - tail)}`;
+  const end = isLong ? text.slice(-width * AHEAD) : text;
+  return `${columnsOf(isLong ? text.slice(0, width * AHEAD) : text, 0, width - 1 - tail)}…${columnsOf(end, widthOf(end) - tail)}`;
 }
 
 export interface Column<Row> {
@@ -78,8 +86,9 @@ export function* table<Row>(columns: readonly Column<Row>[], rows: Iterable<Row>
     const text = parts
       .map((whole, i) => {
         const part = i === last ? whole : clipMiddle(whole, limits[i]!);
-        if (columns[i]!.right) return part.padStart(widths[i]!);
-        return i === last ? part : part.padEnd(widths[i]!);
+        if (i !== last && part.length > WIDEST * AHEAD) return part;
+        if (columns[i]!.right) return padTo(part, widths[i]!, 'right');
+        return i === last ? part : padTo(part, widths[i]!);
       })
       .join('  ')
       .trimEnd();
@@ -104,7 +113,7 @@ export function* table<Row>(columns: readonly Column<Row>[], rows: Iterable<Row>
     }
     measured.push(cells);
     cells.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i]!, cell.length);
+      widths[i] = Math.max(widths[i]!, cell.length > WIDEST * AHEAD ? cell.length : widthOf(cell));
     });
     if (count === MEASURED_ROWS) yield* begin();
   }

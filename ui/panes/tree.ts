@@ -1,3 +1,4 @@
+import { widthOf } from '../../src/commands/columns.ts';
 import { showsRow } from '../hits.ts';
 import type { Action } from '../keymap.ts';
 import { moveList, settle } from '../list.ts';
@@ -6,7 +7,7 @@ import { highlighted } from '../paint.ts';
 import type { Env, Screen, Step, StepOf, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { emphasise, NOT_SEARCHED, textOfLine } from '../search.ts';
-import { type Line, line, span, widthOf, wrapText } from '../text.ts';
+import { type Line, line, span, wrapText } from '../text.ts';
 import {
   foldOrLeave,
   openTree,

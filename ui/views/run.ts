@@ -1,5 +1,6 @@
 import { counted, sized } from '../../src/analysis/words.ts';
 import type { RunRow } from '../../src/capture/store.ts';
+import { widthOf } from '../../src/commands/columns.ts';
 import { duration } from '../../src/commands/present.ts';
 import { delegate, drawPane, paneEnv } from '../pane.ts';
 import { resultSpan } from '../run-cells.ts';
@@ -7,7 +8,7 @@ import type { Env, Screen, View } from '../screen.ts';
 import { screenOf } from '../screen.ts';
 import { isSettled } from '../source.ts';
 import { tabAfter } from '../tabs.ts';
-import { cut, type Line, line, type Span, span, widthOf, wrapText } from '../text.ts';
+import { cut, type Line, line, type Span, span, wrapText } from '../text.ts';
 import { findingsPane } from './findings.ts';
 import { catalogPane, factsPane } from './run-catalog.ts';
 import { certificatesPane, filesPane } from './run-files.ts';

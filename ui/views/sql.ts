@@ -1,3 +1,4 @@
+import { widthOf } from '../../src/commands/columns.ts';
 import { childWords, runStringtap } from '../child.ts';
 import { emptyLines } from '../frame.ts';
 import { startInput } from '../input.ts';
@@ -6,7 +7,7 @@ import { titled } from '../panes/titled.ts';
 import type { Env, Screen, Step } from '../screen.ts';
 import { sqlNames, sqlPrompt } from '../sql-prompt.ts';
 import type { Column } from '../table.ts';
-import { cut, span, widthOf } from '../text.ts';
+import { cut, span } from '../text.ts';
 import { openExchange } from './exchange.ts';
 import { runScreen } from './run.ts';
 

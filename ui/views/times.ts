@@ -10,6 +10,7 @@ import {
   usualSort,
 } from '../../src/analysis/times.ts';
 import { sized } from '../../src/analysis/words.ts';
+import { widthOf } from '../../src/commands/columns.ts';
 import { clock, duration } from '../../src/commands/present.ts';
 import { filterPrompt, knownValues, problemText } from '../filter-prompt.ts';
 import { emptyLines } from '../frame.ts';
@@ -24,7 +25,7 @@ import { screenOf } from '../screen.ts';
 import { nextMatch } from '../search.ts';
 import { type Column, headOf, type Layout, layoutOf, rowOf } from '../table.ts';
 import { tabAfter } from '../tabs.ts';
-import { type Line, line, span, widthOf } from '../text.ts';
+import { type Line, line, span } from '../text.ts';
 import { shortDuration } from '../time.ts';
 import { both, filteredBy, inGroup, NAMELESS, WHOLE_CAPTURE, type Within } from '../within.ts';
 import { listedIn, requestsWithin } from './requests.ts';
