@@ -1,8 +1,8 @@
 import type { Database } from 'better-sqlite3';
 import { codingsOf, decodeContent } from '../decode/encoding.ts';
 import { Malformed } from '../decode/limits.ts';
-import type { Fields } from '../model.ts';
 import { createBodyReader, createUnpacking, type StoredBody, WHOLE_SQL } from './body-reader.ts';
+import { readFieldLines } from './field-lines.ts';
 import { contentOf } from './gzip-form.ts';
 
 /** Of a body no more than this is read, and no more than that once its content codings are undone. */
@@ -27,7 +27,7 @@ export function createPlainReader(db: Database): PlainReader {
 
   function of(stored: StoredBody, lines: string | null): Buffer {
     const { id, coding, bytes, gzip } = stored;
-    const codings = lines === null || !/content-encoding/i.test(lines) ? [] : codingsOf(JSON.parse(lines) as Fields);
+    const codings = lines === null || !/content-encoding/i.test(lines) ? [] : codingsOf(readFieldLines(lines));
     if (bytes === null || coding === 'chunks') return decoded(beginning(pieces(id)), codings);
     if (gzip !== 1) return decoded(asBuffer(unpack(stored)), codings);
     // What is stored is the content: gzip would be made of it, which takes a hundred times as long, only to be undone.

@@ -191,6 +191,10 @@ function openingError(error: unknown, file: string): unknown {
 
 /** An error of SQLite as a {@link CaptureError}; others are returned as they are. */
 export function readingError(error: unknown, file: string): unknown {
+  // SQLite has no checksums: a byte that a disk has changed may be in a text of ours.
+  if (error instanceof SyntaxError) {
+    return new CaptureError(`${file} is damaged (a text in it is no JSON)`, '`stringtap redecode` makes derived rows anew');
+  }
   const code = sqliteCode(error);
   if (code === null) return error;
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {

@@ -8,6 +8,7 @@ import { SIDES } from '../model.ts';
 import { createBodyReader } from './body-reader.ts';
 import { knownContentRows, type Place, type Promised, rowsOf, SHARED } from './decoded-rows.ts';
 import { clearing, DECODING_SQL, row } from './decoded-statements.ts';
+import { readFieldLines } from './field-lines.ts';
 import { createLists, PAUSE } from './lists.ts';
 import type { DerivedWrite } from './messages.ts';
 import { createPacking } from './packing.ts';
@@ -215,7 +216,7 @@ function exchangeRows(db: Database): (exchange: ExchangeRow) => Iterator<Derived
     const known = remembered.get(id);
     if (known !== undefined) return known;
     const text = lines.get(id);
-    const fields = text === undefined ? [] : (JSON.parse(text) as Fields);
+    const fields = text === undefined ? [] : readFieldLines(text);
     if (remembered.size >= REMEMBERED) remembered.clear();
     remembered.set(id, fields);
     return fields;

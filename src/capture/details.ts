@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { type Fields, type Sha256, SIDES } from '../model.ts';
+import { readFieldLines } from './field-lines.ts';
 import { READ_SQL } from './read-sql.ts';
 import type { BodyInfo, ExchangeDetail, ExchangeRow } from './shapes.ts';
 
@@ -78,5 +79,5 @@ function detailOf(row: ExchangeRow, more: StoredMore, infos: ReadonlyMap<number,
 }
 
 function fields(lines: string | null): Fields {
-  return lines === null ? [] : (JSON.parse(lines) as Fields);
+  return lines === null ? [] : readFieldLines(lines);
 }

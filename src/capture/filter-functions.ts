@@ -2,9 +2,9 @@ import type { Database } from 'better-sqlite3';
 import type { Pattern } from '../analysis/filter.ts';
 import { bodyMatcher, type Matches, matcher } from '../analysis/filter-match.ts';
 import { requestName } from '../analysis/times.ts';
-import type { Fields } from '../model.ts';
 import { createPlainReader, type PlainReader } from './body-plain.ts';
 import { openForReading } from './database.ts';
+import { readFieldLines } from './field-lines.ts';
 
 /** Bodies whose answer is remembered, for each pattern: the same bytes come again with every run. */
 const REMEMBERED_BODIES = 200_000;
@@ -85,9 +85,9 @@ function remembered<T>(make: (pattern: Pattern) => T): (json: unknown) => T {
 
 /** A header line is `name: value`, as mitmproxy has it. */
 function lineMatcher(matches: Matches): (lines: string) => boolean {
-  return lines => (JSON.parse(lines) as Fields).some(([name, value]) => matches(`${name}: ${value}`));
+  return lines => readFieldLines(lines).some(([name, value]) => matches(`${name}: ${value}`));
 }
 
 function typeMatcher(matches: Matches): (lines: string) => boolean {
-  return lines => (JSON.parse(lines) as Fields).some(([name, value]) => name.toLowerCase() === 'content-type' && matches(value));
+  return lines => readFieldLines(lines).some(([name, value]) => name.toLowerCase() === 'content-type' && matches(value));
 }

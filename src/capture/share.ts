@@ -13,6 +13,7 @@ import { withCompressed } from './compress.ts';
 import { openForReading, openForWriting } from './database.ts';
 import { CaptureError } from './errors.ts';
 import { createExchangeRows, GIVEN_COLUMNS } from './exchange-rows.ts';
+import { readFieldLines } from './field-lines.ts';
 import { CHUNK_BYTES } from './holding.ts';
 import { catchUp } from './rederive.ts';
 import { secretPseudonyms } from './share-secrets.ts';
@@ -356,7 +357,7 @@ function createSharing(db: Database, to: Writer): Sharing {
   const done = new Map<number, { id: number | null; mime: string | null }>();
   return {
     exchange: id => exchange.get(id) ?? null,
-    fields: id => (typeof id === 'number' ? (JSON.parse(lines.get(id) ?? '[]') as Fields) : []),
+    fields: id => (typeof id === 'number' ? readFieldLines(lines.get(id) ?? '[]') : []),
     known: id => done.has(id),
     rewrite(id, by) {
       const body = info.get(id);

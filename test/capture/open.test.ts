@@ -235,6 +235,29 @@ describe('a capture that is being written', () => {
     writeFileSync(file, bytes);
     expect(() => [...openStore(file).exchanges()]).toThrow(/is damaged \(SQLITE_CORRUPT[A-Z_]*\)$/);
   });
+
+  test('field lines that are damaged are said to be, and the exchanges that have them are read', async () => {
+    using dir = tempDir();
+    const file = await captured(dir);
+    const broken = new Database(file);
+    broken.exec("UPDATE template SET lines = '[[' || lines");
+    broken.close();
+    using store = closing(openStore(file));
+    const details = [...store.exchanges()].map(({ id }) => store.exchange(id)!);
+    expect(details.map(({ request }) => request.target)).toEqual([...store.exchanges()].map(({ target }) => target));
+    expect(details.map(({ request }) => request.fields)).toEqual(
+      details.map(() => [['(damaged)', 'these field lines cannot be read']]),
+    );
+  });
+
+  test('another text that is no JSON is told as damage, not as a defect of the program', async () => {
+    using dir = tempDir();
+    const file = await captured(dir);
+    const broken = new Database(file);
+    broken.exec("UPDATE exchange_row SET outcome = 'failed', failure = '{\"reason'");
+    broken.close();
+    expect(() => [...openStore(file).exchanges()]).toThrow(/is damaged \(a text in it is no JSON\)$/);
+  });
 });
 
 describe('query', () => {
