@@ -1,5 +1,4 @@
 // The origin of a bench, a process of its own: answers of two sizes, or of any size that is asked for, over mutual TLS, and the CA and CRL that a proxy asks for.
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
@@ -36,11 +35,12 @@ function answer(socket: TLSSocket, target: string): void {
 /** As much as is asked for, each MB another one. */
 async function sendMuch(socket: TLSSocket, bytes: number): Promise<void> {
   socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: ${bytes}\r\n\r\n`);
+  const closed = new Promise<void>(resolve => void socket.once('close', () => resolve()));
   let n = 0;
   for (let left = bytes; left > 0 && !socket.destroyed; left -= large.length) {
     const chunk = Buffer.from(large.subarray(0, left));
     chunk.writeUInt32LE(++n);
-    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+    if (!socket.write(chunk)) await Promise.race([new Promise<void>(resolve => void socket.once('drain', resolve)), closed]);
   }
 }
 
