@@ -1,8 +1,5 @@
-import { compareRuns } from '../analysis/compare.ts';
 import type { BodyData, ConnectionData, ExchangeData, RunData } from '../analysis/compare-data.ts';
 import { plainBytes } from '../analysis/compare-decoded.ts';
-import type { CompareOptions } from '../analysis/compare-exchange.ts';
-import type { RunComparison } from '../analysis/compare-result.ts';
 import { MAX_TEXT_BYTES } from '../analysis/compare-text.ts';
 import type { Side } from '../model.ts';
 import type { BodyInfo, ExchangeDetail, RunRow } from './shapes.ts';
@@ -104,22 +101,4 @@ function contentsOf(store: Store, run: RunRow): ReadonlyMap<string, Uint8Array> 
 function plainContent(store: Store, exchange: ExchangeDetail, side: Side): Uint8Array | null {
   const { requestFields, responseFields, request, response } = exchangeData(store, exchange, MAX_TEXT_BYTES);
   return side === 'request' ? plainBytes(request, requestFields) : plainBytes(response, responseFields);
-}
-
-/**
- * Compares a run of one capture with a run of another, or of the same one.
- *
- * @throws CaptureError when a file cannot be read; RangeError when there is no such run
- */
-export function runDifferences(
-  a: { store: Store; run: number },
-  b: { store: Store; run: number },
-  options: CompareOptions = {},
-): RunComparison {
-  const load = ({ store, run }: { store: Store; run: number }): RunData => {
-    const row = store.run(run);
-    if (row === null) throw new RangeError(`there is no run r${run} in ${store.file}`);
-    return runData(store, row);
-  };
-  return compareRuns(load(a), load(b), options);
 }

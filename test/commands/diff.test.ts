@@ -1,8 +1,9 @@
 import { copyFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compareRuns } from '../../src/analysis/compare.ts';
 import type { ExchangeComparison, RunComparison } from '../../src/analysis/compare-result.ts';
-import { runDifferences } from '../../src/capture/run-data.ts';
+import { runData } from '../../src/capture/run-data.ts';
 import { openStore } from '../../src/capture/store.ts';
 import { main } from '../../src/cli.ts';
 import type { Io } from '../../src/commands/io.ts';
@@ -231,14 +232,12 @@ describe('runs of a real agent and a real primary', () => {
     copyFileSync(sample, copy);
     const store = openStore(copy, 'bodies');
     try {
-      const ids = [...store.runs()].map(({ id }) => id);
-      expect(ids.length).toBeGreaterThan(2);
-      for (const [n, one] of ids.entries()) {
-        expect(runDifferences({ store, run: one }, { store, run: one })).toMatchObject({ same: true, files: [], run: [] });
-        const [there, back] = [
-          runDifferences({ store, run: one }, { store, run: ids[(n + 1) % ids.length]! }),
-          runDifferences({ store, run: ids[(n + 1) % ids.length]! }, { store, run: one }),
-        ];
+      const runs = [...store.runs()].map(run => runData(store, run));
+      expect(runs.length).toBeGreaterThan(2);
+      for (const [n, one] of runs.entries()) {
+        expect(compareRuns(one, one)).toMatchObject({ same: true, files: [], run: [] });
+        const other = runs[(n + 1) % runs.length]!;
+        const [there, back] = [compareRuns(one, other), compareRuns(other, one)];
         expect(back.counts).toEqual(there.counts);
         expect(back.exchanges.onlyA).toEqual(there.exchanges.onlyB);
       }
